@@ -1,0 +1,142 @@
+package vfs
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// OS is the file system of this machine.
+var OS FS = osFS{}
+
+// Raw is implemented by files of OS. It lets package network hand a file's descriptor to sendfile; nothing else may use it.
+type Raw interface {
+	SyscallConn() (syscall.RawConn, error)
+}
+
+type osFS struct{}
+
+func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
+	f, err := os.OpenFile(name, osFlags(flag), perm)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		f.Close()
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return &osFile{f: f, raw: raw}, nil
+}
+
+// osFlags translates this package's flags, whose values are Linux's, to those of the system at hand.
+func osFlags(flag int) int {
+	out := os.O_RDONLY
+	if flag&ReadWrite != 0 {
+		out = os.O_RDWR
+	}
+	if flag&Create != 0 {
+		out |= os.O_CREATE
+	}
+	if flag&Exclusive != 0 {
+		out |= os.O_EXCL
+	}
+	if flag&Truncate != 0 {
+		out |= os.O_TRUNC
+	}
+	return out
+}
+
+func (osFS) Remove(name string) error                     { return os.Remove(name) }
+func (osFS) RemoveAll(name string) error                  { return os.RemoveAll(name) }
+func (osFS) Rename(oldName, newName string) error         { return os.Rename(oldName, newName) }
+func (osFS) MkdirAll(name string, perm fs.FileMode) error { return os.MkdirAll(name, perm) }
+func (osFS) ReadDir(name string) ([]fs.DirEntry, error)   { return os.ReadDir(name) }
+func (osFS) Stat(name string) (fs.FileInfo, error)        { return os.Stat(name) }
+func (osFS) SyncDir(name string) error                    { return syncDir(name) }
+func (osFS) SyncFS(name string) error                     { return pathError("syncfs", name, syncFS(name)) }
+
+func (osFS) Free(name string) (uint64, error) {
+	n, err := free(name)
+	return n, pathError("statfs", name, err)
+}
+
+func (osFS) Lock(name string) (io.Closer, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(f); err != nil {
+		f.Close()
+		return nil, pathError("lock", name, err)
+	}
+	return f, nil // closing the only descriptor of the open file ends the lock
+}
+
+// osFile keeps the RawConn of its file, because asking for it allocates and the system calls below are on the hot path.
+// RawConn.Control holds the descriptor open for the length of the call, so a concurrent Close cannot hand the number to
+// another file under it.
+type osFile struct {
+	f   *os.File
+	raw syscall.RawConn
+}
+
+func (f *osFile) ReadAt(b []byte, off int64) (int, error)        { return f.f.ReadAt(b, off) }
+func (f *osFile) WriteAt(b []byte, off int64) (int, error)       { return f.f.WriteAt(b, off) }
+func (f *osFile) Close() error                                   { return f.f.Close() }
+func (f *osFile) Truncate(size int64) error                      { return f.f.Truncate(size) }
+func (f *osFile) Sync() error                                    { return f.f.Sync() }
+func (f *osFile) Name() string                                   { return f.f.Name() }
+func (f *osFile) SyscallConn() (syscall.RawConn, error)          { return f.raw, nil }
+func (f *osFile) WritevAt(bufs [][]byte, off int64) (int, error) { return f.writev(bufs, off) }
+
+func (f *osFile) Size() (int64, error) {
+	info, err := f.f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// control runs call with the descriptor, again and again while a signal interrupts it, and names the file in its error.
+func (f *osFile) control(op string, call func(fd uintptr) error) error {
+	var callErr error
+	err := f.raw.Control(func(fd uintptr) {
+		for {
+			if callErr = call(fd); !errors.Is(callErr, syscall.EINTR) {
+				return
+			}
+		}
+	})
+	if err == nil {
+		err = callErr
+	}
+	return pathError(op, f.f.Name(), err)
+}
+
+// writeEach is WritevAt where the system has no vectored write.
+func writeEach(f io.WriterAt, bufs [][]byte, off int64) (int, error) {
+	total := 0
+	for _, b := range bufs {
+		n, err := f.WriteAt(b, off+int64(total))
+		total += n
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// pathError wraps err as the errors of package os are, so that callers need not know which call made it.
+func pathError(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var have *fs.PathError
+	if errors.As(err, &have) {
+		return err
+	}
+	return &fs.PathError{Op: op, Path: name, Err: err}
+}

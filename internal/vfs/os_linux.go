@@ -1,0 +1,95 @@
+package vfs
+
+import (
+	"errors"
+	"io"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxIovecs is IOV_MAX of Linux: more buffers than that in one pwritev are refused.
+const maxIovecs = 1024
+
+func (f *osFile) Datasync() error {
+	return f.control("fdatasync", func(fd uintptr) error { return unix.Fdatasync(int(fd)) })
+}
+
+func (f *osFile) Preallocate(off, n int64) error {
+	if n <= 0 {
+		return nil
+	}
+	err := f.control("fallocate", func(fd uintptr) error {
+		return unix.Fallocate(int(fd), unix.FALLOC_FL_KEEP_SIZE, off, n)
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return nil
+	}
+	return err
+}
+
+func (f *osFile) WriteBack(off, n int64) error {
+	if n <= 0 {
+		return nil // to the kernel a length of 0 means to the end of the file
+	}
+	err := f.control("sync_file_range", func(fd uintptr) error {
+		return unix.SyncFileRange(int(fd), off, n, unix.SYNC_FILE_RANGE_WRITE)
+	})
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil
+	}
+	return err
+}
+
+// writev never changes bufs: where the kernel writes a part, the rest is written from a copy of the slice headers.
+func (f *osFile) writev(bufs [][]byte, off int64) (int, error) {
+	if len(bufs) == 1 {
+		return f.f.WriteAt(bufs[0], off)
+	}
+	total := 0
+	for len(bufs) > 0 {
+		batch := bufs[:min(len(bufs), maxIovecs)]
+		want := 0
+		for _, b := range batch {
+			want += len(b)
+		}
+		n := 0
+		err := f.control("pwritev", func(fd uintptr) (err error) {
+			n, err = unix.Pwritev(int(fd), batch, off+int64(total))
+			return err
+		})
+		n = max(n, 0)
+		total += n
+		if err != nil {
+			return total, err
+		}
+		if n < want {
+			if n == 0 {
+				return total, pathError("pwritev", f.f.Name(), io.ErrShortWrite)
+			}
+			bufs = skip(bufs, n)
+			continue
+		}
+		bufs = bufs[len(batch):]
+	}
+	return total, nil
+}
+
+// skip returns bufs without their first n bytes.
+func skip(bufs [][]byte, n int) [][]byte {
+	for n >= len(bufs[0]) {
+		n -= len(bufs[0])
+		bufs = bufs[1:]
+	}
+	rest := append([][]byte(nil), bufs...)
+	rest[0] = rest[0][n:]
+	return rest
+}
+
+func syncFS(name string) error {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Syncfs(fd)
+}

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package vfs
+
+import "errors"
+
+func (f *osFile) Datasync() error                              { return f.f.Sync() }
+func (f *osFile) Preallocate(off, n int64) error               { return nil }
+func (f *osFile) WriteBack(off, n int64) error                 { return nil }
+func (f *osFile) writev(bufs [][]byte, off int64) (int, error) { return writeEach(f.f, bufs, off) }
+
+// syncFS has no portable form: sync(2) elsewhere starts the writing and does not wait for it. Callers sync file by file.
+func syncFS(string) error { return errors.ErrUnsupported }
