@@ -1,0 +1,44 @@
+package commitlog
+
+import "time"
+
+// Config is what a topic asks of its logs. It is replaced whole with Configure and never changed in place. Sizes and times of
+// zero mean Kafka's defaults, which are named in the comments.
+type Config struct {
+	SegmentBytes       int64         // size at which the active segment rolls (segment.bytes); default 1 GiB
+	SegmentAge         time.Duration // span of record timestamps at which it rolls (segment.ms); default 7 days
+	SegmentJitter      time.Duration // at most so much earlier, so that logs do not roll together (segment.jitter.ms)
+	SegmentIndexBytes  int32         // size at which an index is full and the segment rolls (segment.index.bytes); default 10 MiB
+	IndexIntervalBytes int32         // bytes of log between two index entries (index.interval.bytes); default 4096, negative means 0
+
+	RetentionBytes  int64         // size above which old segments go (retention.bytes); zero or negative: no limit
+	RetentionAge    time.Duration // age above which old segments go (retention.ms); zero or negative: no limit
+	Delete          bool          // cleanup.policy contains delete: retention by size and age acts
+	Compact         bool          // cleanup.policy contains compact
+	FileDeleteDelay time.Duration // how long a removed segment stays on disk as NNN.log.deleted (file.delete.delay.ms)
+
+	FlushMessages int64         // records after which an append flushes the files itself (flush.messages); zero: never
+	FlushInterval time.Duration // age at which unflushed records make FlushDue true (flush.ms); zero: never
+
+	Durable bool // topic setting durability=disk: unsynced appends are announced to the Committer
+}
+
+// withDefaults returns c with every field set that has a default.
+func (c Config) withDefaults() Config {
+	if c.SegmentBytes <= 0 {
+		c.SegmentBytes = 1 << 30
+	}
+	if c.SegmentAge <= 0 {
+		c.SegmentAge = 7 * 24 * time.Hour
+	}
+	if c.SegmentIndexBytes <= 0 {
+		c.SegmentIndexBytes = 10 << 20
+	}
+	switch {
+	case c.IndexIntervalBytes == 0:
+		c.IndexIntervalBytes = 4096
+	case c.IndexIntervalBytes < 0:
+		c.IndexIntervalBytes = 0
+	}
+	return c
+}

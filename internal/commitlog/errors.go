@@ -1,0 +1,31 @@
+package commitlog
+
+import "errors"
+
+// Answers: what a caller branches on. The handler turns them into Kafka's codes.
+var (
+	// ErrOffsetOutOfRange: below the log start or above the log end (OFFSET_OUT_OF_RANGE).
+	ErrOffsetOutOfRange = errors.New("offset is out of range")
+	// ErrOutOfOrderSequence: the batch does not follow the producer's last one (OUT_OF_ORDER_SEQUENCE_NUMBER).
+	ErrOutOfOrderSequence = errors.New("out of order sequence number")
+	// ErrInvalidProducerEpoch: the producer was fenced by a newer one (INVALID_PRODUCER_EPOCH).
+	ErrInvalidProducerEpoch = errors.New("producer epoch is older than the last seen")
+	// ErrInvalidTxnState: a batch without the transactional bit inside an open transaction (INVALID_TXN_STATE).
+	ErrInvalidTxnState = errors.New("expected a transactional write")
+	// ErrCoordinatorFenced: a marker of an older transaction coordinator (TRANSACTION_COORDINATOR_FENCED).
+	ErrCoordinatorFenced = errors.New("transaction coordinator epoch is older than the last seen")
+	// ErrTooLargeForSegment: larger than segment.bytes (RECORD_LIST_TOO_LARGE).
+	ErrTooLargeForSegment = errors.New("batch is larger than a segment")
+	// ErrStaleLeaderEpoch: an append with an older leader epoch than the log already holds.
+	ErrStaleLeaderEpoch = errors.New("leader epoch is older than the log's last")
+	// ErrUnexpectedOffset: a replicated batch that begins below the log end.
+	ErrUnexpectedOffset = errors.New("replicated batch begins below the log end")
+	// ErrReadOnly: the disk is full; reads go on (KAFKA_STORAGE_ERROR).
+	ErrReadOnly = errors.New("log directory is read-only for lack of space")
+	// ErrOffline: a write or sync of the log directory failed; it takes nothing any more (KAFKA_STORAGE_ERROR).
+	ErrOffline = errors.New("log directory is offline")
+	// ErrCorrupt: the files contradict themselves; the error names file and offset.
+	ErrCorrupt = errors.New("log is corrupt")
+	// ErrClosed: the log was closed or deleted.
+	ErrClosed = errors.New("log is closed")
+)
