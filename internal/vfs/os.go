@@ -51,12 +51,19 @@ func osFlags(flag int) int {
 
 func (osFS) Remove(name string) error                     { return os.Remove(name) }
 func (osFS) RemoveAll(name string) error                  { return os.RemoveAll(name) }
-func (osFS) Rename(oldName, newName string) error         { return os.Rename(oldName, newName) }
 func (osFS) MkdirAll(name string, perm fs.FileMode) error { return os.MkdirAll(name, perm) }
 func (osFS) ReadDir(name string) ([]fs.DirEntry, error)   { return os.ReadDir(name) }
 func (osFS) Stat(name string) (fs.FileInfo, error)        { return os.Stat(name) }
 func (osFS) SyncDir(name string) error                    { return syncDir(name) }
 func (osFS) SyncFS(name string) error                     { return pathError("syncfs", name, syncFS(name)) }
+
+func (osFS) Rename(oldName, newName string) error {
+	err := os.Rename(oldName, newName)
+	if link, ok := errors.AsType[*os.LinkError](err); ok {
+		return &fs.PathError{Op: "rename", Path: oldName, Err: link.Err}
+	}
+	return err
+}
 
 func (osFS) Free(name string) (uint64, error) {
 	n, err := free(name)
