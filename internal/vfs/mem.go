@@ -82,11 +82,10 @@ func (m *Mem) Used() int64 {
 // takes returns the space that n takes.
 func (m *Mem) takes(n *memNode) int64 { return max(int64(len(n.data)), n.reserved) }
 
-// release gives the space of n back once nothing holds it.
+// release gives the space of n back once nothing holds it. Its content stays, because a crash may bring its name back.
 func (m *Mem) release(n *memNode) {
 	if n.links == 0 && n.open == 0 && n.dir == nil {
 		m.used -= m.takes(n)
-		n.data, n.synced, n.reserved, n.dirty = nil, nil, 0, nil
 	}
 }
 

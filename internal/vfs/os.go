@@ -117,7 +117,9 @@ func (f *osFile) control(op string, call func(fd uintptr) error) error {
 			}
 		}
 	})
-	if err == nil {
+	if err != nil {
+		err = fs.ErrClosed // Control itself fails for no other reason, and its own error is not comparable
+	} else {
 		err = callErr
 	}
 	return pathError(op, f.f.Name(), err)
