@@ -1,0 +1,77 @@
+package metadata
+
+import (
+	"fmt"
+	"sync/atomic"
+)
+
+// Subscriber is told of every new image, in order, by the one goroutine that applies the metadata log. It must be quick: the
+// log waits for it.
+type Subscriber func(before, after *Image, delta *Delta)
+
+// Publisher folds the committed log into the current image. It is the state machine that the quorum drives: Apply, Restore and
+// Snapshot are called by one goroutine, Image by anyone.
+type Publisher struct {
+	current     atomic.Pointer[Image]
+	subscribers []Subscriber
+}
+
+// NewPublisher returns a publisher of the empty image. Subscribers are called in their order; the set cannot change later, so
+// that none misses an image.
+func NewPublisher(subscribers ...Subscriber) *Publisher {
+	p := &Publisher{subscribers: subscribers}
+	p.current.Store(Empty)
+	return p
+}
+
+// Image returns the current image.
+func (p *Publisher) Image() *Image { return p.current.Load() }
+
+// Apply folds one committed entry into the image. An empty entry, as a new leader writes one, changes nothing.
+func (p *Publisher) Apply(index uint64, entry []byte) error {
+	before := p.current.Load()
+	if index <= before.index {
+		return fmt.Errorf("metadata entry %d comes after %d", index, before.index)
+	}
+	var records []Record
+	if len(entry) > 0 {
+		var err error
+		if records, err = Decode(entry); err != nil {
+			return fmt.Errorf("decode metadata entry %d: %w", index, err)
+		}
+	}
+	after, delta, err := Apply(before, index, records)
+	if err != nil {
+		return err
+	}
+	p.publish(before, after, delta)
+	return nil
+}
+
+// Restore replaces the image by the one of a snapshot.
+func (p *Publisher) Restore(index uint64, snapshot []byte) error {
+	after, err := DecodeSnapshot(snapshot)
+	if err != nil {
+		return err
+	}
+	before := p.current.Load()
+	if after.index > index || after.index < before.index {
+		return fmt.Errorf("%w: snapshot of index %d says %d, the image is at %d", ErrCorrupt, index, after.index, before.index)
+	}
+	after.index = index // entries after the last one with records changed nothing
+	p.publish(before, after, Diff(before, after))
+	return nil
+}
+
+// Snapshot returns the bytes of the current image and the index it stands at.
+func (p *Publisher) Snapshot() (index uint64, snapshot []byte) {
+	img := p.current.Load()
+	return img.index, img.EncodeSnapshot()
+}
+
+func (p *Publisher) publish(before, after *Image, delta *Delta) {
+	p.current.Store(after)
+	for _, told := range p.subscribers {
+		told(before, after, delta)
+	}
+}

@@ -1,0 +1,92 @@
+package metadata
+
+import (
+	"slices"
+
+	"github.com/moldau/moldau/internal/uuid"
+)
+
+// NoLeader stands where a partition has no leader.
+const NoLeader int32 = -1
+
+// Resource types of configurations, as Kafka numbers them.
+const (
+	ResourceTopic         int8 = 2
+	ResourceBroker        int8 = 4
+	ResourceClientMetrics int8 = 16
+	ResourceGroup         int8 = 32
+)
+
+// Topic is one topic. It and everything below it is shared between images: read only.
+type Topic struct {
+	Name       string
+	ID         uuid.UUID
+	Partitions []*Partition      // by partition number, no gaps
+	Configs    map[string]string // overrides; nil when there is none
+}
+
+// Partition is one partition of a topic.
+//
+// Invariant: the leader is in the ISR; ISR and ELR are disjoint subsets of Replicas. The partition epoch rises by exactly one
+// with each change, the leader epoch never falls.
+type Partition struct {
+	Replicas     []int32     // assignment, preferred leader first
+	ISR          []int32     // in-sync replicas
+	ELR          []int32     // replicas out of the ISR that still have every committed record (KIP-966)
+	LastKnownELR []int32     // former members of the ELR, for an operator's eyes
+	Directories  []uuid.UUID // log directory of each replica; zero: not assigned yet
+
+	Leader         int32
+	LeaderEpoch    int32
+	PartitionEpoch int32
+	Recovering     bool // the leader came from an unclean election and has not said that it recovered
+}
+
+// Listener is one address of a broker.
+type Listener struct {
+	Name     string
+	Host     string
+	Port     int32
+	Protocol int16 // security protocol as Kafka numbers it: 0 PLAINTEXT, 1 SSL, 2 SASL_PLAINTEXT, 3 SASL_SSL
+}
+
+// Broker is one registered broker.
+type Broker struct {
+	ID                 int32
+	Epoch              int64 // of this registration; never given twice in a cluster
+	Incarnation        uuid.UUID
+	Listeners          []Listener
+	Rack               string
+	Directories        []uuid.UUID // log directories that are online, sorted
+	Fenced             bool        // may neither lead nor be in an ISR
+	ControlledShutdown bool        // on its way out: gets no new leadership
+}
+
+// Active says whether the broker may lead and be in an ISR.
+func (b *Broker) Active() bool { return b != nil && !b.Fenced && !b.ControlledShutdown }
+
+// Listener returns the listener of that name.
+func (b *Broker) Listener(name string) (Listener, bool) {
+	i := slices.IndexFunc(b.Listeners, func(l Listener) bool { return l.Name == name })
+	if i < 0 {
+		return Listener{}, false
+	}
+	return b.Listeners[i], true
+}
+
+// Directory returns the directory of a new replica on the broker: its only one, or zero where the broker has to choose.
+func (b *Broker) Directory() uuid.UUID {
+	if b != nil && len(b.Directories) == 1 {
+		return b.Directories[0]
+	}
+	return uuid.UUID{}
+}
+
+// Resource names what a configuration belongs to. A broker resource with an empty name is the default of all brokers.
+type Resource struct {
+	Type int8
+	Name string
+}
+
+// Has says whether replicas contains the broker.
+func Has(replicas []int32, broker int32) bool { return slices.Contains(replicas, broker) }
