@@ -32,16 +32,6 @@ func bufferedWriteThenSync(dir string) (float64, error) {
 	return total / time.Since(t0).Seconds() / 1e6, nil
 }
 
-// prepareMemory stores to so much memory and frees it again: a virtual machine that gave free memory back to its host pays
-// for the first store to it ten times what the copy costs, and the measurement would be of that.
-func prepareMemory(n int) {
-	b := make([]byte, n)
-	for i := 0; i < len(b); i += 4096 {
-		b[i] = 1
-	}
-	release(b)
-}
-
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	x := uint64(88172645463325252)

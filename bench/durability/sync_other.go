@@ -8,4 +8,4 @@ func datasync(f *os.File) error { return f.Sync() }
 
 func settle(f *os.File) { _ = f.Sync() } // only the figure suffers if it fails
 
-func release([]byte) {}
+func prepareMemory(int) {}
