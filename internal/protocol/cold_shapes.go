@@ -1,0 +1,132 @@
+package protocol
+
+import (
+	"unsafe"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func sizeOf[T any]() int64 {
+	var zero T
+	return int64(unsafe.Sizeof(zero))
+}
+
+// structOfOne marks the element of an array that is a structure of a single field, and so has a tag section of its own.
+var structOfOne = field{kind: fixed1, from: never, to: -1}
+
+// coldShapes describes the requests that DecodeCold accepts. An API is served from its row on.
+var coldShapes = map[APIKey][]field{
+	KeyListOffsets: {
+		one(fixed4),          // replica id
+		one(fixed1).since(2), // isolation level
+		list(sizeOf[kmsg.ListOffsetsRequestTopic](),
+			one(text),
+			list(sizeOf[kmsg.ListOffsetsRequestTopicPartition](),
+				one(fixed4),          // partition
+				one(fixed4).since(4), // current leader epoch
+				one(fixed8),          // timestamp
+			)),
+		one(fixed4).since(10), // timeout
+	},
+	KeyMetadata: {
+		list(sizeOf[kmsg.MetadataRequestTopic](),
+			one(fixed16).since(10),  // topic id
+			one(text).nullSince(10), // name
+			structOfOne,
+		).nullSince(1),
+		one(fixed1).since(4),           // allow auto creation
+		one(fixed1).since(8).until(10), // include cluster authorized operations
+		one(fixed1).since(8),           // include topic authorized operations
+	},
+	KeyAPIVersions: {
+		one(text).since(3),              // client software name
+		one(text).since(3),              // client software version
+		one(text).since(5).nullSince(5), // cluster id
+		one(fixed4).since(5),            // node id
+	},
+	KeyCreateTopics: {
+		list(sizeOf[kmsg.CreateTopicsRequestTopic](),
+			one(text),   // name
+			one(fixed4), // partitions
+			one(fixed2), // replication factor
+			list(sizeOf[kmsg.CreateTopicsRequestTopicReplicaAssignment](),
+				one(fixed4),          // partition
+				list(4, one(fixed4)), // brokers
+			),
+			list(sizeOf[kmsg.CreateTopicsRequestTopicConfig](),
+				one(text),              // name
+				one(text).nullSince(0), // value
+			)),
+		one(fixed4), // timeout
+		one(fixed1), // validate only
+	},
+	KeyDeleteTopics: {
+		list(16, one(text)).until(5),
+		list(sizeOf[kmsg.DeleteTopicsRequestTopic](),
+			one(text).nullSince(6),
+			one(fixed16),
+		).since(6),
+		one(fixed4), // timeout
+	},
+	KeyDeleteRecords: {
+		list(sizeOf[kmsg.DeleteRecordsRequestTopic](),
+			one(text),
+			list(sizeOf[kmsg.DeleteRecordsRequestTopicPartition](),
+				one(fixed4), // partition
+				one(fixed8), // offset
+			)),
+		one(fixed4), // timeout
+	},
+	KeyInitProducerID: {
+		one(text).nullSince(0), // transactional id
+		one(fixed4),            // transaction timeout
+		one(fixed8).since(3),   // producer id
+		one(fixed2).since(3),   // producer epoch
+	},
+	KeyOffsetForLeaderEpoch: {
+		one(fixed4).since(3), // replica id
+		list(sizeOf[kmsg.OffsetForLeaderEpochRequestTopic](),
+			one(text),
+			list(sizeOf[kmsg.OffsetForLeaderEpochRequestTopicPartition](),
+				one(fixed4), // partition
+				one(fixed4), // current leader epoch
+				one(fixed4), // leader epoch
+			)),
+	},
+	KeyDescribeConfigs: {
+		list(sizeOf[kmsg.DescribeConfigsRequestResource](),
+			one(fixed1), // type
+			one(text),   // name
+			list(16, one(text)).nullSince(0),
+		),
+		one(fixed1),          // include synonyms
+		one(fixed1).since(3), // include documentation
+	},
+	KeyCreatePartitions: {
+		list(sizeOf[kmsg.CreatePartitionsRequestTopic](),
+			one(text),   // name
+			one(fixed4), // count
+			list(sizeOf[kmsg.CreatePartitionsRequestTopicAssignment](),
+				list(4, one(fixed4)), // brokers
+				structOfOne,
+			).nullSince(0)),
+		one(fixed4), // timeout
+		one(fixed1), // validate only
+	},
+	KeyIncrementalAlterConfigs: {
+		list(sizeOf[kmsg.IncrementalAlterConfigsRequestResource](),
+			one(fixed1), // type
+			one(text),   // name
+			list(sizeOf[kmsg.IncrementalAlterConfigsRequestResourceConfig](),
+				one(text),              // name
+				one(fixed1),            // operation
+				one(text).nullSince(0), // value
+			)),
+		one(fixed1), // validate only
+	},
+	KeyDescribeCluster: {
+		one(fixed1),          // include authorized operations
+		one(fixed1).since(1), // endpoint type
+		one(fixed1).since(2), // include fenced brokers
+	},
+}
