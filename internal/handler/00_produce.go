@@ -1,0 +1,345 @@
+package handler
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/partition"
+	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/record"
+	"github.com/moldau/moldau/internal/server"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Produce, versions 3 to 13: appends one record batch to each partition it names.
+//
+//	v3  record batch version 2 only           v7  zstd is allowed (KIP-110)
+//	v5  log start offset in the response      v8  record errors and messages (KIP-467)
+//	v9  flexible                              v10 the new leader, where this broker is not it (KIP-951)
+//	v13 topic ids instead of names (KIP-516)
+//
+// The batches are appended before the next request of the connection is read, so that an idempotent producer's sequences arrive
+// in order. acks=0 and acks=1 are answered at the append; acks=all when the high watermark has passed what was appended, while
+// the connection reads on. With acks=0 nothing is answered, and an error closes the connection, so that the client notices.
+
+const zstdSince = 7
+
+// adminClientID is the client id that may write to internal topics (Kafka's tools use it).
+const adminClientID = "__admin_client"
+
+// produce is one Produce request, from decoding to the answer. It is used again and again.
+type produce struct {
+	h     *Handler
+	req   protocol.ProduceRequest
+	resp  protocol.ProduceResponse
+	buf   []byte
+	spans [1]vfs.Span
+
+	version       int16
+	correlationID int32
+	reply         server.Reply
+
+	// mu guards what the partitions complete concurrently with acks=all.
+	mu       sync.Mutex
+	waits    []produceWait
+	open     int // waits not completed
+	answered bool
+	timer    clock.Timer
+}
+
+// produceWait is one partition whose append waits for the high watermark.
+type produceWait struct {
+	partition.Wait
+	p     *produce
+	part  *partition.Partition
+	topic int // place in the response
+	index int
+	over  bool
+}
+
+var produces = sync.Pool{New: func() any { return new(produce) }}
+
+func serveProduce(h *Handler, req *server.Request, reply server.Reply) {
+	p := produces.Get().(*produce)
+	p.h, p.reply = h, reply
+	p.version, p.correlationID = req.Header.Version, req.Header.CorrelationID
+	p.answered, p.open = false, 0
+	if err := p.req.Decode(p.version, req.Body); err != nil {
+		p.release()
+		reply.Close(err)
+		return
+	}
+	if code := p.refused(); code != protocol.None {
+		p.failAll(code)
+		p.send(p.release)
+		return
+	}
+	acks := p.req.Acks
+	failed := p.appendAll(req.Header.ClientID == adminClientID)
+	switch {
+	case acks == 0 && failed:
+		p.release()
+		reply.Close(errAcks0Failed)
+	case acks == 0:
+		p.release()
+		reply.None()
+	case len(p.waits) > 0:
+		p.await()
+	default:
+		p.send(p.release)
+	}
+}
+
+var errAcks0Failed = errors.New("a record that was sent with acks=0 was refused")
+
+// refused finds what is wrong with the request as a whole.
+func (p *produce) refused() protocol.ErrorCode {
+	if a := p.req.Acks; a < -1 || a > 1 {
+		return protocol.InvalidRequiredAcks
+	}
+	for i := range p.req.Topics {
+		for _, part := range p.req.Topics[i].Partitions {
+			if b, _, err := record.Next(part.Records); err == nil && b.IsTransactional() {
+				return protocol.TransactionalIDAuthorizationFailed // transactions are not served yet
+			}
+		}
+	}
+	return protocol.None
+}
+
+// layOut shapes the response as the request is shaped.
+func (p *produce) layOut() {
+	n := len(p.req.Topics)
+	if cap(p.resp.Topics) < n {
+		p.resp.Topics = make([]protocol.ProduceResponseTopic, n)
+	}
+	p.resp.Topics = p.resp.Topics[:n]
+	for i := range p.req.Topics {
+		from, to := &p.req.Topics[i], &p.resp.Topics[i]
+		to.Name, to.ID = from.Name, from.ID
+		to.Partitions = to.Partitions[:0]
+		for _, part := range from.Partitions {
+			to.Partitions = append(to.Partitions, protocol.ProduceResponsePartition{
+				Partition: part.Partition, BaseOffset: -1, LogAppendTimeMs: -1, LogStartOffset: -1})
+		}
+	}
+}
+
+func (p *produce) failAll(code protocol.ErrorCode) {
+	p.layOut()
+	for i := range p.resp.Topics {
+		for j := range p.resp.Topics[i].Partitions {
+			p.resp.Topics[i].Partitions[j].Error = code
+		}
+	}
+}
+
+// appendAll appends to every partition of the request, and returns whether any was refused. A refused one does not keep its
+// neighbours from being written.
+func (p *produce) appendAll(internalAllowed bool) (failed bool) {
+	p.layOut()
+	img := p.h.Metadata.Image()
+	now := p.h.Clock.Now().UnixMilli()
+	for i := range p.req.Topics {
+		t := &p.req.Topics[i]
+		var topic *metadata.Topic
+		missing := protocol.UnknownTopicOrPartition
+		if p.version >= 13 {
+			topic, missing = img.TopicByID(t.ID), protocol.UnknownTopicID
+		} else {
+			topic = img.Topic(t.Name)
+		}
+		for j := range t.Partitions {
+			out := &p.resp.Topics[i].Partitions[j]
+			switch index := t.Partitions[j].Partition; {
+			case topic == nil:
+				out.Error = missing
+			case index < 0 || int(index) >= len(topic.Partitions):
+				out.Error = protocol.UnknownTopicOrPartition
+			case isInternal(topic.Name) && !internalAllowed:
+				out.Error = protocol.InvalidTopic
+			default:
+				part := p.h.Partitions.Partition(topic.ID, index)
+				if part == nil {
+					out.Error = protocol.NotLeaderOrFollower
+				} else if err := p.appendOne(part, t.Partitions[j].Records, now, i, j); err != nil {
+					p.fail(out, err)
+				}
+				if out.Error == protocol.NotLeaderOrFollower && p.version >= 10 {
+					out.CurrentLeader = currentLeader(topic, index)
+				}
+			}
+			failed = failed || out.Error != protocol.None
+		}
+	}
+	return failed
+}
+
+// appendOne validates and appends one partition's batch.
+func (p *produce) appendOne(part *partition.Partition, records []byte, now int64, topic, index int) error {
+	b, err := onlyBatch(records)
+	if err != nil {
+		return err
+	}
+	if b.Codec() == record.Zstd && p.version < zstdSince {
+		return record.ErrUnsupportedCompression
+	}
+	settings := part.Settings()
+	b, err = record.Validate(b, now, settings.Rules)
+	if err != nil {
+		return err
+	}
+	info, err := part.Append(b, p.req.Acks == -1)
+	if err != nil {
+		return err
+	}
+	out := &p.resp.Topics[topic].Partitions[index]
+	out.BaseOffset, out.LogStartOffset = info.First, info.LogStart
+	if settings.Rules.TimestampType == record.LogAppendTime {
+		out.LogAppendTimeMs = info.Timestamp
+	}
+	if p.req.Acks == -1 && info.Last >= part.HighWatermark() {
+		p.waits = append(p.waits, produceWait{Wait: partition.Wait{End: info.Last + 1}, p: p, part: part, topic: topic, index: index})
+	}
+	return nil
+}
+
+// onlyBatch returns the one record batch that a partition's records must be.
+func onlyBatch(records []byte) (record.Batch, error) {
+	if len(records) == 0 {
+		return nil, record.ErrInvalidRecord
+	}
+	b, rest, err := record.Next(records)
+	if err == nil && len(rest) > 0 {
+		err = record.ErrInvalidRecord
+	}
+	return b, err
+}
+
+// fail fills in the code of an error, and what it says to the client.
+func (p *produce) fail(out *protocol.ProduceResponsePartition, err error) {
+	out.Error = codeOf(err)
+	var invalid *record.InvalidRecordsError
+	if errors.As(err, &invalid) {
+		for _, e := range invalid.Records {
+			message := e.Message
+			out.RecordErrors = append(out.RecordErrors, protocol.RecordError{Index: e.Index, Message: &message})
+		}
+		if invalid.Message != "" {
+			out.ErrorMessage = &invalid.Message
+		}
+	}
+	if out.Error == protocol.StorageError {
+		p.h.Log.Warn("append records", "error", err)
+	}
+}
+
+func currentLeader(topic *metadata.Topic, index int32) *protocol.CurrentLeader {
+	part := topic.Partitions[index]
+	return &protocol.CurrentLeader{ID: part.Leader, Epoch: part.LeaderEpoch}
+}
+
+// await registers with every partition that has not committed yet. Whoever completes the last one answers.
+func (p *produce) await() {
+	p.mu.Lock()
+	p.open = len(p.waits) + 1 // one for this function, so that nobody answers before it is done
+	for i := range p.waits {
+		w := &p.waits[i]
+		w.Done = w.done
+	}
+	p.mu.Unlock()
+	if p.req.TimeoutMs > 0 {
+		p.mu.Lock()
+		p.timer = p.h.Clock.AfterFunc(time.Duration(p.req.TimeoutMs)*time.Millisecond, p.expire)
+		p.mu.Unlock()
+	}
+	for i := range p.waits {
+		w := &p.waits[i]
+		committed, err := w.part.Await(&w.Wait)
+		if committed || err != nil {
+			w.done(err)
+		}
+	}
+	p.complete(nil, nil)
+}
+
+func (w *produceWait) done(err error) { w.p.complete(w, err) }
+
+// complete notes that one wait is over and answers when it was the last.
+func (p *produce) complete(w *produceWait, err error) {
+	p.mu.Lock()
+	if w != nil {
+		w.over = true
+		if err != nil && !p.answered {
+			p.resp.Topics[w.topic].Partitions[w.index].Error = codeOf(err) // what was appended stays in the log
+		}
+	}
+	p.open--
+	answer := p.open == 0 && !p.answered
+	p.answered = p.answered || answer
+	timer := p.timer
+	p.mu.Unlock()
+	switch {
+	case !answer:
+	case timer != nil && !timer.Stop():
+		p.send(nil) // expire is on its way; it will find the request answered, so this one is not used again
+	default:
+		p.send(p.release)
+	}
+}
+
+// expire answers REQUEST_TIMED_OUT for the partitions that did not commit in time. What was appended stays in the log.
+func (p *produce) expire() {
+	p.mu.Lock()
+	if p.answered {
+		p.mu.Unlock()
+		return
+	}
+	p.answered = true
+	for i := range p.waits {
+		if w := &p.waits[i]; !w.over {
+			p.resp.Topics[w.topic].Partitions[w.index].Error = protocol.RequestTimedOut
+		}
+	}
+	p.mu.Unlock()
+	for i := range p.waits {
+		p.waits[i].part.Cancel(&p.waits[i].Wait)
+	}
+	p.send(nil) // a wait that could not be cancelled is still to complete: this request is not used again
+}
+
+// send encodes and sends the response; release, if any, runs when it has left.
+func (p *produce) send(release func()) {
+	p.buf = protocol.AppendResponseHeader(p.buf[:0], protocol.KeyProduce, p.version, p.correlationID)
+	p.addEndpoints()
+	p.buf = p.resp.AppendTo(p.buf, p.version)
+	p.spans[0] = vfs.MemSpan(p.buf)
+	p.reply.Send(p.spans[:], release)
+}
+
+// addEndpoints names the brokers that the response sends the client to.
+func (p *produce) addEndpoints() {
+	p.resp.NodeEndpoints = p.resp.NodeEndpoints[:0]
+	for i := range p.resp.Topics {
+		for j := range p.resp.Topics[i].Partitions {
+			if l := p.resp.Topics[i].Partitions[j].CurrentLeader; l != nil {
+				p.resp.NodeEndpoints = p.h.addEndpoint(p.resp.NodeEndpoints, l.ID, p.conn)
+			}
+		}
+	}
+}
+
+func (p *produce) release() {
+	p.req.Reset()
+	p.resp.Topics = p.resp.Topics[:0]
+	clear(p.waits)
+	p.waits = p.waits[:0]
+	p.timer, p.reply, p.h = nil, server.Reply{}, nil
+	if cap(p.buf) > 64<<10 {
+		p.buf = nil
+	}
+	produces.Put(p)
+}

@@ -1,0 +1,384 @@
+package handler
+
+import (
+	"sync"
+	"time"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/handler/fetchsession"
+	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/partition"
+	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/server"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Fetch, versions 4 to 18: reads record batches of several partitions.
+//
+//	v7  sessions: requests and responses name only what changed (KIP-227)
+//	v9  leader epochs (KIP-320)              v10 zstd (KIP-110)
+//	v11 rack of the reader (KIP-392); the leader is the only replica to read from yet
+//	v12 flexible; last fetched epoch and diverging epoch (KIP-595)
+//	v13 topic ids instead of names (KIP-516) v16 the new leader, where this broker is not it (KIP-951)
+//
+// Records are whole batches: the first may begin below the offset asked for, and the last is never cut, so that a partition
+// may be answered with less than its limit. A fetch that finds less than min.bytes is parked until a partition changes.
+
+const zstdFetchSince = 10
+
+// fetch is one Fetch request, from decoding to the answer. It is used again and again.
+type fetch struct {
+	h       *Handler
+	req     protocol.FetchRequest
+	resp    protocol.FetchResponse
+	version int16
+	header  protocol.RequestHeader
+	conn    *server.Conn
+	reply   server.Reply
+
+	session  fetchsession.Fetch
+	asked    []fetchsession.Part // as the request names them
+	forget   []fetchsession.Key
+	parts    []fetchsession.Part // all that is to be read, in order
+	reads    []read
+	results  []fetchsession.Result
+	tell     []bool
+	unknown  []int // reads that are answered after the others, as Kafka does: topics that are not known
+	buf      []byte
+	spans    []vfs.Span
+	minBytes int
+	maxBytes int
+}
+
+// read is what one partition gave.
+type read struct {
+	part   *partition.Partition // nil: not found
+	topic  *metadata.Topic
+	code   protocol.ErrorCode
+	result partition.ReadResult
+}
+
+var fetches = sync.Pool{New: func() any { return new(fetch) }}
+
+func serveFetch(h *Handler, req *server.Request, reply server.Reply) {
+	f := fetches.Get().(*fetch)
+	f.h, f.conn, f.reply, f.header, f.version = h, req.Conn, reply, req.Header, req.Header.Version
+	if err := f.req.Decode(f.version, req.Body); err != nil {
+		f.release()
+		reply.Close(err)
+		return
+	}
+	if code := f.begin(); code != protocol.None {
+		f.resp = protocol.FetchResponse{Error: code, Topics: f.resp.Topics[:0]}
+		f.send()
+		return
+	}
+	f.maxBytes = min(int(f.req.MaxBytes), h.Config.FetchMaxBytes())
+	f.minBytes = min(int(f.req.MinBytes), f.maxBytes)
+	wait := time.Duration(f.req.MaxWaitMs) * time.Millisecond
+	if f.readAll() || wait <= 0 {
+		f.answer()
+		return
+	}
+
+	// Watch, then read again, so that nothing that comes in between is missed.
+	w := partition.NewWatcher()
+	for i := range f.reads {
+		if p := f.reads[i].part; p != nil {
+			p.Watch(w)
+		}
+	}
+	if f.readAll() {
+		f.unwatch(w)
+		f.answer()
+		return
+	}
+	f.releaseSlices()
+	h.pending.Add(1)
+	go f.park(w, wait)
+}
+
+// park waits until there is enough to answer, or the time is over, or the connection is gone.
+func (f *fetch) park(w *partition.Watcher, wait time.Duration) {
+	defer f.h.pending.Done()
+	timeout := make(chan struct{})
+	timer := f.h.Clock.AfterFunc(wait, func() { close(timeout) })
+	defer timer.Stop()
+	for done := false; !done; {
+		select {
+		case <-w.C:
+			done = f.readAll()
+			if !done {
+				f.releaseSlices()
+			}
+		case <-timeout:
+			f.readAll()
+			done = true
+		case <-f.conn.Context().Done():
+			f.readAll()
+			done = true
+		}
+	}
+	f.unwatch(w)
+	f.answer()
+}
+
+func (f *fetch) unwatch(w *partition.Watcher) {
+	for i := range f.reads {
+		if p := f.reads[i].part; p != nil {
+			p.Unwatch(w)
+		}
+	}
+}
+
+// begin finds the session and the partitions to read.
+func (f *fetch) begin() protocol.ErrorCode {
+	byID := f.version >= 13
+	f.asked, f.forget = f.asked[:0], f.forget[:0]
+	for i := range f.req.Topics {
+		t := &f.req.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			f.asked = append(f.asked, fetchsession.Part{
+				Key: fetchsession.Key{Topic: t.Name, ID: t.ID, Partition: p.Partition},
+				Position: fetchsession.Position{Offset: p.FetchOffset, MaxBytes: p.MaxBytes,
+					LeaderEpoch: p.CurrentLeaderEpoch, LastFetchedEpoch: p.LastFetchedEpoch},
+			})
+		}
+	}
+	for i := range f.req.Forgotten {
+		t := &f.req.Forgotten[i]
+		for _, p := range t.Partitions {
+			f.forget = append(f.forget, fetchsession.Key{Topic: t.Name, ID: t.ID, Partition: p})
+		}
+	}
+	f.asked = lastOfEach(f.asked)
+	var code protocol.ErrorCode
+	f.session, f.parts, code = f.h.sessions.Begin(fetchsession.Request{
+		SessionID: f.req.SessionID, Epoch: f.req.SessionEpoch, ByID: byID, Parts: f.asked, Forget: f.forget,
+	}, f.parts[:0])
+	return code
+}
+
+// lastOfEach leaves one entry for a partition that is named several times: in the place of the first, with the position of the last.
+func lastOfEach(parts []fetchsession.Part) []fetchsession.Part {
+	if len(parts) < 2 {
+		return parts
+	}
+	at := make(map[fetchsession.Key]int, len(parts))
+	out := parts[:0]
+	for _, p := range parts {
+		if i, ok := at[p.Key]; ok {
+			out[i].Position = p.Position
+			continue
+		}
+		at[p.Key] = len(out)
+		out = append(out, p)
+	}
+	return out
+}
+
+// readAll reads every partition, within the limits, and says whether that is enough to answer.
+func (f *fetch) readAll() bool {
+	f.releaseSlices()
+	img := f.h.Metadata.Image()
+	isolation := partition.ReadUncommitted
+	if f.req.IsolationLevel == 1 {
+		isolation = partition.ReadCommitted
+	}
+	if len(f.reads) != len(f.parts) {
+		f.reads = make([]read, len(f.parts))
+	}
+	left, available := f.maxBytes, 0
+	enough, first, known := false, true, 0
+	for i := range f.parts {
+		r, p := &f.reads[i], &f.parts[i]
+		f.find(img, p.Key, r)
+		if r.code != protocol.None {
+			enough = enough || r.topic != nil && f.isLeaderError(r.code)
+			continue
+		}
+		known++
+		limit := max(0, min(int(p.Position.MaxBytes), left))
+		res, err := r.part.Read(partition.ReadRequest{
+			Offset: p.Position.Offset, MaxBytes: limit, AtLeastOne: first, Isolation: isolation,
+			LeaderEpoch:      commitlog.LeaderEpoch(p.Position.LeaderEpoch),
+			LastFetchedEpoch: commitlog.LeaderEpoch(p.Position.LastFetchedEpoch),
+		})
+		r.result = res
+		if err != nil {
+			r.code = f.errorCode(err)
+			enough = true
+			continue
+		}
+		if f.version < zstdFetchSince && r.part.Settings().Zstd {
+			r.result.Slice.Release()
+			r.result.Slice = commitlog.Slice{}
+			r.result.HighWatermark, r.result.LastStable, r.result.LogStart = -1, -1, -1
+			r.code, enough = protocol.UnsupportedCompressionType, true
+			continue
+		}
+		n := int(res.Slice.Bytes)
+		if n > 0 {
+			first = false
+		}
+		left = max(0, left-n)
+		available += n
+		if res.More {
+			available += max(0, limit-n) // there is more than the limit lets through
+		}
+		enough = enough || res.Diverging
+	}
+	return enough || known == 0 || available >= f.minBytes
+}
+
+// find looks up one partition.
+func (f *fetch) find(img *metadata.Image, k fetchsession.Key, r *read) {
+	old := r.part
+	*r = read{result: partition.ReadResult{HighWatermark: -1, LastStable: -1, LogStart: -1}}
+	missing := protocol.UnknownTopicOrPartition
+	if f.version >= 13 {
+		r.topic, missing = img.TopicByID(k.ID), protocol.UnknownTopicID
+	} else {
+		r.topic = img.Topic(k.Topic)
+	}
+	r.part = old // a watched partition stays noted until it is unwatched
+	switch {
+	case r.topic == nil:
+		r.code = missing
+	case k.Partition < 0 || int(k.Partition) >= len(r.topic.Partitions):
+		r.topic, r.code = nil, protocol.UnknownTopicOrPartition
+	case f.req.ReplicaID >= 0:
+		r.code = protocol.NotLeaderOrFollower // no replica follows this broker yet
+	default:
+		now := f.h.Partitions.Partition(r.topic.ID, k.Partition)
+		if now == nil || old != nil && old != now {
+			r.code = protocol.NotLeaderOrFollower
+		} else {
+			r.part = now
+		}
+	}
+}
+
+func (f *fetch) isLeaderError(code protocol.ErrorCode) bool {
+	return code == protocol.NotLeaderOrFollower || code == protocol.FencedLeaderEpoch
+}
+
+func (f *fetch) errorCode(err error) protocol.ErrorCode {
+	code := codeOf(err)
+	if code == protocol.StorageError {
+		f.h.Log.Warn("read records", "error", err)
+		if f.version <= 5 {
+			return protocol.NotLeaderOrFollower // older clients do not know the other
+		}
+	}
+	return code
+}
+
+// answer shapes the response from what was read and sends it.
+func (f *fetch) answer() {
+	f.results = f.results[:0]
+	f.unknown = f.unknown[:0]
+	order := make([]int, 0, len(f.reads))
+	for i := range f.reads {
+		if f.reads[i].topic == nil {
+			f.unknown = append(f.unknown, i)
+		} else {
+			order = append(order, i)
+		}
+	}
+	order = append(order, f.unknown...)
+	for _, i := range order {
+		r := &f.reads[i]
+		f.results = append(f.results, fetchsession.Result{
+			Part: f.parts[i], HighWatermark: r.result.HighWatermark, LogStart: r.result.LogStart,
+			HasRecords: r.result.Slice.Bytes > 0, MustTell: r.code != protocol.None || r.result.Diverging, Failed: r.code != protocol.None,
+		})
+	}
+	if cap(f.tell) < len(order) {
+		f.tell = make([]bool, len(order))
+	}
+	f.tell = f.tell[:len(order)]
+	id, code := f.session.End(f.results, f.tell)
+	f.resp = protocol.FetchResponse{Error: code, SessionID: id, Topics: f.resp.Topics[:0], NodeEndpoints: f.resp.NodeEndpoints[:0]}
+	if code == protocol.None {
+		for n, i := range order {
+			if f.tell[n] {
+				f.add(f.parts[i].Key, &f.reads[i])
+			}
+		}
+	}
+	f.send()
+}
+
+// add appends one partition to the response; neighbours of the same topic share its entry.
+func (f *fetch) add(k fetchsession.Key, r *read) {
+	topics := f.resp.Topics
+	if n := len(topics); n == 0 || topics[n-1].Name != k.Topic || topics[n-1].ID != k.ID {
+		if n < cap(topics) {
+			topics = topics[:n+1]
+			topics[n].Partitions = topics[n].Partitions[:0]
+		} else {
+			topics = append(topics, protocol.FetchResponseTopic{})
+		}
+		topics[n].Name, topics[n].ID = k.Topic, k.ID
+		f.resp.Topics = topics
+	}
+	t := &topics[len(topics)-1]
+	p := protocol.FetchResponsePartition{
+		Partition: k.Partition, Error: r.code, PreferredReadReplica: -1,
+		HighWatermark: r.result.HighWatermark, LastStableOffset: r.result.LastStable, LogStartOffset: r.result.LogStart,
+	}
+	if r.result.Aborted != nil {
+		p.Aborted = make([]protocol.AbortedTransaction, len(r.result.Aborted))
+		for i, a := range r.result.Aborted {
+			p.Aborted[i] = protocol.AbortedTransaction{ProducerID: a.ProducerID, FirstOffset: a.First}
+		}
+	}
+	if r.result.Slice.Bytes > 0 {
+		p.Records = []vfs.Span{r.result.Slice.Span}
+	}
+	if r.result.Diverging {
+		p.DivergingEpoch = &protocol.EpochEndOffset{Epoch: int32(r.result.DivergingEpoch), EndOffset: r.result.DivergingEnd}
+	}
+	if f.version >= 16 && r.topic != nil && f.isLeaderError(r.code) {
+		p.CurrentLeader = currentLeader(r.topic, k.Partition)
+		f.resp.NodeEndpoints = f.h.addEndpoint(f.resp.NodeEndpoints, p.CurrentLeader.ID, f.conn)
+	}
+	t.Partitions = append(t.Partitions, p)
+}
+
+func (f *fetch) send() {
+	f.buf = protocol.AppendResponseHeader(f.buf[:0], protocol.KeyFetch, f.version, f.header.CorrelationID)
+	f.buf, f.spans = f.resp.AppendTo(f.buf, f.spans[:0], f.version)
+	f.reply.Send(f.spans, f.release)
+}
+
+func (f *fetch) releaseSlices() {
+	for i := range f.reads {
+		if s := &f.reads[i].result.Slice; s.Bytes > 0 {
+			s.Release()
+			*s = commitlog.Slice{}
+		}
+	}
+}
+
+// maxFetchRetained bounds what a fetch keeps for the next request.
+const maxFetchRetained = 4096
+
+// release gives the pinned files and the request back when the response has left.
+func (f *fetch) release() {
+	f.releaseSlices()
+	f.req.Reset()
+	if cap(f.parts) > maxFetchRetained || cap(f.buf) > 256<<10 {
+		return // not worth keeping
+	}
+	clear(f.reads)
+	f.reads = f.reads[:0]
+	clear(f.spans)
+	for i := range f.resp.Topics {
+		clear(f.resp.Topics[i].Partitions)
+	}
+	f.h, f.conn, f.reply, f.session = nil, nil, server.Reply{}, fetchsession.Fetch{}
+	fetches.Put(f)
+}

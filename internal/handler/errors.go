@@ -1,0 +1,56 @@
+package handler
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/partition"
+	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/record"
+)
+
+// codes pairs the answers of the layers below with Kafka's error codes; the first that matches counts. This is the only place
+// where an error becomes a code.
+var codes = []struct {
+	err  error
+	code protocol.ErrorCode
+}{
+	{partition.ErrNotLeader, protocol.NotLeaderOrFollower},
+	{partition.ErrFencedLeaderEpoch, protocol.FencedLeaderEpoch},
+	{partition.ErrUnknownLeaderEpoch, protocol.UnknownLeaderEpoch},
+	{partition.ErrNotEnoughReplicas, protocol.NotEnoughReplicas},
+	{partition.ErrNotEnoughReplicasAfterAppend, protocol.NotEnoughReplicasAfterAppend},
+	{partition.ErrDeleted, protocol.UnknownTopicOrPartition},
+	{partition.ErrPolicy, protocol.PolicyViolation},
+
+	{commitlog.ErrOffsetOutOfRange, protocol.OffsetOutOfRange},
+	{commitlog.ErrOutOfOrderSequence, protocol.OutOfOrderSequenceNumber},
+	{commitlog.ErrInvalidProducerEpoch, protocol.InvalidProducerEpoch},
+	{commitlog.ErrTooLargeForSegment, protocol.RecordListTooLarge},
+
+	{record.ErrTooLarge, protocol.MessageTooLarge},
+	{record.ErrInvalidTimestamp, protocol.InvalidTimestamp},
+	{record.ErrUnsupportedCompression, protocol.UnsupportedCompressionType},
+	{record.ErrInvalidRecord, protocol.InvalidRecord},
+	{record.ErrCorrupt, protocol.CorruptMessage},
+
+	// Failures of the disk. Clients refresh their metadata and try again (KIP-112).
+	{commitlog.ErrReadOnly, protocol.StorageError},
+	{commitlog.ErrOffline, protocol.StorageError},
+	{fs.ErrClosed, protocol.NotLeaderOrFollower}, // the broker is stopping
+}
+
+// codeOf turns an error of a lower layer into Kafka's error code. What is not listed is a failure of the world below, nearly
+// always the disk, and not UNKNOWN_SERVER_ERROR, which kills many clients.
+func codeOf(err error) protocol.ErrorCode {
+	if err == nil {
+		return protocol.None
+	}
+	for _, c := range codes {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
+	}
+	return protocol.StorageError
+}

@@ -1,0 +1,179 @@
+package fetchsession
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/random"
+)
+
+// fakeClock stands still until it is told otherwise.
+type fakeClock struct {
+	clock.Clock
+	now time.Time
+}
+
+func (c *fakeClock) Now() time.Time { return c.now }
+
+func newCache(slots int) (*Cache, *fakeClock) {
+	c := &fakeClock{Clock: clock.Real, now: time.Unix(1000, 0)}
+	return New(c, random.Seeded(1), slots), c
+}
+
+func parts(topic string, offsets ...int64) (ps []Part) {
+	for i, o := range offsets {
+		ps = append(ps, Part{Key{Topic: topic, Partition: int32(i)}, Position{Offset: o, MaxBytes: 100, LeaderEpoch: -1, LastFetchedEpoch: -1}})
+	}
+	return ps
+}
+
+// round runs one request whose partitions all have the given high watermark, and returns which ones the response names.
+func round(t *testing.T, c *Cache, r Request, hw int64, records ...int32) (id int32, told []int32, code protocol.ErrorCode) {
+	t.Helper()
+	f, ps, code := c.Begin(r, nil)
+	if code != protocol.None {
+		return 0, nil, code
+	}
+	results := make([]Result, len(ps))
+	for i, p := range ps {
+		results[i] = Result{Part: p, HighWatermark: hw, HasRecords: slices.Contains(records, p.Key.Partition)}
+	}
+	tell := make([]bool, len(ps))
+	id, code = f.End(results, tell)
+	for i, p := range ps {
+		if tell[i] {
+			told = append(told, p.Key.Partition)
+		}
+	}
+	return id, told, code
+}
+
+func TestIncrementalResponsesNameWhatChanged(t *testing.T) {
+	c, _ := newCache(10)
+	id, told, _ := round(t, c, Request{Epoch: FirstEpoch, Parts: parts("a", 0, 0, 0)}, 5)
+	if id == NoSession || len(told) != 3 {
+		t.Fatalf("full fetch: session %d, told %v", id, told)
+	}
+	for _, step := range []struct {
+		name    string
+		r       Request
+		hw      int64
+		records []int32
+		want    []int32
+	}{
+		{"nothing changed", Request{SessionID: id, Epoch: 1}, 5, nil, nil},
+		{"records", Request{SessionID: id, Epoch: 2}, 5, []int32{0}, []int32{0}},
+		{"the one with records went to the end", Request{SessionID: id, Epoch: 3}, 6, nil, []int32{1, 2, 0}},
+		{"forgotten", Request{SessionID: id, Epoch: 4, Forget: []Key{{Topic: "a", Partition: 2}}}, 7, nil, []int32{1, 0}},
+		{"a new one", Request{SessionID: id, Epoch: 5, Parts: parts("b", 0)}, 7, nil, []int32{0}},
+	} {
+		if _, got, code := round(t, c, step.r, step.hw, step.records...); code != protocol.None || !slices.Equal(got, step.want) {
+			t.Errorf("%s: told %v (%s), want %v", step.name, got, code, step.want)
+		}
+	}
+}
+
+func TestErrorIsToldAndSoIsItsEnd(t *testing.T) {
+	c, _ := newCache(10)
+	id, _, _ := round(t, c, Request{Epoch: FirstEpoch, Parts: parts("a", 0)}, 5)
+	tell := make([]bool, 1)
+	f, ps, _ := c.Begin(Request{SessionID: id, Epoch: 1}, nil)
+	f.End([]Result{{Part: ps[0], HighWatermark: -1, LogStart: -1, MustTell: true, Failed: true}}, tell)
+	if !tell[0] {
+		t.Error("an error was not told")
+	}
+	f, ps, _ = c.Begin(Request{SessionID: id, Epoch: 2}, nil)
+	f.End([]Result{{Part: ps[0], HighWatermark: 5}}, tell)
+	if !tell[0] {
+		t.Error("the end of an error was not told")
+	}
+}
+
+func TestSessionErrors(t *testing.T) {
+	c, _ := newCache(10)
+	id, _, _ := round(t, c, Request{Epoch: FirstEpoch, Parts: parts("a", 0)}, 5)
+	for _, bad := range []struct {
+		r    Request
+		want protocol.ErrorCode
+	}{
+		{Request{SessionID: id, Epoch: 2}, protocol.InvalidFetchSessionEpoch},
+		{Request{SessionID: id + 1, Epoch: 1}, protocol.FetchSessionIDNotFound},
+		{Request{SessionID: id, Epoch: 1, ByID: true}, protocol.FetchSessionTopicIDError},
+	} {
+		if _, _, code := round(t, c, bad.r, 5); code != bad.want {
+			t.Errorf("%+v: %s, want %s", bad.r, code, bad.want)
+		}
+	}
+	if got, _, _ := round(t, c, Request{SessionID: id, Epoch: FinalEpoch, Parts: parts("a", 0)}, 5); got != NoSession || c.Len() != 0 {
+		t.Errorf("the final epoch left session %d and %d in the cache", got, c.Len())
+	}
+	if _, _, code := round(t, c, Request{SessionID: id, Epoch: 1}, 5); code != protocol.FetchSessionIDNotFound {
+		t.Errorf("a closed session answered %s", code)
+	}
+}
+
+func TestOvertakenFetchIsRefused(t *testing.T) {
+	c, _ := newCache(10)
+	id, _, _ := round(t, c, Request{Epoch: FirstEpoch, Parts: parts("a", 0)}, 5)
+	slow, ps, _ := c.Begin(Request{SessionID: id, Epoch: 1}, nil)
+	if _, _, code := round(t, c, Request{SessionID: id, Epoch: 2}, 5); code != protocol.None {
+		t.Fatal(code)
+	}
+	if _, code := slow.End([]Result{{Part: ps[0]}}, make([]bool, 1)); code != protocol.InvalidFetchSessionEpoch {
+		t.Errorf("an overtaken fetch was answered %s", code)
+	}
+}
+
+func TestForgettingEverythingClosesTheSession(t *testing.T) {
+	c, _ := newCache(10)
+	id, _, _ := round(t, c, Request{Epoch: FirstEpoch, Parts: parts("a", 0)}, 5)
+	got, _, code := round(t, c, Request{SessionID: id, Epoch: 1, Forget: []Key{{Topic: "a"}}}, 5)
+	if got != NoSession || code != protocol.None || c.Len() != 0 {
+		t.Errorf("session %d (%s), %d in the cache", got, code, c.Len())
+	}
+}
+
+func TestRoomForSessions(t *testing.T) {
+	c, now := newCache(2)
+	open := func(n int) int32 {
+		id, _, _ := round(t, c, Request{Epoch: FirstEpoch, Parts: parts(fmt.Sprint("t", n), make([]int64, n)...)}, 5)
+		return id
+	}
+	one, two := open(1), open(2)
+	if one == NoSession || two == NoSession || open(3) != NoSession {
+		t.Fatal("two slots must take two sessions, and no third while both are fresh")
+	}
+	now.now = now.now.Add(evictAfter + time.Second)
+	round(t, c, Request{SessionID: one, Epoch: 1}, 5)
+	round(t, c, Request{SessionID: two, Epoch: 1}, 5)
+	if open(1) != NoSession {
+		t.Error("a session took the place of one of its own size that is in use")
+	}
+	if open(2) == NoSession {
+		t.Error("a larger session found no room beside a smaller one that had its time")
+	}
+	if _, _, code := round(t, c, Request{SessionID: one, Epoch: 2}, 5); code != protocol.FetchSessionIDNotFound {
+		t.Errorf("the smaller session is still there (%s)", code)
+	}
+	now.now = now.now.Add(evictAfter + time.Second)
+	if open(1) == NoSession {
+		t.Error("an idle session did not make room")
+	}
+	if none, _ := newCache(0); none.Len() != 0 {
+		t.Error("no slots, yet a session")
+	} else if id, _, _ := round(t, none, Request{Epoch: FirstEpoch, Parts: parts("a", 0)}, 5); id != NoSession {
+		t.Error("a cache without slots opened a session")
+	}
+}
+
+func TestEpochWraps(t *testing.T) {
+	for epoch, want := range map[int32]int32{0: 1, 1: 2, 0x7fffffff: 1, -1: -1} {
+		if got := nextEpoch(epoch); got != want {
+			t.Errorf("after epoch %d comes %d, want %d", epoch, got, want)
+		}
+	}
+}

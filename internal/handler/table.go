@@ -1,0 +1,73 @@
+package handler
+
+import (
+	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/server"
+)
+
+// api is one row of what this broker serves. docs/compatibility.md is printed from it, and ApiVersions answers it.
+type api struct {
+	key      protocol.APIKey
+	min, max int16 // versions served
+	listed   int16 // lowest version that ApiVersions lists; min but for Produce (see protocol-notes V6, KAFKA-18659)
+	serve    func(*Handler, *server.Request, server.Reply)
+	note     string // where we differ, for the compatibility page
+}
+
+func (a *api) serves(version int16) bool { return version >= a.min && version <= a.max }
+
+// table lists the APIs served, by key.
+var table []api
+
+func init() { // serveAPIVersions answers the table itself
+	table = []api{
+		{key: protocol.KeyProduce, min: 3, max: 13, listed: 0, serve: serveProduce,
+			note: "versions 0-2 are listed, because librdkafka stops compressing otherwise, and refused, as in Kafka"},
+		{key: protocol.KeyFetch, min: 4, max: 18, listed: 4, serve: serveFetch,
+			note: "fetched data ends at a batch boundary; followers are refused until replication is served"},
+		{key: protocol.KeyListOffsets, min: 1, max: 11, listed: 1, serve: cold(serveListOffsets)},
+		{key: protocol.KeyMetadata, min: 0, max: 13, listed: 0, serve: cold(serveMetadata)},
+		{key: protocol.KeyAPIVersions, min: 0, max: 5, listed: 0, serve: serveAPIVersions},
+		{key: protocol.KeyCreateTopics, min: 2, max: 7, listed: 2, serve: cold(serveCreateTopics)},
+		{key: protocol.KeyDeleteTopics, min: 1, max: 6, listed: 1, serve: cold(serveDeleteTopics)},
+		{key: protocol.KeyDeleteRecords, min: 0, max: 2, listed: 0, serve: cold(serveDeleteRecords)},
+		{key: protocol.KeyInitProducerID, min: 0, max: 5, listed: 0, serve: cold(serveInitProducerID),
+			note: "idempotent producers only; a transactional.id is refused with a fatal code"},
+		{key: protocol.KeyOffsetForLeaderEpoch, min: 2, max: 4, listed: 2, serve: cold(serveOffsetForLeaderEpoch)},
+		{key: protocol.KeyDescribeConfigs, min: 1, max: 4, listed: 1, serve: cold(serveDescribeConfigs),
+			note: "topics and brokers"},
+		{key: protocol.KeyCreatePartitions, min: 0, max: 3, listed: 0, serve: cold(serveCreatePartitions)},
+		{key: protocol.KeyIncrementalAlterConfigs, min: 0, max: 1, listed: 0, serve: cold(serveIncrementalAlterConfigs),
+			note: "topics only"},
+		{key: protocol.KeyDescribeCluster, min: 0, max: 2, listed: 0, serve: cold(serveDescribeCluster)},
+	}
+	for i := range table {
+		byKey[table[i].key] = &table[i]
+	}
+}
+
+// byKey finds a row without a search: the keys are small and dense.
+var byKey [128]*api
+
+func served(key protocol.APIKey) *api {
+	if key < 0 || int(key) >= len(byKey) {
+		return nil
+	}
+	return byKey[key]
+}
+
+// Served is one row of the table, for documents and tests.
+type Served struct {
+	Key              protocol.APIKey
+	Min, Max, Listed int16
+	Note             string
+}
+
+// Table returns what is served, by key.
+func Table() []Served {
+	rows := make([]Served, len(table))
+	for i, a := range table {
+		rows[i] = Served{a.key, a.min, a.max, a.listed, a.note}
+	}
+	return rows
+}

@@ -1,0 +1,97 @@
+package partition
+
+import (
+	"slices"
+)
+
+// Wait is a producer that waits until the high watermark reaches End.
+type Wait struct {
+	End int64
+	// Done is called once, with nil when End is committed, from whichever goroutine moved the high watermark. It must not
+	// block.
+	Done func(error)
+}
+
+// Await registers w, or returns true at once, without calling Done, when its end is committed already.
+func (p *Partition) Await(w *Wait) (committed bool, err error) {
+	p.roleMu.RLock()
+	defer p.roleMu.RUnlock()
+	if err := p.checkLeaderLocked(NoEpoch); err != nil {
+		return false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.End <= p.mu.offsets.highWatermark {
+		return true, nil
+	}
+	// Ends arrive nearly in order: look from the back.
+	i := len(p.mu.waits)
+	for i > 0 && p.mu.waits[i-1].End > w.End {
+		i--
+	}
+	p.mu.waits = slices.Insert(p.mu.waits, i, w)
+	return false, nil
+}
+
+// Cancel takes w back. It returns false when Done was or is about to be called.
+func (p *Partition) Cancel(w *Wait) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.mu.waits, w)
+	if i < 0 {
+		return false
+	}
+	p.mu.waits = slices.Delete(p.mu.waits, i, i+1)
+	return true
+}
+
+// Watcher is a reader that waits until one of several partitions changes: more to read, another role, deleted.
+type Watcher struct {
+	C chan struct{} // receives after a change; capacity one, so a wake-up is never lost and never blocks
+}
+
+// NewWatcher returns a watcher that watches nothing yet.
+func NewWatcher() *Watcher { return &Watcher{C: make(chan struct{}, 1)} }
+
+func (w *Watcher) wake() {
+	select {
+	case w.C <- struct{}{}:
+	default: // a wake-up is pending already
+	}
+}
+
+// Watch adds w to the partition's watchers. The caller reads again after it, so that no change is missed.
+func (p *Partition) Watch(w *Watcher) {
+	p.mu.Lock()
+	p.mu.watchers = append(p.mu.watchers, w)
+	p.mu.Unlock()
+}
+
+// Unwatch removes w.
+func (p *Partition) Unwatch(w *Watcher) {
+	p.mu.Lock()
+	if i := slices.Index(p.mu.watchers, w); i >= 0 {
+		last := len(p.mu.watchers) - 1
+		p.mu.watchers[i] = p.mu.watchers[last]
+		p.mu.watchers[last] = nil
+		p.mu.watchers = p.mu.watchers[:last]
+	}
+	if len(p.mu.watchers) == 0 {
+		p.mu.watchers = nil // an idle partition holds nothing
+	}
+	p.mu.Unlock()
+}
+
+// fail answers every waiting producer with err and wakes every reader.
+func (p *Partition) fail(err error) {
+	p.mu.Lock()
+	waits := p.mu.waits
+	p.mu.waits = nil
+	for _, w := range p.mu.watchers {
+		w.wake()
+	}
+	p.mu.Unlock()
+	for _, w := range waits {
+		w.Done(err)
+	}
+}
