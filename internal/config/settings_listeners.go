@@ -1,0 +1,32 @@
+package config
+
+// Settings of listeners, connections and requests.
+var listenersSettings = []Setting{
+	honoured("listeners", List, "PLAINTEXT://127.0.0.1:9092", nonEmptyList(), "Addresses to open, as NAME://HOST:PORT; an empty host is every interface."),
+	honoured("advertised.listeners", List, unset, nonEmptyList(), "Addresses told to clients; unset, each client is told the address it connected to."),
+	honoured("listener.security.protocol.map", String, "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", anything, "Security protocol of each listener name; only PLAINTEXT is served."),
+	honoured("controller.listener.names", List, unset, nonEmptyList(), "Which of the listeners belong to the controller."),
+	honoured("inter.broker.listener.name", String, unset, anything, "Listener that brokers use among themselves."),
+	refused("security.inter.broker.protocol", String, "PLAINTEXT", oneOf("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"), "Security protocol between brokers, where no listener is named for it."),
+	honoured("socket.request.max.bytes", Int, "104857600", atLeast(1), "Largest request; a longer one closes the connection."),
+	honoured("connections.max.idle.ms", Long, "600000", anything, "Idle time after which a connection is closed."),
+	honoured("max.connections", Int, "2147483647", atLeast(0), "Connections open at the same time."),
+	honoured("max.connections.per.ip", Int, "2147483647", atLeast(0), "Connections open at the same time from one address."),
+	accepted("max.connections.per.ip.overrides", String, "", anything, "Own connection limits of single addresses, as HOST:LIMIT."),
+	accepted("max.connection.creation.rate", Int, "2147483647", atLeast(0), "New connections a second."),
+	honoured("queued.max.request.bytes", Long, "-1", anything, "Bytes of requests held in memory; -1 leaves the limit to the broker."),
+	accepted("queued.max.requests", Int, "500", atLeast(1), "Requests waiting before sockets are no longer read."),
+	accepted("socket.listen.backlog.size", Int, "50", atLeast(1), "Connections the system may hold before they are accepted."),
+	accepted("socket.receive.buffer.bytes", Int, "102400", anything, "Receive buffer of client sockets."),
+	accepted("socket.send.buffer.bytes", Int, "102400", anything, "Send buffer of client sockets."),
+	accepted("socket.connection.setup.timeout.ms", Long, "10000", anything, "First time-out for connecting to other nodes."),
+	accepted("socket.connection.setup.timeout.max.ms", Long, "30000", anything, "Longest time-out for connecting to other nodes."),
+	accepted("connection.failed.authentication.delay.ms", Int, "100", atLeast(0), "Delay before a failed login is answered."),
+	honoured("fetch.max.bytes", Int, "57671680", atLeast(1024), "Largest answer to a fetch."),
+	honoured("max.incremental.fetch.session.cache.slots", Int, "1000", atLeast(0), "Fetch sessions kept; 0 turns them off."),
+	accepted("max.request.partition.size.limit", Int, "2000", atLeast(1), "Partitions in one DescribeTopicPartitions answer."),
+	accepted("fetch.purgatory.purge.interval.requests", Int, "1000", anything, "Finished waiting fetches kept before a clean-up."),
+	accepted("producer.purgatory.purge.interval.requests", Int, "1000", anything, "Finished waiting produces kept before a clean-up."),
+	accepted("delete.records.purgatory.purge.interval.requests", Int, "1", anything, "Finished waiting deletions kept before a clean-up."),
+	accepted("share.fetch.purgatory.purge.interval.requests", Int, "1000", anything, "Finished waiting share fetches kept before a clean-up."),
+}

@@ -1,0 +1,26 @@
+package config
+
+// Settings of replication and quotas.
+var replicationSettings = []Setting{
+	accepted("num.replica.fetchers", Int, "1", atLeast(1), "Fetching threads per source broker."),
+	accepted("replica.fetch.backoff.ms", Int, "1000", atLeast(0), "Pause after a failed fetch."),
+	accepted("replica.fetch.max.bytes", Int, "1048576", atLeast(0), "Bytes of one partition in a follower's fetch."),
+	accepted("replica.fetch.min.bytes", Int, "1", anything, "Bytes a follower waits for."),
+	accepted("replica.fetch.response.max.bytes", Int, "10485760", atLeast(0), "Bytes in the answer to a follower's fetch."),
+	accepted("replica.fetch.wait.max.ms", Int, "500", anything, "How long a follower's fetch waits."),
+	accepted("replica.high.watermark.checkpoint.interval.ms", Long, "5000", anything, "Pause between high-watermark checkpoints."),
+	accepted("replica.lag.time.max.ms", Long, "30000", anything, "Lag after which a follower leaves the ISR."),
+	accepted("replica.selector.class", String, unset, anything, "Class that picks the replica a consumer reads from."),
+	accepted("replica.socket.receive.buffer.bytes", Int, "65536", anything, "Receive buffer of replication sockets."),
+	accepted("replica.socket.timeout.ms", Int, "30000", anything, "Time-out of replication sockets."),
+	accepted("replication.quota.window.num", Int, "11", atLeast(1), "Samples kept for replication quotas."),
+	accepted("replication.quota.window.size.seconds", Int, "1", atLeast(1), "Length of such a sample."),
+	accepted("alter.log.dirs.replication.quota.window.num", Int, "11", atLeast(1), "Samples kept for quotas on moves between directories."),
+	accepted("alter.log.dirs.replication.quota.window.size.seconds", Int, "1", atLeast(1), "Length of such a sample."),
+	accepted("leader.replication.throttled.rate", Long, "9223372036854775807", atLeast(0), "Bytes a second a leader sends for throttled replicas.").internal(),
+	accepted("follower.replication.throttled.rate", Long, "9223372036854775807", atLeast(0), "Bytes a second a follower takes for throttled replicas.").internal(),
+	accepted("replica.alter.log.dirs.io.max.bytes.per.second", Long, "9223372036854775807", atLeast(0), "Bytes a second for moves between directories.").internal(),
+	accepted("quota.window.num", Int, "11", atLeast(1), "Samples kept for client quotas."),
+	accepted("quota.window.size.seconds", Int, "1", atLeast(1), "Length of such a sample."),
+	refused("client.quota.callback.class", ClassName, unset, anything, "Class that decides client quotas."),
+}
