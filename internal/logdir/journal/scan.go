@@ -1,0 +1,246 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/moldau/moldau/internal/uuid"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+const suffix = ".journal"
+
+// Scan is what the files of a journal hold after a stop.
+type Scan struct {
+	Entries []Entry // in the order in which they were written; only those that are needed
+
+	exists   bool
+	files    []file // sorted by sequence, needed or not
+	sequence uint64 // the highest
+	oldest   uint64 // the lowest needed
+	chain    uint32 // CRC of the last group
+	fs       vfs.FS
+	dir      string
+}
+
+// Entry is one entry found; its record batches are read with Scan.Read.
+type Entry struct {
+	Log      LogID
+	Kind     Kind
+	Base     int64
+	Bytes    int64
+	Sequence uint64 // of the file that holds it
+
+	file string
+	at   int64
+}
+
+type file struct {
+	name   string
+	header header
+	size   int64
+	end    int64 // where the groups that check end
+	last   uint32
+	oldest uint64
+	found  []Entry
+}
+
+// Open reads the journal in dir. A directory that is not there is an empty journal; one of another data directory is refused.
+func Open(fsys vfs.FS, dir string, directory uuid.UUID) (*Scan, error) {
+	s := &Scan{fs: fsys, dir: dir, oldest: 1}
+	names, err := list(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	s.exists = names != nil
+	topics := map[string]string{}
+	for _, name := range names {
+		f, err := s.scanFile(name, directory, topics)
+		if err != nil {
+			return nil, fmt.Errorf("read journal file %s: %w", filepath.Join(dir, name), err)
+		}
+		s.files = append(s.files, f)
+		s.oldest = max(s.oldest, f.oldest)
+	}
+	sort.SliceStable(s.files, func(i, k int) bool { return s.files[i].header.sequence < s.files[k].header.sequence })
+	return s, s.link()
+}
+
+// link checks that the files needed follow one another without a gap and collects their entries.
+func (s *Scan) link() error {
+	for i, f := range s.files {
+		sequence := f.header.sequence
+		if sequence == 0 {
+			continue
+		}
+		if i > 0 && s.files[i-1].header.sequence == sequence {
+			return fmt.Errorf("%w: %s and %s have the same sequence %d", ErrCorrupt, s.files[i-1].name, f.name, sequence)
+		}
+		if sequence >= s.oldest {
+			if err := s.follows(i); err != nil {
+				return err
+			}
+			s.Entries = append(s.Entries, f.found...)
+		}
+		s.sequence, s.chain = sequence, f.last
+	}
+	if s.sequence+1 < s.oldest {
+		return fmt.Errorf("%w: sequence %d is said to be the oldest needed, the highest found is %d", ErrCorrupt, s.oldest, s.sequence)
+	}
+	return nil
+}
+
+// follows checks that file i, which is needed, begins where the file before it ends.
+func (s *Scan) follows(i int) error {
+	f := s.files[i]
+	if f.header.sequence == s.oldest {
+		return nil
+	}
+	if i == 0 || s.files[i-1].header.sequence != f.header.sequence-1 {
+		return fmt.Errorf("%w: %s has sequence %d, the file before it is missing", ErrCorrupt, filepath.Join(s.dir, f.name), f.header.sequence)
+	}
+	if before := s.files[i-1]; before.last != f.header.previous {
+		return fmt.Errorf("%w: the groups of %s check up to byte %d only, although %s was begun after it",
+			ErrCorrupt, filepath.Join(s.dir, before.name), before.end, f.name)
+	}
+	return nil
+}
+
+func list(fsys vfs.FS, dir string) ([]string, error) {
+	entries, err := fsys.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list journal: %w", err)
+	}
+	names := []string{}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), suffix) && !e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+func (s *Scan) scanFile(name string, directory uuid.UUID, topics map[string]string) (file, error) {
+	f := file{name: name}
+	in, err := s.fs.OpenFile(filepath.Join(s.dir, name), vfs.ReadOnly, 0)
+	if err != nil {
+		return f, err
+	}
+	defer in.Close()
+	if f.size, err = in.Size(); err != nil {
+		return f, err
+	}
+	block := make([]byte, blockSize)
+	n, err := in.ReadAt(block, 0)
+	if err != nil && err != io.EOF {
+		return f, err
+	}
+	h, crc, ok, err := decodeHeader(block[:n])
+	if err != nil || !ok {
+		return f, err
+	}
+	if h.directory != directory {
+		return f, fmt.Errorf("%w: it belongs to directory %s, this is %s", ErrCorrupt, h.directory, directory)
+	}
+	f.header, f.last, f.oldest, f.end = h, crc, h.oldest, blockSize
+	return f, scanGroups(in, &f, topics)
+}
+
+// scanGroups reads the groups of f up to the first that does not check.
+func scanGroups(in io.ReaderAt, f *file, topics map[string]string) error {
+	var buf []byte
+	for number := uint32(0); f.end+groupHeaderSize <= f.size; number++ {
+		var head [groupHeaderSize]byte
+		if _, err := in.ReadAt(head[:], f.end); err != nil {
+			return err
+		}
+		g, crc := decodeGroup(head[:])
+		total := groupHeaderSize + int64(g.length)
+		if g.sequence != f.header.sequence || g.number != number || f.end+total > f.size {
+			return nil
+		}
+		if int64(cap(buf)) < total {
+			buf = make([]byte, total)
+		}
+		buf = buf[:total]
+		if _, err := in.ReadAt(buf, f.end); err != nil {
+			return err
+		}
+		if chain(f.last, buf[4:]) != crc {
+			return nil
+		}
+		if err := f.addEntries(buf[groupHeaderSize:], g, topics); err != nil {
+			return fmt.Errorf("group at byte %d: %w", f.end, err)
+		}
+		f.last, f.oldest = crc, g.oldest
+		f.end += align(total)
+	}
+	return nil
+}
+
+func (f *file) addEntries(b []byte, g group, topics map[string]string) error {
+	at := 0
+	for range g.entries {
+		e, next, err := decodeEntry(b, at)
+		if err != nil {
+			return err
+		}
+		topic, ok := topics[string(e.topic)]
+		if !ok {
+			topic = string(e.topic)
+			topics[topic] = topic
+		}
+		f.found = append(f.found, Entry{
+			Log:  LogID{Topic: topic, TopicID: e.topicID, Partition: e.partition},
+			Kind: e.kind, Base: e.base, Bytes: int64(e.n), Sequence: g.sequence,
+			file: f.name, at: f.end + groupHeaderSize + int64(e.at),
+		})
+		at = next
+	}
+	if at != len(b) {
+		return fmt.Errorf("%w: %d bytes after the last entry", ErrCorrupt, len(b)-at)
+	}
+	return nil
+}
+
+// Sequence returns the highest sequence found, 0 for an empty journal.
+func (s *Scan) Sequence() uint64 { return s.sequence }
+
+// Reader reads the record batches of entries. It keeps one file open.
+type Reader struct {
+	scan *Scan
+	name string
+	file vfs.File
+}
+
+// NewReader returns a Reader for one goroutine; several may read one Scan.
+func (s *Scan) NewReader() *Reader { return &Reader{scan: s} }
+
+// Read appends the record batches of the entry to dst. They checked when the journal was opened.
+func (r *Reader) Read(dst []byte, e Entry) ([]byte, error) {
+	if r.file == nil || r.name != e.file {
+		r.Close()
+		file, err := r.scan.fs.OpenFile(filepath.Join(r.scan.dir, e.file), vfs.ReadOnly, 0)
+		if err != nil {
+			return dst, fmt.Errorf("open journal file: %w", err)
+		}
+		r.file, r.name = file, e.file
+	}
+	return vfs.Span{File: r.file, Off: e.at, N: e.Bytes}.AppendTo(dst)
+}
+
+// Close closes the open file; the Reader may be used again.
+func (r *Reader) Close() {
+	if r.file != nil {
+		r.file.Close() // it was only read
+		r.file = nil
+	}
+}

@@ -1,0 +1,353 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/uuid"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Options configures a Writer. A zero field means its default.
+type Options struct {
+	FS        vfs.FS
+	Clock     clock.Clock
+	Dir       string        // the journal's own directory, made by the first group in the data directory, which exists
+	Directory uuid.UUID     // id of the data directory, kept in every file
+	Files     int           // files at most; default 4
+	FirstFile int64         // size at which the first files are left; default 4 MiB
+	MaxFile   int64         // what that grows to, doubling while files fill within FillTime; default 64 MiB
+	FillTime  time.Duration // default 1 s
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.OS
+	}
+	if o.Clock == nil {
+		o.Clock = clock.Real
+	}
+	if o.Files == 0 {
+		o.Files = 4
+	}
+	if o.FirstFile == 0 {
+		o.FirstFile = 4 << 20
+	}
+	if o.MaxFile == 0 {
+		o.MaxFile = 64 << 20
+	}
+	if o.FillTime == 0 {
+		o.FillTime = time.Second
+	}
+	return o
+}
+
+// growStep bounds how much is zeroed at once when a file grows: a quarter of what it has, between these.
+const (
+	growStepMin = 256 << 10
+	growStepMax = 4 << 20
+)
+
+// zeros is what files grow by.
+var zeros [256 << 10]byte
+
+// Writer appends groups of entries. One goroutine calls its methods; Retire, Oldest and MaxSequence may be called by any.
+type Writer struct {
+	opts    Options
+	made    bool // Options.Dir exists
+	slots   []slot
+	current int // in slots; -1 before the first group
+	limit   int64
+	started time.Time // when the current file was begun
+	failed  error     // of a write or sync after which nothing more is written
+
+	position int64 // where the next group goes in the current file
+	number   uint32
+	chain    uint32
+
+	buf     []byte // the group being built, its header first
+	entries uint32
+	vec     [][]byte
+
+	sequence atomic.Uint64 // of the current file, or of the last before this Writer
+	retired  atomic.Uint64 // files up to here hold nothing that is needed
+	oldest   atomic.Uint64 // what the last synced group says is the oldest file needed
+}
+
+type slot struct {
+	name     string
+	file     vfs.File
+	sequence uint64 // 0: no use of it is needed
+	size     int64  // bytes whose blocks are written
+}
+
+// NewWriter returns a Writer that continues after the files scan found, which stay until they are retired. It touches no file.
+func NewWriter(opts Options, scan *Scan) *Writer {
+	w := &Writer{opts: opts.withDefaults(), current: -1}
+	w.limit = w.opts.FirstFile
+	w.oldest.Store(1)
+	if scan != nil {
+		w.made = scan.exists
+		w.sequence.Store(scan.sequence)
+		w.oldest.Store(max(scan.oldest, 1))
+		w.retired.Store(w.oldest.Load() - 1)
+		w.chain = scan.chain
+		for _, f := range scan.files {
+			w.slots = append(w.slots, slot{name: f.name, sequence: f.header.sequence, size: f.size})
+		}
+	}
+	w.reset()
+	return w
+}
+
+func (w *Writer) reset() {
+	w.buf = append(w.buf[:0], zeros[:groupHeaderSize]...)
+	w.entries = 0
+}
+
+// Append adds to the group batches that read appends to what it is given; an entry of no bytes is not added. It returns
+// the number of bytes added.
+func (w *Writer) Append(id LogID, read func(dst []byte) (batches []byte, base int64, err error)) (int, error) {
+	start := len(w.buf)
+	w.buf = appendEntryHeader(w.buf, KindAppend, id, 0, 0)
+	body := len(w.buf)
+	buf, base, err := read(w.buf)
+	if err != nil || len(buf) <= body {
+		w.buf = w.buf[:start]
+		return 0, err
+	}
+	w.buf = buf
+	appendEntryHeader(w.buf[:start], KindAppend, id, base, len(buf)-body)
+	w.entries++
+	return len(buf) - body, nil
+}
+
+// Settle adds to the group that every earlier entry of the log is void.
+func (w *Writer) Settle(id LogID) {
+	w.buf = appendEntryHeader(w.buf, KindSettle, id, 0, 0)
+	w.entries++
+}
+
+// Pending returns the size of the group being built.
+func (w *Writer) Pending() int { return len(w.buf) - groupHeaderSize }
+
+// MaxSequence returns the highest sequence that the group being built may get.
+func (w *Writer) MaxSequence() uint64 { return w.sequence.Load() + 1 }
+
+// Sequence returns the sequence of the file that is written, 0 before the first.
+func (w *Writer) Sequence() uint64 { return w.sequence.Load() }
+
+// Oldest returns the lowest sequence whose entries a crash now would replay.
+func (w *Writer) Oldest() uint64 { return w.oldest.Load() }
+
+// Retire says that nothing in files up to the sequence is needed any more. The next group makes that durable; then they are
+// written again.
+func (w *Writer) Retire(sequence uint64) {
+	for {
+		have := w.retired.Load()
+		if have >= sequence || w.retired.CompareAndSwap(have, sequence) {
+			return
+		}
+	}
+}
+
+// Commit makes the group durable and begins another. After an error the group is gone: with ErrFull and ENOSPC the Writer
+// goes on as if it had never been, after any other it is broken for good.
+func (w *Writer) Commit() error {
+	defer w.reset()
+	if w.failed != nil {
+		return w.failed
+	}
+	err := w.commit()
+	if err != nil && !errors.Is(err, ErrFull) && (!errors.Is(err, syscall.ENOSPC) || errors.Is(err, errSync)) {
+		w.failed = err
+	}
+	return err
+}
+
+// errSync marks a failed sync: whatever its reason, the pages it was about are in an unknown state.
+var errSync = errors.New("sync")
+
+func (w *Writer) commit() error {
+	need := align(int64(len(w.buf)))
+	// The last block of a file is kept for the empty group that a rotation may need.
+	if w.current < 0 || w.position+need > w.limit-blockSize {
+		if err := w.rotate(need); err != nil {
+			return err
+		}
+	}
+	return w.write(need)
+}
+
+// rotate begins the next file.
+func (w *Writer) rotate(need int64) error {
+	next := w.freeSlot()
+	if next < 0 && len(w.slots) >= w.opts.Files {
+		if w.current < 0 || w.retired.Load() < w.oldest.Load() {
+			return ErrFull
+		}
+		// A file is retired and no group says so yet.
+		if err := w.writeEmpty(); err != nil {
+			return err
+		}
+		if next = w.freeSlot(); next < 0 {
+			return ErrFull
+		}
+	}
+	if next < 0 {
+		w.slots = append(w.slots, slot{name: w.unusedName()})
+		next = len(w.slots) - 1
+	}
+	s := &w.slots[next]
+	if s.file == nil {
+		if err := w.open(s); err != nil {
+			if s.size == 0 {
+				w.slots = w.slots[:len(w.slots)-1] // a new one, which is always the last
+			}
+			return err
+		}
+	}
+	now := w.opts.Clock.Now()
+	if w.current >= 0 && now.Sub(w.started) < w.opts.FillTime {
+		w.limit = min(2*w.limit, w.opts.MaxFile)
+	}
+	w.started = now
+	w.limit = max(w.limit, need+3*blockSize)
+	w.current = next
+	s.sequence = w.sequence.Load() + 1
+	w.sequence.Store(s.sequence)
+	w.position, w.number = 0, 0
+	return nil
+}
+
+func (w *Writer) freeSlot() int {
+	for i, s := range w.slots {
+		if i != w.current && s.sequence < w.oldest.Load() {
+			return i
+		}
+	}
+	return -1
+}
+
+func (w *Writer) unusedName() string {
+	for i := 0; ; i++ {
+		name := fmt.Sprintf("%d%s", i, suffix)
+		used := false
+		for _, s := range w.slots {
+			used = used || s.name == name
+		}
+		if !used {
+			return name
+		}
+	}
+}
+
+func (w *Writer) open(s *slot) error {
+	if !w.made {
+		if err := w.opts.FS.MkdirAll(w.opts.Dir, 0o755); err != nil {
+			return fmt.Errorf("make journal directory: %w", err)
+		}
+		if err := w.opts.FS.SyncDir(filepath.Dir(w.opts.Dir)); err != nil {
+			return fmt.Errorf("%w data directory: %w", errSync, err)
+		}
+		w.made = true
+	}
+	path := filepath.Join(w.opts.Dir, s.name)
+	file, err := w.opts.FS.OpenFile(path, vfs.ReadWrite|vfs.Create, 0o644)
+	if err != nil {
+		return fmt.Errorf("open journal file: %w", err)
+	}
+	if err := w.opts.FS.SyncDir(w.opts.Dir); err != nil {
+		file.Close()
+		return fmt.Errorf("%w journal directory %s: %w", errSync, w.opts.Dir, err)
+	}
+	s.file = file
+	return nil
+}
+
+// writeEmpty makes the retirement of files durable in the block that each file keeps for it.
+func (w *Writer) writeEmpty() error {
+	group, entries := w.buf, w.entries
+	w.buf, w.entries = make([]byte, groupHeaderSize), 0
+	err := w.write(blockSize)
+	w.buf, w.entries = group, entries
+	return err
+}
+
+// write writes the group in need bytes, and the file's header before it if it is the first, and syncs.
+func (w *Writer) write(need int64) error {
+	s := &w.slots[w.current]
+	oldest := max(w.retired.Load()+1, w.oldest.Load())
+	w.vec = w.vec[:0]
+	at, chain := w.position, w.chain
+	if at == 0 {
+		block := make([]byte, blockSize)
+		h := header{directory: w.opts.Directory, sequence: s.sequence, oldest: oldest, previous: chain}
+		if oldest >= s.sequence {
+			h.previous = 0
+		}
+		chain = h.encode(block)
+		w.vec = append(w.vec, block)
+		need += blockSize
+	}
+	g := group{length: uint32(w.Pending()), sequence: s.sequence, number: w.number, entries: w.entries, oldest: oldest}
+	chain = g.seal(w.buf, chain)
+	w.vec = append(w.vec, w.buf, zeros[:align(int64(len(w.buf)))-int64(len(w.buf))])
+	end := at + need
+	grown := s.size
+	if end > s.size {
+		grown = min(end+min(max(s.size/4, growStepMin), growStepMax), max(w.limit, end))
+		for n := grown - end; n > 0; n -= int64(len(zeros)) {
+			w.vec = append(w.vec, zeros[:min(n, int64(len(zeros)))])
+		}
+	}
+	if _, err := s.file.WritevAt(w.vec, at); err != nil {
+		return fmt.Errorf("write journal %s at %d: %w", s.file.Name(), at, err)
+	}
+	if err := s.file.Datasync(); err != nil {
+		return fmt.Errorf("%w journal %s: %w", errSync, s.file.Name(), err)
+	}
+	s.size = grown
+	w.position, w.chain = end, chain
+	w.number++
+	w.oldest.Store(oldest)
+	return nil
+}
+
+// Close closes the files and leaves them for a scan.
+func (w *Writer) Close() error {
+	var first error
+	for i := range w.slots {
+		if f := w.slots[i].file; f != nil {
+			if err := f.Close(); err != nil && first == nil {
+				first = fmt.Errorf("close journal file: %w", err)
+			}
+			w.slots[i].file = nil
+		}
+	}
+	w.failed = errors.New("journal is closed")
+	return first
+}
+
+// Remove removes the files that are in no use any more, of a Writer that is closed or was never used: everything that they
+// held is in synced segment files.
+func Remove(fsys vfs.FS, dir string) error {
+	names, err := list(fsys, dir)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	for _, name := range names {
+		if err := fsys.Remove(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("remove journal file: %w", err)
+		}
+	}
+	if err := fsys.SyncDir(dir); err != nil {
+		return fmt.Errorf("sync journal directory: %w", err)
+	}
+	return nil
+}
