@@ -1,0 +1,218 @@
+package controller
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/protocol"
+)
+
+// What is done to one configuration, as the protocol numbers it.
+const (
+	OpSet      int8 = 0
+	OpDelete   int8 = 1
+	OpAppend   int8 = 2 // lists only
+	OpSubtract int8 = 3 // lists only
+)
+
+// maxConfigValue is the longest value of a configuration; the number is Kafka's.
+const maxConfigValue = 32767
+
+type (
+	// AlterConfigs changes configurations of topics, each resource as a whole or not at all. Response: AlterConfigsResponse.
+	AlterConfigs struct {
+		Resources    []AlterResource
+		ValidateOnly bool
+	}
+
+	// AlterResource names a resource and what is done to its configurations.
+	AlterResource struct {
+		Resource metadata.Resource
+		Ops      []ConfigOp
+	}
+
+	// ConfigOp is one change; Value is nil in a delete.
+	ConfigOp struct {
+		Name  string
+		Op    int8
+		Value *string
+	}
+
+	// AlterConfigsResponse has a result for each resource of the request, in its order.
+	AlterConfigsResponse struct{ Resources []ResourceAltered }
+
+	// ResourceAltered is the result for one resource.
+	ResourceAltered struct {
+		Resource metadata.Resource
+		Error    Error
+	}
+)
+
+func (r *AlterConfigs) step(s *step) Response {
+	response := new(AlterConfigsResponse)
+	times := make(map[metadata.Resource]int, len(r.Resources))
+	for i := range r.Resources {
+		times[r.Resources[i].Resource]++
+	}
+	for i := range r.Resources {
+		a := &r.Resources[i]
+		result := ResourceAltered{Resource: a.Resource}
+		if times[a.Resource] > 1 {
+			result.Error = Error{protocol.InvalidRequest, "Each resource must appear at most once."}
+		} else if result.Error = a.check(); !result.Error.Failed() {
+			result.Error = s.alterTopic(a)
+		}
+		response.Resources = append(response.Resources, result)
+	}
+	if r.ValidateOnly {
+		s.drop()
+	}
+	return response
+}
+
+// check judges what can be judged without the image, in the order Kafka does.
+func (a *AlterResource) check() Error {
+	seen := make(map[string]bool, len(a.Ops))
+	var null []string
+	for _, op := range a.Ops {
+		if seen[op.Name] {
+			return Error{protocol.InvalidRequest, "Error due to duplicate config keys"}
+		}
+		seen[op.Name] = true
+		if op.Op != OpDelete && op.Value == nil {
+			null = append(null, op.Name)
+		}
+	}
+	if null != nil {
+		return Error{protocol.InvalidRequest, "Null value not supported for : " + strings.Join(null, ", ")}
+	}
+	switch a.Resource.Type {
+	case metadata.ResourceTopic:
+	case metadata.ResourceBroker, metadata.ResourceClientMetrics, metadata.ResourceGroup:
+		return Error{protocol.InvalidRequest, fmt.Sprintf("Configurations of resource type %d cannot be changed yet.", a.Resource.Type)}
+	default:
+		return Error{protocol.InvalidRequest, fmt.Sprintf("Unknown resource type %d", a.Resource.Type)}
+	}
+	for _, op := range a.Ops {
+		if op.Op < OpSet || op.Op > OpSubtract {
+			// Kafka has no words for this: it stumbles over the missing operation.
+			return Error{protocol.UnknownServerError, "The server experienced an unexpected error when processing the request."}
+		}
+	}
+	return Error{}
+}
+
+func (s *step) alterTopic(a *AlterResource) Error {
+	current := s.img.Config(a.Resource)
+	changed := make(map[string]*string)
+	for _, op := range a.Ops {
+		old, had := current[op.Name]
+		value := op.Value
+		switch op.Op {
+		case OpDelete:
+			value = nil
+		case OpAppend, OpSubtract:
+			def, list := s.settings.Configs.TopicList(op.Name)
+			if !list {
+				return Error{protocol.InvalidConfig, fmt.Sprintf("Can't %s to key %s because its type is not LIST.", opName(op.Op), op.Name)}
+			}
+			if !had {
+				old = def
+			}
+			value = new(editList(old, *op.Value, op.Op))
+		}
+		if had != (value != nil) || had && old != *value {
+			changed[op.Name] = value
+		}
+	}
+	after := maps.Clone(current)
+	if after == nil {
+		after = make(map[string]string)
+	}
+	set := make(map[string]string)
+	for name, value := range changed {
+		if value == nil {
+			delete(after, name)
+			continue
+		}
+		after[name], set[name] = *value, *value
+	}
+	if err := s.checkTopicResource(a.Resource.Name); err.Failed() {
+		return err
+	}
+	if err := s.checkConfigs(set, after); err.Failed() {
+		return err
+	}
+	if s.img.Topic(a.Resource.Name) == nil {
+		return Error{protocol.UnknownTopicOrPartition, fmt.Sprintf("The topic '%s' does not exist.", a.Resource.Name)}
+	}
+	for _, name := range sortedKeys(changed) {
+		s.add(&metadata.ConfigRecord{Resource: a.Resource, Name: name, Value: changed[name]})
+	}
+	return Error{}
+}
+
+func (s *step) checkTopicResource(name string) Error {
+	if name == "" {
+		return Error{protocol.InvalidRequest, "Default topic resources are not allowed."}
+	}
+	if why := InvalidTopicName(name); why != "" {
+		return Error{protocol.InvalidTopic, why}
+	}
+	return Error{}
+}
+
+// checkConfigs judges the overrides that are set now, and all that the topic then has.
+func (s *step) checkConfigs(set, all map[string]string) Error {
+	names := sortedKeys(set)
+	for _, name := range names {
+		if len(set[name]) > maxConfigValue {
+			return Error{protocol.InvalidConfig, fmt.Sprintf("The configuration value cannot be added because it exceeds the maximum value size of %d bytes.", maxConfigValue)}
+		}
+	}
+	for _, name := range names {
+		if err := s.settings.Configs.ValidateTopic(name, set[name]); err != nil {
+			return Error{protocol.InvalidConfig, err.Error()}
+		}
+	}
+	if err := s.settings.Configs.ValidateTopicSet(all); err != nil {
+		return Error{protocol.InvalidConfig, err.Error()}
+	}
+	return Error{}
+}
+
+func opName(op int8) string {
+	if op == OpAppend {
+		return "APPEND"
+	}
+	return "SUBTRACT"
+}
+
+// editList appends the elements of edit to a comma-separated list where they are missing, or takes the first of each out.
+func editList(list, edit string, op int8) string {
+	parts := slices.DeleteFunc(splitList(list), func(p string) bool { return p == "" })
+	for _, p := range splitList(edit) {
+		at := slices.Index(parts, p)
+		switch {
+		case op == OpAppend && at < 0:
+			parts = append(parts, p)
+		case op == OpSubtract && at >= 0:
+			parts = slices.Delete(parts, at, at+1)
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+// splitList splits as Kafka does: empty elements at the end do not count, but the empty string is one empty element.
+func splitList(s string) []string {
+	parts := strings.Split(s, ",")
+	for len(parts) > 0 && parts[len(parts)-1] == "" && s != "" {
+		parts = parts[:len(parts)-1]
+	}
+	return parts
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

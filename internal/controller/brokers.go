@@ -1,0 +1,188 @@
+package controller
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/uuid"
+)
+
+type (
+	// StartCluster names the cluster where it has no name yet. Response: StartClusterResponse.
+	StartCluster struct{ ClusterID string }
+
+	// StartClusterResponse has the name that the cluster has now.
+	StartClusterResponse struct{ ClusterID string }
+
+	// RegisterBroker registers a broker that starts, or repeats a registration of the same incarnation, which changes listeners,
+	// rack and directories and nothing else. Response: RegisterBrokerResponse.
+	//
+	// A new incarnation of a broker that counted as alive is fenced first: it was dead in between. It keeps its place in ISR and
+	// ELR of the partitions whose directory it still has, so that a lone replica leads again at once; partitions in a directory
+	// that is gone or named in Lossy lose it.
+	RegisterBroker struct {
+		ClusterID   string
+		ID          int32
+		Incarnation uuid.UUID // random, new with each start of the process
+		Listeners   []metadata.Listener
+		Rack        string
+		Directories []uuid.UUID // that are online
+		Lossy       []uuid.UUID // directories among them whose content went back since they were registered
+		Unfence     bool        // serve at once, without a heartbeat that says so
+	}
+
+	// RegisterBrokerResponse gives the broker epoch.
+	RegisterBrokerResponse struct {
+		Error Error
+		Epoch int64
+	}
+
+	// AlterBroker changes the state of a registered broker. Response: AlterBrokerResponse.
+	AlterBroker struct {
+		ID    int32
+		Epoch int64
+		State BrokerState
+	}
+
+	// AlterBrokerResponse says whether it was done.
+	AlterBrokerResponse struct{ Error Error }
+
+	// BrokerState is what AlterBroker makes of a broker.
+	BrokerState int8
+)
+
+// States of AlterBroker.
+const (
+	Fenced             BrokerState = 1 // neither leads nor is in an ISR
+	Unfenced           BrokerState = 2 // serves
+	ControlledShutdown BrokerState = 3 // gives up leadership and ISR, because it is going to stop
+	Unregistered       BrokerState = 4 // is no part of the cluster any more
+)
+
+func (r *StartCluster) step(s *step) Response {
+	id := s.img.ClusterID()
+	if id == "" {
+		id = r.ClusterID
+		s.add(&metadata.ClusterRecord{ClusterID: id})
+	}
+	return &StartClusterResponse{ClusterID: id}
+}
+
+func (r *RegisterBroker) step(s *step) Response {
+	if err := r.check(s.img); err.Failed() {
+		return &RegisterBrokerResponse{Error: err, Epoch: -1}
+	}
+	b := metadata.Broker{ID: r.ID, Epoch: s.img.NextBrokerEpoch(), Incarnation: r.Incarnation, Listeners: slices.Clone(r.Listeners),
+		Rack: r.Rack, Directories: sortedIDs(r.Directories), Fenced: true}
+	old := s.img.Broker(r.ID)
+	if old != nil && old.Incarnation == r.Incarnation {
+		b.Epoch, b.Fenced, b.ControlledShutdown = old.Epoch, old.Fenced, old.ControlledShutdown
+	} else {
+		if old != nil && !old.Fenced {
+			s.shrink(r.ID)
+			s.settle()
+		}
+		s.strike(r.ID, r.lost(old))
+	}
+	s.add(&metadata.BrokerRecord{Broker: b})
+	if r.Unfence && b.Fenced {
+		s.settle()
+		s.unfence(s.img.Broker(r.ID))
+	}
+	return &RegisterBrokerResponse{Epoch: b.Epoch}
+}
+
+func (r *RegisterBroker) check(img *metadata.Image) Error {
+	refuse := func(format string, args ...any) Error {
+		return Error{protocol.InvalidRegistration, fmt.Sprintf(format, args...)}
+	}
+	if img.ClusterID() != r.ClusterID {
+		return Error{protocol.InconsistentClusterID, fmt.Sprintf("Expected cluster ID %s, but got cluster ID %s", img.ClusterID(), r.ClusterID)}
+	}
+	if len(r.Directories) == 0 {
+		return refuse("No directories specified in request")
+	}
+	ids := sortedIDs(r.Directories)
+	for i, id := range ids {
+		if id.IsZero() {
+			return refuse("Reserved directory ID in request")
+		}
+		if i > 0 && ids[i-1] == id {
+			return refuse("Duplicate directory ID in request")
+		}
+		for _, other := range img.Brokers() {
+			if other.ID != r.ID && slices.Contains(other.Directories, id) {
+				return refuse("Broker %d is already registered with directory %s", other.ID, id)
+			}
+		}
+	}
+	return Error{}
+}
+
+// lost says of which directories the new incarnation does not have what the old one had. A replica whose directory the
+// controller was never told counts as lost with any of the old directories.
+func (r *RegisterBroker) lost(old *metadata.Broker) func(uuid.UUID) bool {
+	gone := func(id uuid.UUID) bool { return !slices.Contains(r.Directories, id) || slices.Contains(r.Lossy, id) }
+	any := old == nil || slices.ContainsFunc(old.Directories, gone)
+	return func(id uuid.UUID) bool {
+		if id.IsZero() {
+			return any
+		}
+		return gone(id)
+	}
+}
+
+// unfence lets the broker serve and gives it the leadership of partitions that wait for it.
+func (s *step) unfence(b *metadata.Broker) {
+	s.add(&metadata.BrokerChangeRecord{ID: b.ID, Epoch: b.Epoch, Fenced: new(false)})
+	s.lead(b.ID)
+}
+
+func (r *AlterBroker) step(s *step) Response {
+	b := s.img.Broker(r.ID)
+	if err := checkEpoch(b, r.ID, r.Epoch); err.Failed() {
+		return &AlterBrokerResponse{Error: err}
+	}
+	switch r.State {
+	case Fenced:
+		if !b.Fenced {
+			s.shrink(b.ID)
+			s.add(&metadata.BrokerChangeRecord{ID: b.ID, Epoch: b.Epoch, Fenced: new(true)})
+		}
+	case Unfenced:
+		if b.Fenced && !b.ControlledShutdown {
+			s.unfence(b)
+		}
+	case ControlledShutdown:
+		if !b.ControlledShutdown {
+			s.add(&metadata.BrokerChangeRecord{ID: b.ID, Epoch: b.Epoch, ControlledShutdown: new(true)})
+			s.shrink(b.ID)
+		}
+	case Unregistered:
+		s.shrink(b.ID)
+		s.settle()
+		s.strike(b.ID, func(uuid.UUID) bool { return true })
+		s.add(&metadata.RemoveBrokerRecord{ID: b.ID, Epoch: b.Epoch})
+	default:
+		return &AlterBrokerResponse{Error: Error{protocol.InvalidRequest, fmt.Sprintf("Unknown broker state %d", r.State)}}
+	}
+	return &AlterBrokerResponse{}
+}
+
+// checkEpoch refuses what an earlier incarnation of a broker, or none, asks for.
+func checkEpoch(b *metadata.Broker, id int32, epoch int64) Error {
+	if b == nil {
+		return Error{protocol.StaleBrokerEpoch, fmt.Sprintf("No broker registration found for broker id %d", id)}
+	}
+	if b.Epoch != epoch {
+		return Error{protocol.StaleBrokerEpoch, fmt.Sprintf("Expected broker epoch %d, but got broker epoch %d", b.Epoch, epoch)}
+	}
+	return Error{}
+}
+
+func sortedIDs(ids []uuid.UUID) []uuid.UUID {
+	return slices.SortedFunc(slices.Values(ids), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+}

@@ -1,0 +1,166 @@
+package controller
+
+import (
+	"slices"
+
+	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/uuid"
+)
+
+// change works out the next state of one partition: what becomes of ISR and ELR when the ISR shrinks to a target, and who leads.
+//
+// The rules are KIP-966's, less the one that elects the last known leader: after a loss that is silent data loss, so it is an
+// operator's to decide. While the ISR has the minimum size the ELR is empty; what leaves the ISR below it stays electable, unless
+// it lost data. A leader comes from the ISR, or from the ELR when the ISR is empty; anybody else only where the topic allows
+// unclean elections.
+type change struct {
+	topic  *metadata.Topic
+	number int32
+	isr    []int32 // the target
+	lossy  int32   // broker that lost data of this partition, or metadata.NoLeader
+	leader func(broker int32) bool
+	rules  Rules
+}
+
+// record returns the change as a record, or nil where nothing changes.
+func (c *change) record() *metadata.PartitionChangeRecord {
+	p := c.topic.Partitions[c.number]
+	r := &metadata.PartitionChangeRecord{TopicID: c.topic.ID, Number: c.number}
+	isr := c.isr
+	elr, known := c.eligible(p, isr)
+	leader, unclean := c.elect(p, isr, elr)
+	if leader != metadata.NoLeader && !metadata.Has(isr, leader) {
+		// The ISR is empty, or the election unclean: the leader is all that is in sync.
+		isr = []int32{leader}
+		if unclean || len(isr) >= min(c.rules.MinISR, len(p.Replicas)) {
+			elr, known = []int32{}, []int32{}
+		} else {
+			elr = slices.DeleteFunc(slices.Clone(elr), func(id int32) bool { return id == leader })
+		}
+	}
+	changed := false
+	set := func(field *[]int32, was, now []int32) {
+		if !slices.Equal(was, now) {
+			*field, changed = append([]int32{}, now...), true
+		}
+	}
+	set(&r.ISR, p.ISR, isr)
+	set(&r.ELR, p.ELR, elr)
+	set(&r.LastKnownELR, p.LastKnownELR, known)
+	if leader != p.Leader {
+		r.Leader, changed = &leader, true
+	}
+	if unclean && !p.Recovering {
+		r.Recovering, changed = new(true), true
+	}
+	if !changed {
+		return nil
+	}
+	return r
+}
+
+// eligible returns the ELR and the last known ELR beside an ISR.
+func (c *change) eligible(p *metadata.Partition, isr []int32) (elr, known []int32) {
+	if len(isr) >= min(c.rules.MinISR, len(p.Replicas)) {
+		return nil, nil
+	}
+	for _, id := range p.Replicas {
+		was := metadata.Has(p.ISR, id) || metadata.Has(p.ELR, id)
+		switch {
+		case metadata.Has(isr, id):
+		case was && id != c.lossy:
+			elr = append(elr, id)
+		case was || metadata.Has(p.LastKnownELR, id):
+			known = append(known, id)
+		}
+	}
+	return elr, known
+}
+
+func (c *change) elect(p *metadata.Partition, isr, elr []int32) (leader int32, unclean bool) {
+	candidates := isr
+	if len(isr) == 0 {
+		candidates = elr
+	}
+	may := func(id int32) bool { return c.leader(id) && metadata.Has(candidates, id) }
+	if may(p.Leader) {
+		return p.Leader, false
+	}
+	for _, id := range p.Replicas {
+		if may(id) {
+			return id, false
+		}
+	}
+	if c.rules.Unclean {
+		for _, id := range p.Replicas {
+			if c.leader(id) {
+				return id, true
+			}
+		}
+	}
+	return metadata.NoLeader, false
+}
+
+func (s *step) rules(t *metadata.Topic) Rules {
+	return s.settings.Configs.TopicRules(t.Configs, len(t.Partitions[0].Replicas))
+}
+
+// active says which brokers may lead as the image stands.
+func (s *step) active(broker int32) bool { return s.img.Broker(broker).Active() }
+
+// shrink takes the broker out of every ISR and away from every leadership.
+func (s *step) shrink(broker int32) {
+	for t := range s.img.Topics() {
+		var rules *Rules
+		for i, p := range t.Partitions {
+			if !metadata.Has(p.ISR, broker) {
+				continue
+			}
+			if rules == nil {
+				rules = new(s.rules(t))
+			}
+			c := change{topic: t, number: int32(i), isr: without(p.ISR, broker), lossy: metadata.NoLeader, rules: *rules,
+				leader: func(id int32) bool { return id != broker && s.active(id) }}
+			if r := c.record(); r != nil {
+				s.add(r)
+			}
+		}
+	}
+}
+
+// strike takes the broker out of ISR and ELR of every partition whose data it lost.
+func (s *step) strike(broker int32, lost func(directory uuid.UUID) bool) {
+	for t := range s.img.Topics() {
+		for i, p := range t.Partitions {
+			at := slices.Index(p.Replicas, broker)
+			if at < 0 || !metadata.Has(p.ISR, broker) && !metadata.Has(p.ELR, broker) || !lost(p.Directories[at]) {
+				continue
+			}
+			c := change{topic: t, number: int32(i), isr: without(p.ISR, broker), lossy: broker, rules: s.rules(t),
+				leader: func(id int32) bool { return id != broker && s.active(id) }}
+			if r := c.record(); r != nil {
+				s.add(r)
+			}
+		}
+	}
+}
+
+// lead elects leaders for partitions that have none and a replica on the broker, which counts as active.
+func (s *step) lead(broker int32) {
+	for t := range s.img.Topics() {
+		for i, p := range t.Partitions {
+			if p.Leader != metadata.NoLeader || !metadata.Has(p.Replicas, broker) {
+				continue
+			}
+			c := change{topic: t, number: int32(i), isr: p.ISR, lossy: metadata.NoLeader, rules: s.rules(t),
+				leader: func(id int32) bool { return id == broker || s.active(id) }}
+			if r := c.record(); r != nil {
+				s.add(r)
+			}
+		}
+	}
+}
+
+func without(ids []int32, id int32) []int32 {
+	return slices.DeleteFunc(slices.Clone(ids), func(x int32) bool { return x == id })
+}
