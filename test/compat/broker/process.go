@@ -1,0 +1,166 @@
+package broker
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Process is a broker started by a suite, whose data directory outlives it.
+type Process struct {
+	Addr string
+	Data string // where its topics' directories lie
+	stop func() error
+}
+
+// Stop ends the broker cleanly and waits for it.
+func (p *Process) Stop() error { return p.stop() }
+
+// Moldau starts a Moldau of its own for the test.
+func Moldau(t testing.TB) *Process {
+	t.Helper()
+	p, err := startMoldau(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Stop() })
+	return p
+}
+
+// Command returns Moldau's binary, built from this tree.
+func Command(dir string) (string, error) {
+	exe := filepath.Join(dir, "moldau")
+	build := exec.Command("go", "build", "-o", exe, "./cmd/moldau")
+	build.Dir = Root()
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build moldau: %w\n%s", err, out)
+	}
+	return exe, nil
+}
+
+var address = regexp.MustCompile(`127\.0\.0\.1:[0-9]+`)
+
+func startMoldau(dir string) (*Process, error) {
+	exe, err := Command(dir)
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(dir, "data")
+	var stderr bytes.Buffer
+	cmd := exec.Command(exe, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start moldau: %w", err)
+	}
+	lines := bufio.NewReader(out)
+	first, err := lines.ReadString('\n')
+	addr := address.FindString(first)
+	if err != nil || addr == "" {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return nil, fmt.Errorf("moldau did not say its address: %q\n%s", first, stderr.String())
+	}
+	go func() { _, _ = io.Copy(io.Discard, lines) }() // ends with the process
+	stopped := false
+	return &Process{Addr: addr, Data: data, stop: func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			return fmt.Errorf("stop moldau: %w\n%s", err, stderr.String())
+		}
+		kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+		defer kill.Stop()
+		if err := cmd.Wait(); err != nil {
+			return fmt.Errorf("moldau ended: %w\n%s", err, stderr.String())
+		}
+		return nil
+	}}, nil
+}
+
+// Kafka starts an Apache Kafka of its own for the test, on a port and the ports from 50 above it.
+func Kafka(t testing.TB, port string) *Process {
+	t.Helper()
+	script := filepath.Join(Root(), "bench/kafka.sh")
+	out, err := exec.Command(script, "start", port).Output()
+	if err != nil {
+		t.Fatalf("start Kafka: %v", withStderr(err))
+	}
+	t.Cleanup(func() { _ = exec.Command(script, "stop", port).Run() })
+	home, err := exec.Command(script, "home", port).Output()
+	if err != nil {
+		t.Fatal(withStderr(err))
+	}
+	return &Process{
+		Addr: strings.TrimSpace(string(out)),
+		Data: filepath.Join(strings.TrimSpace(string(home)), "data-1"),
+		stop: func() error { return withStderr(exec.Command(script, "term", port, "1").Run()) },
+	}
+}
+
+// Tool runs one of Apache Kafka's command-line tools, by class, and returns what it prints.
+func Tool(t testing.TB, stdin string, args ...string) string {
+	t.Helper()
+	out, err := TryTool(stdin, args...)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// TryTool is Tool for a call that may fail.
+func TryTool(stdin string, args ...string) (string, error) {
+	cmd := exec.Command(filepath.Join(Root(), "bench/kafka.sh"), append([]string{"tool"}, args...)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.Output()
+	return string(out), withStderr(err)
+}
+
+// Run runs a command with input and returns what it prints.
+func Run(t testing.TB, stdin string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), withStderr(err), out)
+	}
+	return string(out)
+}
+
+func withStderr(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && len(exit.Stderr) > 0 {
+		return fmt.Errorf("%w: %s", err, exit.Stderr)
+	}
+	return err
+}
+
+// Cache returns a folder that is kept between runs, for what a suite installs.
+func Cache(t testing.TB, name string) string {
+	t.Helper()
+	base, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(base, "moldau-compat", name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
