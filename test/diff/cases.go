@@ -1,0 +1,97 @@
+package diff
+
+import "fmt"
+
+// Kind says what a case of one (API, version) is for. Each version needs at least one of each.
+type Kind string
+
+const (
+	Ordinary Kind = "ordinary" // what a client sends every day
+	Boundary Kind = "boundary" // legal, at the edge of what the protocol allows
+	Wrong    Kind = "wrong"    // refused, or not even a request
+)
+
+// Case is one script. Cases are independent: each uses topics and connections of its own.
+type Case struct {
+	Suite   string // the file the answers are kept in: an API's name, or the name of a sequence
+	API     int16  // the API the case belongs to; -1 for a sequence
+	Version int16  // the version it covers; -1 for a sequence
+	Kind    Kind
+	Name    string // unique within the suite
+	Run     func(*Script)
+}
+
+// ID names the case among all cases.
+func (c Case) ID() string { return c.Suite + "/" + c.Name }
+
+// suites derives the cases of one version of an API.
+var suites = map[int16]func(version int16) *suite{
+	keyProduce:                 produceCases,
+	keyFetch:                   fetchCases,
+	keyListOffsets:             listOffsetsCases,
+	keyMetadata:                metadataCases,
+	keyApiVersions:             apiVersionsCases,
+	keyCreateTopics:            createTopicsCases,
+	keyDeleteTopics:            deleteTopicsCases,
+	keyDeleteRecords:           deleteRecordsCases,
+	keyInitProducerID:          initProducerIDCases,
+	keyOffsetForLeaderEpoch:    offsetForLeaderEpochCases,
+	keyDescribeConfigs:         describeConfigsCases,
+	keyCreatePartitions:        createPartitionsCases,
+	keyIncrementalAlterConfigs: incrementalAlterConfigsCases,
+	keyDescribeCluster:         describeClusterCases,
+}
+
+// suite collects the cases of one version of one API.
+type suite struct {
+	api     API
+	version int16
+	cases   []Case
+}
+
+func newSuite(key, version int16) *suite {
+	return &suite{api: API{Key: key, Min: version, Max: version}, version: version}
+}
+
+// add appends a case; name tells several of one kind apart and may be empty.
+func (s *suite) add(kind Kind, name string, run func(*Script)) {
+	full := fmt.Sprintf("v%d/%s", s.version, kind)
+	if name != "" {
+		full += "-" + name
+	}
+	s.cases = append(s.cases, Case{Suite: s.api.Name(), API: s.api.Key, Version: s.version, Kind: kind, Name: full, Run: run})
+}
+
+// Cases derives every case of a table of APIs, followed by the sequences.
+func Cases(table []API) ([]Case, error) {
+	var all []Case
+	for _, api := range table {
+		derive, ok := suites[api.Key]
+		if !ok {
+			return nil, fmt.Errorf("%s (key %d) has no cases", api.Name(), api.Key)
+		}
+		for v := api.Min; v <= api.Max; v++ {
+			all = append(all, derive(v).cases...)
+		}
+	}
+	all = append(all, Sequences()...)
+	seen := map[string]bool{}
+	for _, c := range all {
+		if seen[c.ID()] {
+			return nil, fmt.Errorf("two cases are called %s", c.ID())
+		}
+		seen[c.ID()] = true
+	}
+	return all, nil
+}
+
+// sequences is filled by the seq_*.go files in the order of their names.
+var sequences []Case
+
+// sequence registers a script of several requests. Its answers get a file of their own.
+func sequence(name string, run func(*Script)) {
+	sequences = append(sequences, Case{Suite: "seq-" + name, API: -1, Version: -1, Name: "sequence", Run: run})
+}
+
+// Sequences returns the scripts of several requests.
+func Sequences() []Case { return sequences }

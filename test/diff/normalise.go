@@ -1,0 +1,232 @@
+package diff
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// rule normalises one field. Type and Field are the names kmsg gives; "*" stands for any type. How renders the value; an empty text
+// leaves the field out. Every rule says why the field cannot be compared as it is.
+type rule struct {
+	Type, Field string
+	How         func(n *normaliser, v reflect.Value) string
+	Why         string
+}
+
+func (r *rule) apply(n *normaliser, v reflect.Value) string { return r.How(n, v) }
+
+// rules is the whole list of fields that are not compared as they are. Record batches, which are no kmsg structs inside an answer, follow
+// the same methods (time, producerID) and normalise their CRC to "valid" for the sake of those two.
+var rules = []rule{
+	{"*", "ThrottleMillis", (*normaliser).throttle, "how long a broker throttles depends on its load; only whether it does is compared"},
+	{"*", "ClusterID", (*normaliser).cluster, "every cluster has its own id; the same one everywhere, in 22 characters, is compared"},
+	{"*", "Host", (*normaliser).hostName, "the address of the broker; being the one the script dialled is compared"},
+	{"*", "Port", (*normaliser).portNumber, "the port of the broker; being the one the script dialled is compared"},
+	{"*", "TopicID", (*normaliser).topic, "topic ids are random; ids are replaced by the topic they belong to, or numbered as they appear"},
+	{"*", "SessionID", (*normaliser).session, "fetch session ids are random; they are numbered as they appear, and 0 stays 0"},
+	{"InitProducerIDResponse", "ProducerID", (*normaliser).issuedProducer, "producer ids depend on what was handed out before; they are numbered as they appear"},
+	{"InitProducerIDRequest", "ProducerID", (*normaliser).claimedProducer, "as in the answers"},
+	{"ApiVersionsResponse", "FinalizedFeaturesEpoch", (*normaliser).known, "the epoch is the position in the metadata log; being known is compared"},
+	{"ProduceResponseTopicPartition", "LogAppendTime", (*normaliser).timestamp, "times near the clock of this run become <now>"},
+	{"ListOffsetsResponseTopicPartition", "Timestamp", (*normaliser).timestamp, "times near the clock of this run become <now>"},
+	{"ListOffsetsRequestTopicPartition", "Timestamp", (*normaliser).timestamp, "as in the answers"},
+	{"DescribeConfigsResponseResourceConfig", "Documentation", (*normaliser).present, "the text is ours; that there is one is compared"},
+}
+
+// sets lists the lists whose order means nothing, with the fields that identify an element: the first that is set. Kafka fills most of
+// them from hash maps. Topics and partitions of Fetch are not among them, because their order says whom a byte limit hit.
+var sets = map[string][]string{
+	"ApiVersionsResponse.ApiKeys":                  {"ApiKey"},
+	"ApiVersionsResponse.SupportedFeatures":        {"Name"},
+	"ApiVersionsResponse.FinalizedFeatures":        {"Name"},
+	"MetadataResponse.Brokers":                     {"NodeID"},
+	"MetadataResponse.Topics":                      {"Topic", "TopicID"},
+	"MetadataResponseTopic.Partitions":             {"Partition"},
+	"CreateTopicsResponse.Topics":                  {"Topic"},
+	"CreateTopicsResponseTopic.Configs":            {"Name"},
+	"DeleteTopicsResponse.Topics":                  {"Topic", "TopicID"},
+	"CreatePartitionsResponse.Topics":              {"Topic"},
+	"ProduceResponse.Topics":                       {"Topic", "TopicID"},
+	"ProduceResponseTopic.Partitions":              {"Partition"},
+	"ListOffsetsResponse.Topics":                   {"Topic"},
+	"ListOffsetsResponseTopic.Partitions":          {"Partition"},
+	"OffsetForLeaderEpochResponse.Topics":          {"Topic"},
+	"OffsetForLeaderEpochResponseTopic.Partitions": {"Partition"},
+	"DeleteRecordsResponse.Topics":                 {"Topic"},
+	"DeleteRecordsResponseTopic.Partitions":        {"Partition"},
+	"DescribeClusterResponse.Brokers":              {"NodeID"},
+	"DescribeConfigsResponse.Resources":            {"ResourceName"},
+	"DescribeConfigsResponseResource.Configs":      {"Name"},
+	"IncrementalAlterConfigsResponse.Resources":    {"ResourceName"},
+	"ProduceResponse.Brokers":                      {"NodeID"},
+	"FetchResponse.Brokers":                        {"NodeID"},
+}
+
+func ruleFor(typeName, field string) *rule {
+	for i := range rules {
+		if r := &rules[i]; r.Field == field && (r.Type == "*" || r.Type == typeName) {
+			return r
+		}
+	}
+	return nil
+}
+
+// normaliser holds what one script has learnt about the ids of one broker.
+type normaliser struct {
+	host, port   string
+	prefix       string
+	now          int64 // milliseconds when the script began
+	topicIDs     map[[16]byte]string
+	sessions     map[int32]string
+	producers    map[int64]string
+	clusterID    string
+	numbers      map[string]int // how many ids of each kind were numbered
+	recompressed bool           // the broker changed the codec of what this script reads
+	isResponse   bool           // an answer is being rendered, not a request
+}
+
+func newNormaliser(addr, prefix string) *normaliser {
+	host, port, _ := net.SplitHostPort(addr)
+	return &normaliser{
+		host: host, port: port, prefix: prefix, now: time.Now().UnixMilli(),
+		topicIDs:  map[[16]byte]string{{}: "0"},
+		sessions:  map[int32]string{0: "0"},
+		producers: map[int64]string{},
+		numbers:   map[string]int{},
+	}
+}
+
+// topicIs tells whose id this is.
+func (n *normaliser) topicIs(id [16]byte, name string) { n.topicIDs[id] = "<id-of-" + name + ">" }
+
+// numbered returns the name of an id that the broker chose, by the order in which they appear.
+func numbered[K comparable](n *normaliser, m map[K]string, id K, what string) string {
+	if name, ok := m[id]; ok {
+		return name
+	}
+	n.numbers[what]++
+	m[id] = fmt.Sprintf("<%s-%d>", what, n.numbers[what])
+	return m[id]
+}
+
+func (n *normaliser) topicID(id [16]byte) string   { return numbered(n, n.topicIDs, id, "id") }
+func (n *normaliser) topic(v reflect.Value) string { return n.topicID([16]byte(v.Bytes())) }
+func (n *normaliser) session(v reflect.Value) string {
+	return numbered(n, n.sessions, int32(v.Int()), "session")
+}
+func (n *normaliser) timestamp(v reflect.Value) string { return n.time(v.Int()) }
+func (n *normaliser) known(v reflect.Value) string {
+	return choose(v.Int() >= 0, "<known>", "<unknown>")
+}
+func (n *normaliser) throttle(v reflect.Value) string {
+	return choose(v.Int() > 0, "<throttled>", "<negative>")
+}
+
+func (n *normaliser) issuedProducer(v reflect.Value) string {
+	if v.Int() < 0 {
+		return strconv.FormatInt(v.Int(), 10)
+	}
+	return numbered(n, n.producers, v.Int(), "producer")
+}
+
+func (n *normaliser) claimedProducer(v reflect.Value) string { return n.producerID(v.Int()) }
+
+// producerID renders the id in a batch: by its number if the broker issued it to this script, else as the script made it up.
+func (n *normaliser) producerID(id int64) string {
+	if name, ok := n.producers[id]; ok {
+		return name
+	}
+	return strconv.FormatInt(id, 10)
+}
+
+// time replaces times of this run. An hour counts as near, which also names what a script puts some hours into the future.
+func (n *normaliser) time(ms int64) string {
+	const hour = 3_600_000
+	d := ms - n.now
+	if d < -48*hour || d > 48*hour {
+		return strconv.FormatInt(ms, 10)
+	}
+	hours := (d + 48*hour + hour/2) / hour
+	if hours == 48 {
+		return "<now>"
+	}
+	return fmt.Sprintf("<now%+dh>", hours-48)
+}
+
+func (n *normaliser) hostName(v reflect.Value) string {
+	return choose(v.String() == n.host, "<host>", strconv.Quote(v.String()))
+}
+
+func (n *normaliser) portNumber(v reflect.Value) string {
+	return choose(strconv.FormatInt(v.Int(), 10) == n.port, "<port>", strconv.FormatInt(v.Int(), 10))
+}
+
+func (n *normaliser) cluster(v reflect.Value) string {
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	id := v.String()
+	if n.clusterID == "" && len(id) == 22 {
+		n.clusterID = id
+	}
+	return choose(id == n.clusterID && id != "", "<cluster>", strconv.Quote(id))
+}
+
+func (n *normaliser) present(v reflect.Value) string {
+	return choose(v.Elem().Len() > 0, "<text>", `""`)
+}
+
+var (
+	digits13 = regexp.MustCompile(`\b1[0-9]{12}\b`)
+	id22     = regexp.MustCompile(`\b[A-Za-z0-9_-]{22}\b`)
+	foreign  = regexp.MustCompile(`^d[0-9a-f]{8}-`)
+)
+
+// text normalises what can stand inside any string: the prefix of the script's topics, ids, times of this run, the address.
+func (n *normaliser) text(s string) string {
+	s = strings.ReplaceAll(s, n.prefix, "~")
+	s = strings.ReplaceAll(s, n.host+":"+n.port, "<host>:<port>")
+	s = digits13.ReplaceAllStringFunc(s, func(d string) string {
+		ms, err := strconv.ParseInt(d, 10, 64)
+		if err != nil {
+			return d
+		}
+		return n.time(ms)
+	})
+	return id22.ReplaceAllStringFunc(s, func(t string) string {
+		raw, err := base64.RawURLEncoding.DecodeString(t)
+		if err != nil || len(raw) != 16 {
+			return t
+		}
+		if name, ok := n.topicIDs[[16]byte(raw)]; ok {
+			return name
+		}
+		return t
+	})
+}
+
+// foreign reports whether an element of a Metadata answer is a topic of another case, which an all-topics request returns too.
+func (n *normaliser) foreign(field string, v reflect.Value) bool {
+	if field != "MetadataResponse.Topics" {
+		return false
+	}
+	name := v.FieldByName("Topic")
+	if name.IsNil() {
+		return false
+	}
+	s := name.Elem().String()
+	return foreign.MatchString(s) && !strings.HasPrefix(s, n.prefix)
+}
+
+func choose(cond bool, yes, no string) string {
+	if cond {
+		return yes
+	}
+	return no
+}

@@ -1,0 +1,131 @@
+// Command record plays all cases of test/diff to a fresh Apache Kafka and keeps its answers as test data.
+//
+//	go run ./test/diff/record [-kafka bench/kafka.sh] [-port 29092] [-testdata test/diff/testdata] [-only TEXT] [-check]
+//
+// It starts Kafka with the script, whose path may also stand in KAFKA, and stops it in the end. With -check nothing is written: Kafka is
+// compared with the recording, which shows whether the normalisation is sufficient and the recording still true. It never judges
+// Moldau; go test ./test/diff does.
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moldau/moldau/test/diff"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "record:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	script := flag.String("kafka", cmp.Or(os.Getenv("KAFKA"), "bench/kafka.sh"), "the script that starts and stops Kafka")
+	port := flag.Int("port", 29092, "port Kafka listens on")
+	dir := flag.String("testdata", "test/diff/testdata", "where the answers are kept")
+	only := flag.String("only", "", "play only cases whose id contains this text, and print instead of keeping")
+	check := flag.Bool("check", false, "compare with the recording instead of writing it")
+	use := flag.Bool("running", false, "use the Kafka that runs on the port, and leave it running")
+	flag.Parse()
+
+	cases, err := diff.Cases(diff.Table())
+	if err != nil {
+		return err
+	}
+	kafka := kafka{script: *script, port: *port}
+	if !*use {
+		if err := kafka.do("start", strconv.Itoa(*port)); err != nil {
+			return err
+		}
+		defer func() {
+			if err := kafka.do("stop", strconv.Itoa(*port)); err != nil {
+				fmt.Fprintln(os.Stderr, "record:", err)
+			}
+		}()
+	}
+	target := kafka.target(fmt.Sprint(time.Now().UnixNano()))
+	if err := diff.Warm(target); err != nil {
+		return err
+	}
+
+	recorded := diff.Recording{}
+	for _, c := range cases {
+		if !strings.Contains(c.ID(), *only) {
+			continue
+		}
+		start := time.Now()
+		recorded[c.ID()] = diff.Play(target, c)
+		if d := time.Since(start); d > 2*time.Second && c.API >= 0 {
+			fmt.Printf("%s took %.1f s\n", c.ID(), d.Seconds())
+		}
+	}
+	switch {
+	case *only != "" && !*check:
+		for _, id := range recorded.IDs() {
+			fmt.Print(recorded.Text(id))
+		}
+		return nil
+	case !*check:
+		fmt.Printf("%d cases recorded\n", len(recorded))
+		return diff.Write(*dir, cases, recorded)
+	}
+	kept, err := diff.Read(*dir, cases)
+	if err != nil {
+		return err
+	}
+	differences := 0
+	for _, id := range recorded.IDs() {
+		for _, d := range diff.Compare(id, kept[id], recorded[id]) {
+			fmt.Println(d)
+			differences++
+		}
+	}
+	if differences > 0 {
+		return fmt.Errorf("%d differences between Kafka and its recording", differences)
+	}
+	fmt.Printf("%d cases, Kafka answers as recorded\n", len(recorded))
+	return nil
+}
+
+// kafka drives the script that runs Apache Kafka.
+type kafka struct {
+	script string
+	port   int
+}
+
+// do runs one action of the script. Its output goes to standard error: started brokers inherit it, so it must not be a pipe.
+func (k kafka) do(args ...string) error {
+	cmd := exec.Command(k.script, args...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("run %s %s: %w", k.script, strings.Join(args, " "), err)
+	}
+	return nil
+}
+
+// settle is how long Kafka may need to carry a change of metadata from its controller to its partitions.
+const settle = 300 * time.Millisecond
+
+func (k kafka) target(tag string) *diff.Target {
+	port := strconv.Itoa(k.port)
+	return &diff.Target{
+		Addr: "127.0.0.1:" + port,
+		Tag:  tag,
+		// Kafka tells nobody when its brokers have applied what its controller answered.
+		Settle: func() { time.Sleep(settle) },
+		Restart: func() error {
+			if err := k.do("term", port, "1"); err != nil {
+				return err
+			}
+			return k.do("run", port, "1")
+		},
+	}
+}

@@ -1,0 +1,50 @@
+package diff
+
+import "github.com/twmb/franz-go/pkg/kmsg"
+
+// API is one row of the table the cases derive from: an API key and the versions that must have cases.
+type API struct {
+	Key      int16
+	Min, Max int16
+}
+
+// Name is the name kmsg gives the API.
+func (a API) Name() string { return kmsg.NameForKey(a.Key) }
+
+// The API keys the suite covers. These numbers are Kafka's and frozen.
+const (
+	keyProduce                 = 0
+	keyFetch                   = 1
+	keyListOffsets             = 2
+	keyMetadata                = 3
+	keyApiVersions             = 18
+	keyCreateTopics            = 19
+	keyDeleteTopics            = 20
+	keyDeleteRecords           = 21
+	keyInitProducerID          = 22
+	keyOffsetForLeaderEpoch    = 23
+	keyDescribeConfigs         = 32
+	keyCreatePartitions        = 37
+	keyIncrementalAlterConfigs = 44
+	keyDescribeCluster         = 60
+)
+
+// Table lists what is recorded from Kafka: the whole range of versions Kafka 4.4 answers for every API Moldau means to serve.
+func Table() []API {
+	return []API{
+		{keyProduce, 3, 13},
+		{keyFetch, 4, 18},
+		{keyListOffsets, 1, 11},
+		{keyMetadata, 0, 13},
+		{keyApiVersions, 0, 5},
+		{keyCreateTopics, 2, 7},
+		{keyDeleteTopics, 1, 6},
+		{keyDeleteRecords, 0, 2},
+		{keyInitProducerID, 0, 5},
+		{keyOffsetForLeaderEpoch, 2, 4},
+		{keyDescribeConfigs, 1, 4},
+		{keyCreatePartitions, 0, 3},
+		{keyIncrementalAlterConfigs, 0, 1},
+		{keyDescribeCluster, 0, 2},
+	}
+}
