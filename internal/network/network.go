@@ -1,5 +1,8 @@
 // Package network is the network seam: listeners, connections, and the cheapest way to put memory and file spans on a
 // connection. It owns no protocol: frames and requests belong to server and peer.
+//
+// There are two networks: OS, and Mem for tests and for brokers inside one process. Writer and Reader work on the connections of both
+// and on any other net.Conn; on TCP they use the calls that cost least.
 package network
 
 import (
@@ -14,8 +17,23 @@ type (
 	Addr     = net.Addr
 )
 
+// ErrClosed is what operations on a closed connection or listener return or wrap.
+var ErrClosed = net.ErrClosed
+
 // Network opens listeners and connections. Addresses are HOST:PORT; port 0 takes any.
 type Network interface {
 	Listen(ctx context.Context, addr string) (Listener, error)
 	Dial(ctx context.Context, addr string) (Conn, error)
+}
+
+// Host returns the host part of a connection's address: the client's IP address, where there is one.
+func Host(a Addr) string {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.IP.String()
+	}
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	return host
 }

@@ -1,0 +1,59 @@
+package network
+
+import "io"
+
+// Reader reads from one connection without holding a buffer while it waits: ten thousand idle connections need none.
+// It is not safe for concurrent use.
+type Reader struct {
+	conn    Conn
+	waiter  interface{ WaitReadable() error } // connections of Mem
+	sys     readerSys
+	small   []byte // for connections that cannot wait without a buffer
+	acquire func() []byte
+	release func()
+}
+
+// smallRead is the buffer that a connection keeps where waiting without one is not possible (TLS, Windows).
+const smallRead = 1 << 10
+
+// NewReader returns a Reader on conn. acquire returns the buffer to read into, just before it is needed; release takes it back
+// when there was nothing to read and the wait begins. Both are called by the goroutine that calls Read.
+func NewReader(conn Conn, acquire func() []byte, release func()) *Reader {
+	r := &Reader{conn: conn, acquire: acquire, release: release}
+	r.waiter, _ = conn.(interface{ WaitReadable() error })
+	r.sys.init(r)
+	return r
+}
+
+// Read waits until something can be read and reads it into a buffer that it acquires. After an error the buffer may or may not be
+// acquired: acquire and release must bear being called twice in a row.
+func (r *Reader) Read() (n int, err error) {
+	switch {
+	case r.sys.able():
+		n, err = r.sys.read()
+	case r.waiter != nil:
+		r.release()
+		if err := r.waiter.WaitReadable(); err != nil {
+			return 0, err
+		}
+		return r.conn.Read(r.acquire())
+	default:
+		if r.small == nil {
+			r.small = make([]byte, smallRead)
+		}
+		r.release()
+		n, err = r.conn.Read(r.small)
+		if n > 0 {
+			b := r.acquire()
+			if len(b) < n {
+				return 0, io.ErrShortBuffer
+			}
+			copy(b, r.small[:n])
+		}
+		return n, err
+	}
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
+}

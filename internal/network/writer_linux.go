@@ -1,0 +1,119 @@
+package network
+
+import (
+	"io"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// maxSendFile bounds one sendfile(2), so that OnProgress is called now and then.
+const maxSendFile = 4 << 20
+
+// writerSys sends from file to socket inside the kernel. The callbacks are made once, so that a write allocates nothing.
+type writerSys struct {
+	w    *Writer
+	sock syscall.RawConn // nil where there is none
+	file syscall.RawConn // the file being sent
+	off  int64
+	left int64
+	n    int
+	err  error
+	bufs [][]byte
+
+	onSocket, onGather func(fd uintptr) bool
+	onFile             func(fd uintptr)
+	socket             int
+}
+
+func (s *writerSys) init(w *Writer) {
+	s.w = w
+	if w.tcp != nil {
+		s.sock, _ = w.tcp.SyscallConn()
+	}
+	s.onSocket, s.onGather, s.onFile = s.withSocket, s.withGather, s.withFile
+}
+
+func (s *writerSys) canSend(f vfs.File) bool {
+	_, ok := f.(vfs.Raw)
+	return ok && s.sock != nil
+}
+
+func (s *writerSys) canGather() bool { return s.sock != nil }
+
+// sendFile sends the span with offsets of its own: the file's position is neither used nor moved, so that one open file serves any
+// number of connections.
+func (s *writerSys) sendFile(span vfs.Span) (n int64, err error) {
+	if s.file, err = span.File.(vfs.Raw).SyscallConn(); err != nil {
+		return 0, err
+	}
+	defer func() { s.file = nil }()
+	for s.off, s.left = span.Off, span.N; s.left > 0; {
+		if err := s.sock.Write(s.onSocket); err != nil {
+			return n, err
+		}
+		if s.err != nil {
+			return n, s.err
+		}
+		if s.n == 0 {
+			return n, io.ErrUnexpectedEOF
+		}
+		n += int64(s.n)
+		s.left -= int64(s.n)
+		s.w.progress()
+	}
+	return n, nil
+}
+
+func (s *writerSys) withSocket(fd uintptr) bool {
+	s.socket = int(fd)
+	if err := s.file.Control(s.onFile); err != nil {
+		s.n, s.err = 0, err
+	}
+	return s.err != unix.EAGAIN
+}
+
+func (s *writerSys) withFile(fd uintptr) {
+	for {
+		s.n, s.err = unix.Sendfile(s.socket, int(fd), &s.off, int(min(s.left, maxSendFile)))
+		if s.err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// gather writes buffers that a file follows: MSG_MORE keeps the header from travelling in a packet of its own.
+func (s *writerSys) gather(bufs [][]byte) (n int64, err error) {
+	s.bufs = bufs
+	defer func() { s.bufs = nil }()
+	for len(s.bufs) > 0 {
+		if err := s.sock.Write(s.onGather); err != nil {
+			return n, err
+		}
+		if s.err != nil {
+			return n, s.err
+		}
+		n += int64(s.n)
+		for s.n > 0 && len(s.bufs) > 0 {
+			if s.n < len(s.bufs[0]) {
+				s.bufs[0] = s.bufs[0][s.n:]
+				s.n = 0
+			} else {
+				s.n -= len(s.bufs[0])
+				s.bufs = s.bufs[1:]
+			}
+		}
+	}
+	return n, nil
+}
+
+func (s *writerSys) withGather(fd uintptr) bool {
+	for {
+		s.n, s.err = unix.SendmsgBuffers(int(fd), s.bufs[:min(len(s.bufs), 1024)], nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
+		if s.err != unix.EINTR {
+			return s.err != unix.EAGAIN
+		}
+	}
+}
