@@ -1,0 +1,66 @@
+// Package cli is the command line: a folder per noun, a file per verb. It owns flags, what is printed and the exit status; it
+// talks to clusters as any client does, and knows of the broker only the function that runs it.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/moldau/moldau/internal/cli/client"
+	"github.com/moldau/moldau/internal/cli/log"
+	"github.com/moldau/moldau/internal/cli/topic"
+	"github.com/moldau/moldau/internal/config"
+)
+
+// Broker runs a node until ctx ends and returns once it has stopped. What it prints, above all the line that it serves, goes
+// to out.
+type Broker func(ctx context.Context, cfg *config.Config, out io.Writer) error
+
+// Process is what the command line gets from its process.
+type Process struct {
+	Args        []string // without the program's name
+	Environment []string // NAME=VALUE
+	In          io.Reader
+	Out, Err    io.Writer
+	Broker      Broker
+}
+
+// Main runs one command and returns the exit status: 0, or 1 after an error, which it has printed. When ctx ends, the
+// command stops as cleanly as it can.
+func Main(ctx context.Context, p Process) int {
+	root := command(p)
+	root.SetArgs(p.Args)
+	root.SetIn(p.In)
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
+	err := root.ExecuteContext(ctx)
+	if err == nil || ctx.Err() != nil && isInterruption(err) {
+		return 0
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(p.Err, "moldau: %s\n", line)
+	}
+	return 1
+}
+
+func command(p Process) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "moldau",
+		Short:         "Moldau does Apache Kafka's job in one program",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	var to client.Options
+	online := []*cobra.Command{topic.Command(&to), produceCommand(&to), consumeCommand(&to)}
+	for _, c := range online {
+		to.Flags(c.PersistentFlags())
+	}
+	root.AddCommand(online...)
+	root.AddCommand(serveCommand(p), log.Command(), versionCommand())
+	return root
+}

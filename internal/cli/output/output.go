@@ -1,0 +1,90 @@
+// Package output prints what the command line lists: as a table for people, as JSON or as plain fields for programs. It owns
+// the three formats and knows nothing of what is listed.
+package output
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/pflag"
+)
+
+// Format is the value of --format.
+type Format string
+
+const (
+	Table Format = "table" // aligned columns with a heading
+	JSON  Format = "json"  // one document
+	Plain Format = "plain" // fields separated by tabs, no heading
+)
+
+// String, Set and Type make a Format a flag.
+func (f *Format) String() string { return string(*f) }
+
+func (f *Format) Type() string { return "table|json|plain" }
+
+func (f *Format) Set(s string) error {
+	switch v := Format(s); v {
+	case Table, JSON, Plain:
+		*f = v
+		return nil
+	}
+	return fmt.Errorf("want table, json or plain")
+}
+
+// Flag adds --format to a command and returns where its value will be.
+func Flag(flags *pflag.FlagSet) *Format {
+	f := Table
+	flags.Var(&f, "format", "how to print")
+	return &f
+}
+
+// List is rows under a heading; for JSON, Document is printed instead.
+type List struct {
+	Heading  []string
+	Rows     [][]string
+	Document any
+}
+
+// Print writes the list in the format.
+func (l List) Print(w io.Writer, f Format) error {
+	switch f {
+	case JSON:
+		return Document(w, l.Document)
+	case Plain:
+		for _, row := range l.Rows {
+			if _, err := fmt.Fprintln(w, strings.Join(row, "\t")); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{l.Heading}, l.Rows...) {
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	return t.Flush()
+}
+
+// Document writes v as JSON.
+func Document(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// Numbers joins ids as 1,2,3; none is "-".
+func Numbers(ids []int32) string {
+	if len(ids) == 0 {
+		return "-"
+	}
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = fmt.Sprint(id)
+	}
+	return strings.Join(texts, ",")
+}

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package cli
+
+func isClosedPipe(error) bool { return false }

@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/moldau/moldau/internal/config"
+)
+
+func serveCommand(p Process) *cobra.Command {
+	var flags config.Flags
+	var file string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a node: broker and controller in one",
+		Long: `Run a node: broker and controller in one. Without flags it keeps its data in ./moldau-data and listens on
+127.0.0.1:9092. SIGTERM or SIGINT stops it cleanly; a second one ends it at once.`,
+		Example: `  moldau serve
+  moldau serve --data /var/lib/moldau --listen 0.0.0.0:9092
+  moldau serve --config server.properties`,
+		Args: cobra.NoArgs,
+	}
+	c.Flags().StringVar(&flags.Data, "data", "", "directory of the data; several separated by commas (setting log.dirs)")
+	c.Flags().StringVar(&flags.Listen, "listen", "", "HOST:PORT to listen on; port 0 takes any (setting listeners)")
+	c.Flags().StringVar(&file, "config", "", "settings in the format of Kafka's server.properties; KAFKA_* variables count too")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		src := config.Sources{FileName: file, Environment: p.Environment, Flags: flags}
+		if file != "" {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				return fmt.Errorf("read settings: %w", err)
+			}
+			src.File = data
+		}
+		cfg, warnings, err := config.Load(src)
+		if err != nil {
+			return err
+		}
+		for _, w := range warnings {
+			fmt.Fprintf(c.ErrOrStderr(), "moldau: warning: %s\n", w)
+		}
+		if p.Broker == nil {
+			return errors.New("this program was built without a broker")
+		}
+		return p.Broker(c.Context(), cfg, c.OutOrStdout())
+	}
+	return c
+}
+
+// isInterruption says whether err is no more than the end of the context, which the operator asked for.
+func isInterruption(err error) bool { return errors.Is(err, context.Canceled) }

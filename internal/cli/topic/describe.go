@@ -1,0 +1,167 @@
+package topic
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/moldau/moldau/internal/cli/client"
+	"github.com/moldau/moldau/internal/cli/output"
+)
+
+type description struct {
+	Name       string                 `json:"name"`
+	ID         string                 `json:"id,omitempty"`
+	Internal   bool                   `json:"internal,omitempty"`
+	Partitions []partitionDescription `json:"partitions"`
+	Configs    []configDescription    `json:"configs"`
+}
+
+type partitionDescription struct {
+	Partition   int32   `json:"partition"`
+	Leader      int32   `json:"leader"`
+	LeaderEpoch int32   `json:"leaderEpoch"`
+	Replicas    []int32 `json:"replicas"`
+	ISR         []int32 `json:"isr"`
+	Offline     []int32 `json:"offline,omitempty"`
+	Start       int64   `json:"start"` // log start offset
+	End         int64   `json:"end"`   // high watermark
+}
+
+type configDescription struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Source string `json:"source"`
+}
+
+func describeCommand(to *client.Options) *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use:   "describe TOPIC...",
+		Short: "Show partitions, leaders, replicas, offsets and settings of topics",
+		Args:  cobra.MinimumNArgs(1),
+	}
+	c.Flags().BoolVar(&all, "all", false, "also settings that are at their default")
+	format := output.Flag(c.Flags())
+	c.RunE = func(c *cobra.Command, names []string) error {
+		cl, err := to.Connect(c.Context())
+		if err != nil {
+			return err
+		}
+		defer cl.Close()
+		d := describer{to: to, adm: kadm.NewClient(cl), all: all}
+		found := make([]description, 0, len(names))
+		for _, name := range names {
+			one, err := d.topic(c.Context(), name)
+			if err != nil {
+				return err
+			}
+			found = append(found, one)
+		}
+		if *format == output.JSON {
+			return output.Document(c.OutOrStdout(), found)
+		}
+		for i, one := range found {
+			if err := one.print(c.OutOrStdout(), *format, i > 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return c
+}
+
+type describer struct {
+	to  *client.Options
+	adm *kadm.Client
+	all bool
+}
+
+func (d describer) topic(ctx context.Context, name string) (description, error) {
+	tried := "describe topic " + name
+	topics, err := d.adm.ListTopicsWithInternal(ctx, name)
+	if err == nil {
+		err = topics[name].Err
+	}
+	if err != nil {
+		return description{}, d.to.Explain(tried, err, "")
+	}
+	t := topics[name]
+	one := description{Name: name, ID: idText(t), Internal: t.IsInternal, Configs: []configDescription{}}
+	starts, err := d.adm.ListStartOffsets(ctx, name)
+	if err != nil {
+		return one, d.to.Explain("list start offsets of topic "+name, err, "")
+	}
+	ends, err := d.adm.ListEndOffsets(ctx, name)
+	if err != nil {
+		return one, d.to.Explain("list end offsets of topic "+name, err, "")
+	}
+	offset := func(from kadm.ListedOffsets, partition int32) int64 {
+		if o, ok := from.Lookup(name, partition); ok && o.Err == nil {
+			return o.Offset
+		}
+		return -1 // no leader answers for it
+	}
+	for _, p := range t.Partitions.Sorted() {
+		one.Partitions = append(one.Partitions, partitionDescription{p.Partition, p.Leader, p.LeaderEpoch, p.Replicas, p.ISR,
+			p.OfflineReplicas, offset(starts, p.Partition), offset(ends, p.Partition)})
+	}
+	answers, err := d.adm.DescribeTopicConfigs(ctx, name)
+	if err == nil && len(answers) == 1 {
+		err = answers[0].Err
+	}
+	if err != nil {
+		return one, d.to.Explain("describe settings of topic "+name, err, "")
+	}
+	for _, a := range answers {
+		for _, cfg := range a.Configs {
+			if d.all || cfg.Source != kmsg.ConfigSourceDefaultConfig {
+				one.Configs = append(one.Configs, configDescription{cfg.Key, cfg.MaybeValue(), cfg.Source.String()})
+			}
+		}
+	}
+	slices.SortFunc(one.Configs, func(a, b configDescription) int { return cmp.Compare(a.Name, b.Name) })
+	return one, nil
+}
+
+func (one description) print(w io.Writer, format output.Format, again bool) error {
+	partitions := output.List{Heading: []string{"PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "START", "END"}}
+	for _, p := range one.Partitions {
+		partitions.Rows = append(partitions.Rows, []string{fmt.Sprint(p.Partition), fmt.Sprint(p.Leader), fmt.Sprint(p.LeaderEpoch),
+			output.Numbers(p.Replicas), output.Numbers(p.ISR), fmt.Sprint(p.Start), fmt.Sprint(p.End)})
+	}
+	configs := output.List{Heading: []string{"SETTING", "VALUE", "SOURCE"}}
+	for _, c := range one.Configs {
+		configs.Rows = append(configs.Rows, []string{c.Name, c.Value, c.Source})
+	}
+	if format == output.Plain { // every line says what it is, so that one pass of a script can tell them apart
+		for i := range partitions.Rows {
+			partitions.Rows[i] = append([]string{"partition", one.Name}, partitions.Rows[i]...)
+		}
+		for i := range configs.Rows {
+			configs.Rows[i] = append([]string{"config", one.Name}, configs.Rows[i]...)
+		}
+	} else {
+		if again {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "topic %s", one.Name)
+		if one.ID != "" {
+			fmt.Fprintf(w, "  id %s", one.ID)
+		}
+		fmt.Fprintf(w, "\n\n")
+	}
+	if err := partitions.Print(w, format); err != nil || len(configs.Rows) == 0 {
+		return err
+	}
+	if format != output.Plain {
+		fmt.Fprintln(w)
+	}
+	return configs.Print(w, format)
+}
