@@ -170,6 +170,9 @@ func (w *Writer) Commit() error {
 	return err
 }
 
+// Broken says that the Writer failed for good.
+func (w *Writer) Broken() bool { return w.failed != nil }
+
 // errSync marks a failed sync: whatever its reason, the pages it was about are in an unknown state.
 var errSync = errors.New("sync")
 

@@ -1,0 +1,94 @@
+package logdir
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// background runs work that nobody waits for, one step at a time: the removal of files, where cutting a piece off a large one is a
+// step, so that no call keeps the file system busy for long. What is not done when it is closed is found again at the next start.
+type background struct {
+	d    *Dir
+	wake chan struct{}
+	done chan struct{}
+	stop chan struct{}
+
+	mu struct {
+		sync.Mutex
+		jobs []func() (again bool, err error)
+	}
+}
+
+func newBackground(d *Dir) *background {
+	b := &background{d: d, wake: make(chan struct{}, 1), done: make(chan struct{}), stop: make(chan struct{})}
+	go b.loop()
+	return b
+}
+
+// run implements commitlog's Background.
+func (b *background) run(delay time.Duration, step func() (again bool, err error)) {
+	if delay > 0 {
+		b.d.opts.Clock.AfterFunc(delay, func() { b.add(step) })
+		return
+	}
+	b.add(step)
+}
+
+func (b *background) add(step func() (again bool, err error)) {
+	b.mu.Lock()
+	b.mu.jobs = append(b.mu.jobs, step)
+	b.mu.Unlock()
+	signal(b.wake)
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // one signal is enough
+	}
+}
+
+func (b *background) loop() {
+	defer close(b.done)
+	for {
+		select {
+		case <-b.stop:
+			return
+		case <-b.wake:
+		}
+		for b.step() {
+			select {
+			case <-b.stop:
+				return
+			default:
+			}
+		}
+	}
+}
+
+// step runs one step of the oldest job and says whether there was one.
+func (b *background) step() bool {
+	b.mu.Lock()
+	if len(b.mu.jobs) == 0 {
+		b.mu.Unlock()
+		return false
+	}
+	job := b.mu.jobs[0]
+	b.mu.jobs = b.mu.jobs[1:]
+	b.mu.Unlock()
+	again, err := job()
+	if err != nil {
+		b.d.opts.Warn(fmt.Errorf("remove files in the background: %w", err))
+		return true
+	}
+	if again {
+		b.add(job)
+	}
+	return true
+}
+
+func (b *background) close() {
+	close(b.stop)
+	<-b.done
+}

@@ -1,0 +1,245 @@
+package logdir
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Names of the checkpoint files, Kafka's.
+const (
+	recoveryPointFile = "recovery-point-offset-checkpoint"
+	highWatermarkFile = "replication-offset-checkpoint"
+	logStartFile      = "log-start-offset-checkpoint"
+	cleanerFile       = "cleaner-offset-checkpoint"
+)
+
+// Offset is one line of a checkpoint file.
+type Offset struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+type partitionKey struct {
+	topic     string
+	partition int32
+}
+
+// encodeCheckpoint returns a checkpoint file.
+//
+// # File format: *-offset-checkpoint, Kafka's, version 0
+//
+// Text. Line 1: the version, 0. Line 2: the number of entries. Then a line for each: topic, partition, offset, between single
+// blanks. A file that breaks a rule counts as missing: recovery then scans more, and that is all.
+func encodeCheckpoint(offsets []Offset) []byte {
+	b := fmt.Appendf(make([]byte, 0, 16+40*len(offsets)), "0\n%d\n", len(offsets))
+	for _, o := range offsets {
+		b = append(b, o.Topic...)
+		b = append(b, ' ')
+		b = strconv.AppendInt(b, int64(o.Partition), 10)
+		b = append(b, ' ')
+		b = strconv.AppendInt(b, o.Offset, 10)
+		b = append(b, '\n')
+	}
+	return b
+}
+
+func decodeCheckpoint(b []byte) (map[partitionKey]int64, error) {
+	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	if len(lines) < 2 || lines[0] != "0" {
+		return nil, fmt.Errorf("version is %q, want 0", lines[0])
+	}
+	if n, err := strconv.Atoi(lines[1]); err != nil || n != len(lines)-2 {
+		return nil, fmt.Errorf("%q entries are said, %d are there", lines[1], len(lines)-2)
+	}
+	out := make(map[partitionKey]int64, len(lines)-2)
+	for i, line := range lines[2:] {
+		fields := strings.Split(line, " ")
+		if len(fields) != 3 {
+			return nil, fmt.Errorf("line %d is %q", i+3, line)
+		}
+		partition, err := strconv.ParseInt(fields[1], 10, 32)
+		if err != nil || partition < 0 {
+			return nil, fmt.Errorf("line %d is %q", i+3, line)
+		}
+		offset, err := strconv.ParseInt(fields[2], 10, 64)
+		if err != nil || offset < 0 {
+			return nil, fmt.Errorf("line %d is %q", i+3, line)
+		}
+		out[partitionKey{fields[0], int32(partition)}] = offset
+	}
+	return out, nil
+}
+
+// checkpoints are the files' contents as read at start and as last written.
+type checkpoints struct {
+	recovery, logStart, highWatermark, cleaner map[partitionKey]int64 // as found, under Dir.mu after Open
+
+	writing sync.Mutex // one writer at a time
+	written map[string][]byte
+	bytes   atomic.Int64 // synced in segment files since the recovery points were last written
+	// stale says that the files may name a partition whose log is gone. The files know no topic ids, so another log of that
+	// name must not begin before they are written again.
+	stale atomic.Bool
+}
+
+func (d *Dir) readCheckpoints() error {
+	c := &d.checkpoints
+	c.written = map[string][]byte{}
+	for name, into := range map[string]*map[partitionKey]int64{
+		recoveryPointFile: &c.recovery, logStartFile: &c.logStart, highWatermarkFile: &c.highWatermark, cleanerFile: &c.cleaner,
+	} {
+		path := filepath.Join(d.opts.Path, name)
+		b, err := vfs.ReadFile(d.opts.FS, path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", path, err)
+		}
+		offsets, err := decodeCheckpoint(b)
+		if err != nil {
+			d.opts.Warn(fmt.Errorf("pass over %s: %w", path, err))
+			continue
+		}
+		*into, c.written[name] = offsets, b
+	}
+	return nil
+}
+
+// HighWatermark returns the high watermark in the checkpoint that Open found; ok is false if there is none.
+func (d *Dir) HighWatermark(topic string, partition int32) (offset int64, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	offset, ok = d.checkpoints.highWatermark[partitionKey{topic, partition}]
+	return offset, ok
+}
+
+// CleanerOffset returns the end of what compaction had cleaned, likewise.
+func (d *Dir) CleanerOffset(topic string, partition int32) (offset int64, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	offset, ok = d.checkpoints.cleaner[partitionKey{topic, partition}]
+	return offset, ok
+}
+
+// SetHighWatermarks gives the source from which the high watermarks are checkpointed.
+func (d *Dir) SetHighWatermarks(source iter.Seq[Offset]) { d.highWatermarks.Store(&source) }
+
+// Checkpoint writes the checkpoint files that have changed.
+func (d *Dir) Checkpoint() error {
+	if err := d.env.Err(); err != nil {
+		return err
+	}
+	if err := d.checkpointRecovery(); err != nil {
+		return err
+	}
+	d.checkpoints.writing.Lock()
+	defer d.checkpoints.writing.Unlock()
+	var starts []Offset
+	for _, st := range d.states() {
+		offset := st.found.LogStart
+		if l := st.log.Load(); l != nil {
+			offset = l.LogStart()
+		}
+		if offset > 0 {
+			starts = append(starts, Offset{st.id.Topic, st.id.Partition, offset})
+		}
+	}
+	if err := d.replaceCheckpoint(logStartFile, starts); err != nil {
+		return err
+	}
+	source := d.highWatermarks.Load()
+	if source == nil {
+		return nil
+	}
+	return d.replaceCheckpoint(highWatermarkFile, slices.Collect(*source))
+}
+
+// forget drops what the checkpoints say of a partition whose log is gone.
+func (d *Dir) forget(key partitionKey) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, m := range []map[partitionKey]int64{d.checkpoints.recovery, d.checkpoints.logStart, d.checkpoints.highWatermark, d.checkpoints.cleaner} {
+		delete(m, key)
+	}
+	d.checkpoints.stale.Store(true)
+}
+
+// refresh writes the checkpoints if they may name a log that is gone.
+func (d *Dir) refresh() error {
+	if !d.checkpoints.stale.Swap(false) {
+		return nil
+	}
+	err := d.Checkpoint()
+	if err != nil {
+		d.checkpoints.stale.Store(true)
+	}
+	return err
+}
+
+// checkpointRecovery writes the recovery points: what is below them is never scanned again.
+func (d *Dir) checkpointRecovery() error {
+	d.checkpoints.writing.Lock()
+	defer d.checkpoints.writing.Unlock()
+	d.checkpoints.bytes.Store(0)
+	var points []Offset
+	for _, st := range d.states() {
+		offset := st.found.Point
+		if l := st.log.Load(); l != nil {
+			offset = l.RecoveryPoint()
+		}
+		if offset > 0 {
+			points = append(points, Offset{st.id.Topic, st.id.Partition, offset})
+		}
+	}
+	return d.replaceCheckpoint(recoveryPointFile, points)
+}
+
+func (d *Dir) replaceCheckpoint(name string, offsets []Offset) error {
+	slices.SortFunc(offsets, func(a, b Offset) int {
+		if c := strings.Compare(a.Topic, b.Topic); c != 0 {
+			return c
+		}
+		return int(a.Partition) - int(b.Partition)
+	})
+	b := encodeCheckpoint(offsets)
+	old, exists := d.checkpoints.written[name]
+	if bytes.Equal(old, b) || !exists && len(offsets) == 0 {
+		return nil
+	}
+	if err := vfs.WriteFileAtomic(d.opts.FS, filepath.Join(d.opts.Path, name), b); err != nil {
+		return d.judge(err)
+	}
+	d.checkpoints.written[name] = b
+	return nil
+}
+
+// truncated is told after a log was cut back and before anything is appended to it. It makes the cut durable, voids the journal's
+// earlier entries of the log, and lowers its checkpointed recovery point, so that no crash afterwards brings back what was cut
+// or trusts bytes that were never synced.
+func (d *Dir) truncated(l *commitlog.Log) error {
+	st := d.committer.find(l)
+	if st == nil {
+		return nil // not open yet: recovery syncs it and writes the checkpoint itself
+	}
+	if _, err := l.SyncFiles(); err != nil {
+		return fmt.Errorf("sync %s after a truncation: %w", l.ID(), err)
+	}
+	if err := d.committer.settle(st); err != nil {
+		return fmt.Errorf("settle %s after a truncation: %w", l.ID(), err)
+	}
+	return d.checkpointRecovery()
+}

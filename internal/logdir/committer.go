@@ -1,0 +1,310 @@
+package logdir
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/logdir/journal"
+)
+
+// committer makes unsynced appends durable: one goroutine forms groups and writes the journal, workers sync segment files,
+// one reclaims journal files.
+type committer struct {
+	d       *Dir
+	journal *journal.Writer
+	wake    chan struct{} // something is in queue or settles
+	reclaim chan struct{} // a journal file was left
+	stop    chan struct{}
+	wait    sync.WaitGroup
+
+	group   []member // being formed; only the committing goroutine touches it
+	running bool
+
+	// mu guards the fields below and those of each state that say so.
+	mu struct {
+		sync.Mutex
+		states  map[*commitlog.Log]*state
+		queue   []*state // announced by Dirty
+		spare   []*state // the queue's other array
+		settles []*settle
+		blocked []*settle // until a journal file is free
+		direct  []*state  // for the workers
+		cond    *sync.Cond
+		files   map[uint64][]*state // journal file to the logs with entries in it
+		stopped bool
+	}
+}
+
+// member is a log's part in the group.
+type member struct {
+	st  *state
+	end int64
+}
+
+// settle is a request to void the earlier journal entries of a log.
+type settle struct {
+	st   *state
+	done chan error
+}
+
+func newCommitter(d *Dir) *committer {
+	c := &committer{d: d, wake: make(chan struct{}, 1), reclaim: make(chan struct{}, 1), stop: make(chan struct{})}
+	c.mu.states = map[*commitlog.Log]*state{}
+	c.mu.files = map[uint64][]*state{}
+	c.mu.cond = sync.NewCond(&c.mu)
+	return c
+}
+
+func (c *committer) start() {
+	c.running = true
+	c.wait.Go(c.loop)
+	c.wait.Go(c.reclaimLoop)
+	for range c.d.opts.SyncWorkers {
+		c.wait.Go(c.syncLoop)
+	}
+}
+
+// close ends the goroutines. What is queued stays unsynced; requests to settle are refused.
+func (c *committer) close() {
+	if !c.running {
+		return
+	}
+	close(c.stop)
+	c.mu.Lock()
+	c.mu.stopped = true
+	c.mu.cond.Broadcast()
+	c.mu.Unlock()
+	c.wait.Wait()
+	c.mu.Lock()
+	settles := append(c.mu.settles, c.mu.blocked...)
+	c.mu.settles, c.mu.blocked = nil, nil
+	c.mu.Unlock()
+	for _, s := range settles {
+		s.done <- ErrClosed
+	}
+}
+
+// Dirty implements commitlog.Committer.
+func (c *committer) Dirty(l *commitlog.Log) {
+	c.mu.Lock()
+	st := c.mu.states[l]
+	if st != nil {
+		c.mu.queue = append(c.mu.queue, st)
+	}
+	c.mu.Unlock()
+	if st != nil { // else the log is being recovered, which syncs it itself
+		signal(c.wake)
+	}
+}
+
+func (c *committer) find(l *commitlog.Log) *state {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.states[l]
+}
+
+// add makes the log known. Nothing is appended to it before.
+func (c *committer) add(st *state) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.states[st.log.Load()] = st
+}
+
+// remove forgets the log; it was settled.
+func (c *committer) remove(st *state) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st.committing.removed = true
+	delete(c.mu.states, st.log.Load())
+}
+
+func (c *committer) loop() {
+	for {
+		select {
+		case <-c.stop:
+			return
+		case <-c.wake:
+		}
+		for c.commit() {
+			select {
+			case <-c.stop:
+				return
+			default:
+			}
+		}
+	}
+}
+
+// commit forms one group of what waits and makes it durable. It returns false when nothing waits.
+func (c *committer) commit() bool {
+	c.mu.Lock()
+	queue, settles := c.mu.queue, c.mu.settles
+	c.mu.queue, c.mu.settles = c.mu.spare[:0], nil
+	c.mu.spare = nil
+	c.mu.Unlock()
+	if len(queue) == 0 && len(settles) == 0 {
+		c.mu.Lock()
+		c.mu.spare = queue
+		c.mu.Unlock()
+		return false
+	}
+	for _, s := range settles {
+		c.journal.Settle(journal.LogID(s.st.id))
+	}
+	c.group = c.group[:0]
+	taken := 0
+	for taken < len(queue) && c.journal.Pending() < c.d.opts.GroupMax {
+		c.take(queue[taken])
+		taken++
+	}
+	c.mu.Lock()
+	if rest := queue[taken:]; len(rest) > 0 { // before those that came meanwhile
+		c.mu.queue = append(append([]*state(nil), rest...), c.mu.queue...)
+	}
+	clear(queue)
+	c.mu.spare = queue[:0]
+	c.mu.Unlock()
+	if c.d.offline() {
+		c.refuse(settles)
+		return false
+	}
+	if c.journal.Pending() > 0 {
+		c.finish(c.journal.Commit(), settles)
+	}
+	return true
+}
+
+// take puts the log's unsynced batches into the group, or gives the log to the workers if they are many.
+func (c *committer) take(st *state) {
+	l := st.log.Load()
+	n := l.UnsyncedBytes()
+	c.mu.Lock()
+	switch {
+	case st.committing.removed:
+		c.mu.Unlock()
+		return
+	case st.committing.syncing:
+		st.committing.again = true // announced again when that sync is done
+		c.mu.Unlock()
+		return
+	case n >= c.d.opts.JournalMax:
+		c.syncLocked(st)
+		c.mu.Unlock()
+		return
+	}
+	st.committing.last = c.journal.MaxSequence()
+	c.mu.Unlock()
+	var end int64
+	added, err := c.journal.Append(journal.LogID(st.id), func(dst []byte) ([]byte, int64, error) {
+		batches, from, to, err := l.ReadUnsynced(dst)
+		end = to
+		return batches, from, err
+	})
+	if err != nil {
+		if c.gone(st, err) {
+			return
+		}
+		c.d.fail(fmt.Errorf("read unsynced batches of %s: %w", l.ID(), err))
+		return
+	}
+	if added > 0 {
+		c.group = append(c.group, member{st, end})
+	}
+}
+
+// gone says whether err means no more than that the log was removed meanwhile.
+func (c *committer) gone(st *state, err error) bool {
+	if !errors.Is(err, commitlog.ErrClosed) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return st.committing.removed || c.mu.stopped
+}
+
+// finish tells the members of the group how it ended.
+func (c *committer) finish(err error, settles []*settle) {
+	switch {
+	case err == nil && c.d.offline(): // something failed meanwhile, and nothing is acknowledged after that
+		c.refuse(settles)
+	case err == nil:
+		c.committed(settles)
+	case errors.Is(err, journal.ErrFull), errors.Is(err, syscall.ENOSPC) && !c.journal.Broken():
+		c.withoutJournal(err, settles)
+	default:
+		c.d.fail(err)
+		c.refuse(settles)
+	}
+}
+
+func (c *committer) committed(settles []*settle) {
+	sequence := c.journal.Sequence()
+	c.mu.Lock()
+	_, known := c.mu.files[sequence]
+	files := c.mu.files[sequence]
+	for _, m := range c.group {
+		if m.st.committing.inFile != sequence {
+			m.st.committing.inFile = sequence
+			files = append(files, m.st)
+		}
+	}
+	c.mu.files[sequence] = files
+	c.mu.Unlock()
+	if !known {
+		signal(c.reclaim) // the file before it is full
+	}
+	for _, m := range c.group {
+		m.st.log.Load().SetSynced(m.end)
+	}
+	for _, s := range settles {
+		s.done <- nil
+	}
+}
+
+// withoutJournal syncs the group's logs in their own files, because the journal has no room.
+func (c *committer) withoutJournal(err error, settles []*settle) {
+	c.mu.Lock()
+	for _, m := range c.group {
+		if m.st.committing.syncing {
+			m.st.committing.again = true
+			continue
+		}
+		c.syncLocked(m.st)
+	}
+	if errors.Is(err, journal.ErrFull) { // room comes when the reclaimer is done, which wakes the committer
+		c.mu.blocked = append(c.mu.blocked, settles...)
+		settles = nil
+	}
+	c.mu.Unlock()
+	for _, s := range settles {
+		s.done <- err
+	}
+}
+
+func (c *committer) refuse(settles []*settle) {
+	for _, s := range settles {
+		s.done <- commitlog.ErrOffline
+	}
+}
+
+// settle returns when no journal entry of the log, as they are now, can be replayed any more. The log has no unsynced bytes and
+// takes none meanwhile.
+func (c *committer) settle(st *state) error {
+	c.mu.Lock()
+	if st.committing.last == 0 || st.committing.last < c.journal.Oldest() {
+		c.mu.Unlock()
+		return nil
+	}
+	if c.mu.stopped {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	s := &settle{st: st, done: make(chan error, 1)}
+	c.mu.settles = append(c.mu.settles, s)
+	c.mu.Unlock()
+	signal(c.wake)
+	return <-s.done
+}

@@ -1,0 +1,96 @@
+package logdir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/uuid"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Endings of directory names, Kafka's.
+const (
+	deleteSuffix = "-delete" // being removed
+	straySuffix  = "-stray"  // set aside because the metadata does not know it; left to the operator
+)
+
+// parseDirName splits "orders-0". A name with a dot and an ending, as a directory that is being removed has, is none.
+func parseDirName(name string) (topic string, partition int32, ok bool) {
+	at := strings.LastIndexByte(name, '-')
+	if at <= 0 || at == len(name)-1 {
+		return "", 0, false
+	}
+	n, err := strconv.ParseInt(name[at+1:], 10, 32)
+	if err != nil || n < 0 || strconv.FormatInt(n, 10) != name[at+1:] {
+		return "", 0, false
+	}
+	return name[:at], int32(n), true
+}
+
+// discover lists the partition directories and begins to remove those whose removal a stop interrupted.
+func (d *Dir) discover() error {
+	entries, err := d.opts.FS.ReadDir(d.opts.Path)
+	if err != nil {
+		return fmt.Errorf("list data directory: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		if strings.HasSuffix(e.Name(), deleteSuffix) {
+			d.background.run(0, commitlog.RemoveDir(d.opts.FS, filepath.Join(d.opts.Path, e.Name())))
+			continue
+		}
+		topic, partition, ok := parseDirName(e.Name())
+		if !ok {
+			continue // not a partition's: left alone
+		}
+		st := &state{id: commitlog.ID{Topic: topic, Partition: partition}}
+		st.found = commitlog.Recovery{Clean: d.clean, Point: d.checkpoints.recovery[st.key()], LogStart: d.checkpoints.logStart[st.key()]}
+		d.addLocked(st)
+	}
+	each(d.mu.order, 2*runtime.GOMAXPROCS(0), func(st *state) {
+		st.id.TopicID, st.err = d.readTopicID(filepath.Join(d.opts.Path, st.id.DirName(), partitionMetadata))
+	})
+	return nil
+}
+
+// readTopicID reads the topic id of a partition directory; none if the file is missing or not whole, which a crash soon after
+// the first append explains.
+func (d *Dir) readTopicID(path string) (uuid.UUID, error) {
+	b, err := vfs.ReadFile(d.opts.FS, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return uuid.UUID{}, nil
+	}
+	if err != nil {
+		return uuid.UUID{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "topic_id: "); ok {
+			id, err := uuid.Parse(text)
+			if err != nil {
+				return uuid.UUID{}, nil
+			}
+			return id, nil
+		}
+	}
+	return uuid.UUID{}, nil
+}
+
+// Logs returns the partitions whose logs are in the directory. A zero topic id means that the directory does not say.
+func (d *Dir) Logs() []commitlog.ID {
+	states := d.states()
+	ids := make([]commitlog.ID, len(states))
+	for i, st := range states {
+		ids[i] = st.id
+	}
+	return ids
+}

@@ -1,0 +1,57 @@
+package logdir
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/moldau/moldau/internal/commitlog"
+)
+
+// fail takes the directory offline for good: after a failed sync or write nobody knows what the disk holds, so nothing more is
+// written and nothing that depended on it is acknowledged. It is never retried.
+func (d *Dir) fail(err error) {
+	d.failure.Do(func() {
+		d.failure.err.Store(&err)
+		if d.env != nil {
+			d.env.SetOffline(err)
+		}
+		d.opts.OnFailure(fmt.Errorf("take log directory %s offline: %w", d.opts.Path, err))
+	})
+}
+
+// offline says whether the directory is.
+func (d *Dir) offline() bool {
+	return d.failure.err.Load() != nil || errors.Is(d.env.Err(), commitlog.ErrOffline)
+}
+
+// isFull makes the directory read-only until the sweeper finds space again.
+func (d *Dir) isFull(error) {
+	d.full.Store(true)
+	d.env.SetReadOnly(true)
+}
+
+// judge applies the rule for a failed write of a small file: lack of space makes the directory read-only, all else offline.
+func (d *Dir) judge(err error) error {
+	switch {
+	case err == nil:
+	case errors.Is(err, syscall.ENOSPC):
+		d.isFull(err)
+	default:
+		d.fail(err)
+	}
+	return err
+}
+
+// probe looks whether a full disk has space again.
+func (d *Dir) probe() {
+	if !d.full.Load() {
+		return
+	}
+	free, err := d.opts.FS.Free(d.opts.Path)
+	if err != nil || free < d.opts.FreeMin {
+		return // looked at again in a second
+	}
+	d.full.Store(false)
+	d.env.SetReadOnly(false)
+}

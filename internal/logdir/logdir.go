@@ -1,0 +1,247 @@
+// Package logdir owns one data directory: its lock, its identity, its checkpoints, the journal, and the goroutines that make the
+// logs in it durable. It opens logs, recovers them after a crash, syncs them for the acknowledgement, deletes their files in the
+// background, and takes the directory offline when the disk fails. It never looks into a record batch, knows no high
+// watermark of its own (a source is given to it), no replica and no topic configuration but commitlog's.
+//
+// # How an append becomes durable
+//
+// A log writes to the page cache of its segment and says Dirty. One goroutine, the committer, takes all logs that said so: those
+// with little unsynced data go into the journal as one group, with one write and one sync; those with much are synced in
+// their segment files by parallel workers. While a sync runs the next group gathers, so no timer is needed. Both ways end in
+// commitlog's SyncedEnd. What the journal made durable is synced in the segment files later, a journal file at a time, and
+// then that file is used again. docs/decisions/0001-durability.md has the measurements.
+//
+// # Recovery
+//
+// Invariant: at any moment, for each log, the segment files up to the checkpointed recovery point, then the whole batches
+// that follow it in the segment files, then the journal's entries of that log after its last settle entry, in their order, each
+// batch skipped that is there, give everything that was acknowledged. So recovery has one order for both ways: commitlog
+// scans from the recovery point and cuts the tail to the last whole batch; then the entries are replayed; then all of it is synced,
+// the checkpoints are written, and only then the journal's files go. Each step may be repeated after a crash in it.
+//
+// A log that is cut back or removed is first settled in the journal: earlier entries are void. Hence replay only ever adds.
+//
+// A crash may lose the high watermarks, log starts and cleaner offsets since their last checkpoint, as in Kafka.
+package logdir
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/logdir/journal"
+	"github.com/moldau/moldau/internal/random"
+	"github.com/moldau/moldau/internal/uuid"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Options configures a Dir. A zero field means its default; Path is required.
+type Options struct {
+	FS        vfs.FS
+	Clock     clock.Clock
+	Random    random.Source
+	Path      string
+	NodeID    int32  // must be the one in meta.properties, if that exists
+	ClusterID string // likewise; empty: take the one that is there, or make one
+
+	Files            *commitlog.FileCache // open segment files, shared by all directories; default 1,024 of its own
+	ProducerIDExpiry time.Duration        // producer.id.expiration.ms; default commitlog's
+
+	OnFailure func(error) // hears once that the directory is offline for good; called in a goroutine of the Dir
+	Warn      func(error) // hears of what was survived: damage that recovery repaired, a file that could not be removed
+
+	// JournalMax is the number of unsynced bytes from which a log is synced in its own files instead of the journal;
+	// default 128 KiB, which docs/decisions/0001-durability.md explains.
+	JournalMax int64
+	// GroupMax bounds the bytes of one journal group; default 8 MiB.
+	GroupMax int
+	// SyncWorkers sync segment files in parallel; default 16.
+	SyncWorkers int
+	// CheckpointInterval and CheckpointBytes bound what a recovery scans; defaults 5 s and 256 MiB.
+	CheckpointInterval time.Duration
+	CheckpointBytes    int64
+	// FlushBytes and FlushAge are how much, and how long, a log's files stay unsynced when nothing else asks for it:
+	// logs with durability=memory, and what the journal holds. Defaults 64 MiB and 30 s.
+	FlushBytes int64
+	FlushAge   time.Duration
+	// FreeMin is the free space from which a full directory is written again; default 16 MiB.
+	FreeMin uint64
+
+	journal journal.Options // sizes, for tests
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.OS
+	}
+	if o.Clock == nil {
+		o.Clock = clock.Real
+	}
+	if o.Random == nil {
+		o.Random = random.Real
+	}
+	if o.Files == nil {
+		o.Files = commitlog.NewFileCache(1024)
+	}
+	if o.OnFailure == nil {
+		o.OnFailure = func(error) {}
+	}
+	if o.Warn == nil {
+		o.Warn = func(error) {}
+	}
+	setDefault(&o.JournalMax, 128<<10)
+	setDefault(&o.GroupMax, 8<<20)
+	setDefault(&o.SyncWorkers, 16)
+	setDefault(&o.CheckpointInterval, 5*time.Second)
+	setDefault(&o.CheckpointBytes, 256<<20)
+	setDefault(&o.FlushBytes, 64<<20)
+	setDefault(&o.FlushAge, 30*time.Second)
+	setDefault(&o.FreeMin, 16<<20)
+	return o
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Answers of Open and Log.
+var (
+	// ErrKafkaMetadata: the directory holds Kafka's own metadata log; nothing was touched.
+	ErrKafkaMetadata = errors.New("directory holds the metadata log of an Apache Kafka node")
+	// ErrLocked: another process, or another Dir of this one, has the directory.
+	ErrLocked = errors.New("directory is in use by another process")
+	// ErrWrongNode: meta.properties names another node or cluster.
+	ErrWrongNode = errors.New("directory belongs to another node")
+	// ErrClosed: the Dir was closed.
+	ErrClosed = errors.New("log directory is closed")
+)
+
+// Dir is one open data directory. Its methods are safe for concurrent use.
+type Dir struct {
+	opts  Options
+	env   *commitlog.Env
+	lock  interface{ Close() error }
+	meta  meta
+	clean bool  // the last stop was
+	epoch int64 // the broker epoch in the clean-shutdown file; -1
+
+	report      Report
+	committer   *committer
+	background  *background
+	checkpoints checkpoints
+	sweeper     *sweeper
+
+	full    atomic.Bool // the disk is
+	failure struct {
+		sync.Once
+		err atomic.Pointer[error]
+	}
+
+	// mu guards the fields below. It is never held across a call of a log that may block, nor across a file operation.
+	mu struct {
+		sync.Mutex
+		logs   map[string]*state // by directory name
+		order  []*state          // the same, for sweeping by parts
+		closed bool
+	}
+	highWatermarks atomic.Pointer[iter.Seq[Offset]]
+	brokerEpoch    atomic.Int64
+}
+
+// Open opens the data directory, makes it if it is not there, and recovers its logs if the last stop was not clean.
+func Open(opts Options) (_ *Dir, err error) {
+	d := &Dir{opts: opts.withDefaults(), epoch: -1}
+	d.brokerEpoch.Store(-1)
+	d.mu.logs = map[string]*state{}
+	fsys, path := d.opts.FS, d.opts.Path
+	if err := refuseKafka(fsys, path); err != nil {
+		return nil, err
+	}
+	if err := vfs.MkdirAllSynced(fsys, path, 0o755); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	lock, err := fsys.Lock(filepath.Join(path, lockFile))
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, fmt.Errorf("%s: %w", path, ErrLocked)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	d.lock = lock
+	defer func() {
+		if err != nil {
+			d.stop()
+			lock.Close()
+		}
+	}()
+	if err := d.openMeta(); err != nil {
+		return nil, err
+	}
+	if err := d.takeCleanShutdown(); err != nil {
+		return nil, err
+	}
+	if err := d.readCheckpoints(); err != nil {
+		return nil, err
+	}
+	d.background = newBackground(d)
+	if err := d.newEnv(); err != nil {
+		return nil, err
+	}
+	if err := d.discover(); err != nil {
+		return nil, err
+	}
+	if err := d.recover(); err != nil {
+		return nil, err
+	}
+	d.committer.start()
+	d.sweeper = newSweeper(d)
+	return d, nil
+}
+
+func (d *Dir) newEnv() error {
+	d.committer = newCommitter(d)
+	env, err := commitlog.NewEnv(commitlog.EnvOptions{
+		FS: d.opts.FS, Clock: d.opts.Clock, Random: d.opts.Random, Dir: d.opts.Path, Files: d.opts.Files,
+		Committer:        d.committer,
+		Background:       d.background.run,
+		OnFull:           d.isFull,
+		OnFailure:        d.fail,
+		OnTruncated:      d.truncated,
+		ProducerIDExpiry: d.opts.ProducerIDExpiry,
+	})
+	if err != nil {
+		return fmt.Errorf("prepare log directory %s: %w", d.opts.Path, err)
+	}
+	d.env = env
+	return nil
+}
+
+// Path returns the directory's path.
+func (d *Dir) Path() string { return d.opts.Path }
+
+// ID returns the directory's id, made when it was first opened.
+func (d *Dir) ID() uuid.UUID { return d.meta.directory }
+
+// ClusterID returns the cluster the directory belongs to.
+func (d *Dir) ClusterID() string { return d.meta.cluster }
+
+// Clean says whether the last stop was clean, and with which broker epoch (-1 if it noted none).
+func (d *Dir) Clean() (clean bool, brokerEpoch int64) { return d.clean, d.epoch }
+
+// SetBrokerEpoch gives the epoch that Close notes in the clean-shutdown file.
+func (d *Dir) SetBrokerEpoch(epoch int64) { d.brokerEpoch.Store(epoch) }
+
+// Err is nil, or wraps commitlog.ErrReadOnly or commitlog.ErrOffline.
+func (d *Dir) Err() error { return d.env.Err() }
+
+// Recovery returns what Open found and did.
+func (d *Dir) Recovery() Report { return d.report }

@@ -1,0 +1,181 @@
+package logdir
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/uuid"
+)
+
+// Log returns the log of a partition, opening it if need be; a partition without files gets some with its first append. onSynced
+// is called each time the log's SyncedEnd rises, by the committing goroutine: it must not block, nor call back into the Dir.
+//
+// A directory of the same name that belongs to another topic id, and that nobody asked for, is set aside.
+func (d *Dir) Log(id commitlog.ID, cfg *commitlog.Config, onSynced func(end int64)) (*commitlog.Log, error) {
+	st, err := d.stateOf(id)
+	if err != nil {
+		return nil, err
+	}
+	st.opening.Lock()
+	defer st.opening.Unlock()
+	if st.err != nil {
+		return nil, fmt.Errorf("log %s: %w", id, st.err)
+	}
+	if onSynced != nil {
+		st.onSynced.Store(&onSynced)
+	}
+	l := st.log.Load()
+	if l != nil {
+		l.Configure(cfg)
+	} else if l, err = d.newLog(st, cfg); err != nil {
+		return nil, err
+	} else {
+		st.log.Store(l)
+		d.committer.add(st)
+	}
+	return l, nil
+}
+
+func (d *Dir) newLog(st *state, cfg *commitlog.Config) (*commitlog.Log, error) {
+	l, err := commitlog.New(st.id, commitlog.Options{Env: d.env, Config: cfg, OnSynced: st.synced, Recovery: st.found})
+	if err != nil {
+		return nil, fmt.Errorf("open log %s: %w", st.id, err)
+	}
+	return l, nil
+}
+
+// stateOf finds or makes the log's state and marks it as handed out.
+func (d *Dir) stateOf(id commitlog.ID) (*state, error) {
+	name := id.DirName()
+	for {
+		d.mu.Lock()
+		if d.mu.closed {
+			d.mu.Unlock()
+			return nil, ErrClosed
+		}
+		st := d.mu.logs[name]
+		if st == nil && d.checkpoints.stale.Load() {
+			d.mu.Unlock()
+			if err := d.refresh(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if st == nil {
+			st = &state{id: id, found: commitlog.Recovery{Missing: true}}
+			d.addLocked(st)
+		}
+		if st.id.TopicID.IsZero() && st.log.Load() == nil {
+			st.id.TopicID = id.TopicID // Kafka of old wrote none; a crash may have lost it
+		}
+		if st.id.TopicID == id.TopicID {
+			st.handed.Store(true)
+			d.mu.Unlock()
+			return st, nil
+		}
+		d.mu.Unlock()
+		if st.handed.Load() {
+			return nil, fmt.Errorf("log %s of topic id %s: the directory is in use for topic id %s", id, id.TopicID, st.id.TopicID)
+		}
+		if err := d.setAside(st); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (d *Dir) lookup(id commitlog.ID) *state {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st := d.mu.logs[id.DirName()]
+	if st == nil || st.id.TopicID != id.TopicID {
+		return nil
+	}
+	return st
+}
+
+// Remove deletes the log of a partition whose topic was deleted: it is gone when Remove returns, its files go in the background. Nothing may
+// use the log any more. Removing one that is not there is no error.
+func (d *Dir) Remove(id commitlog.ID) error {
+	st := d.lookup(id)
+	if st == nil {
+		return nil
+	}
+	st.opening.Lock()
+	defer st.opening.Unlock()
+	if err := d.release(st); err != nil {
+		return fmt.Errorf("remove log %s: %w", id, err)
+	}
+	if l := st.log.Load(); l != nil {
+		if err := l.Delete(); err != nil {
+			return fmt.Errorf("remove log %s: %w", id, err)
+		}
+	} else if !st.found.Missing {
+		to, err := d.rename(st, deleteSuffix)
+		if err != nil {
+			return fmt.Errorf("remove log %s: %w", id, err)
+		}
+		d.background.run(0, commitlog.RemoveDir(d.opts.FS, to))
+	}
+	st.err = commitlog.ErrClosed
+	d.drop(st)
+	return nil
+}
+
+// release makes sure that the journal never writes to the log again, nor replays what it wrote.
+func (d *Dir) release(st *state) error {
+	if st.log.Load() == nil && st.committing.last == 0 {
+		return nil
+	}
+	d.committer.remove(st)
+	return d.committer.settle(st)
+}
+
+// Quarantine sets the directory of a log aside that the metadata does not know, by renaming it as Kafka does. It is never
+// removed: metadata that is missing is no reason to delete records.
+func (d *Dir) Quarantine(id commitlog.ID) error {
+	st := d.lookup(id)
+	if st == nil {
+		return nil
+	}
+	return d.setAside(st)
+}
+
+func (d *Dir) setAside(st *state) error {
+	st.opening.Lock()
+	defer st.opening.Unlock()
+	if err := d.release(st); err != nil {
+		return fmt.Errorf("set %s aside: %w", st.id, err)
+	}
+	if l := st.log.Load(); l != nil {
+		if err := l.Close(true); err != nil && !errors.Is(err, commitlog.ErrClosed) {
+			return fmt.Errorf("set %s aside: %w", st.id, err)
+		}
+	}
+	to, err := d.rename(st, straySuffix)
+	if err != nil {
+		return fmt.Errorf("set %s aside: %w", st.id, err)
+	}
+	d.opts.Warn(fmt.Errorf("log %s of topic id %s belongs to no partition: set aside as %s", st.id, st.id.TopicID, to))
+	st.err = commitlog.ErrClosed
+	d.drop(st)
+	return nil
+}
+
+// rename moves a partition's directory to topic-partition.<32 hex digits><suffix>, as Kafka names it, durably.
+func (d *Dir) rename(st *state, suffix string) (string, error) {
+	id := uuid.New(d.opts.Random)
+	tail := "." + hex.EncodeToString(id[:]) + suffix
+	name := st.id.DirName()
+	to := filepath.Join(d.opts.Path, name[:min(len(name), 255-len(tail))]+tail)
+	if err := d.opts.FS.Rename(filepath.Join(d.opts.Path, name), to); err != nil {
+		return "", d.judge(err)
+	}
+	if err := d.opts.FS.SyncDir(d.opts.Path); err != nil {
+		d.fail(err)
+		return "", err
+	}
+	return to, nil
+}

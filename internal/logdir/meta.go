@@ -1,0 +1,151 @@
+package logdir
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moldau/moldau/internal/uuid"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Names in a data directory, Kafka's but for the journal's.
+const (
+	lockFile          = ".lock"
+	metaFile          = "meta.properties"
+	cleanFile         = ".kafka_cleanshutdown"
+	kafkaMetadataDir  = "__cluster_metadata-0"
+	partitionMetadata = "partition.metadata"
+	journalDir        = "journal"
+)
+
+// meta is the content of meta.properties.
+//
+// # File format: meta.properties, Kafka's, version 1
+//
+// Lines key=value; lines that begin with # or ! are comments. version is 1; cluster.id, node.id and directory.id say whose
+// directory it is. Kafka 3.7 and older wrote none of the last: then the directory gets one.
+type meta struct {
+	cluster   string
+	node      int32
+	directory uuid.UUID
+}
+
+func (m meta) encode() []byte {
+	return fmt.Appendf(nil, "#\nversion=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", m.cluster, m.node, m.directory)
+}
+
+func decodeMeta(b []byte) (meta, error) {
+	values := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' || line[0] == '!' {
+			continue
+		}
+		key, value, _ := strings.Cut(line, "=")
+		values[strings.TrimSpace(key)] = strings.TrimSpace(value)
+	}
+	if v := values["version"]; v != "1" {
+		return meta{}, fmt.Errorf("version is %q, want 1", v)
+	}
+	node, err := strconv.ParseInt(values["node.id"], 10, 32)
+	if err != nil {
+		return meta{}, fmt.Errorf("node.id is %q", values["node.id"])
+	}
+	m := meta{cluster: values["cluster.id"], node: int32(node)}
+	if text, ok := values["directory.id"]; ok {
+		if m.directory, err = uuid.Parse(text); err != nil {
+			return meta{}, err
+		}
+	}
+	return m, nil
+}
+
+// refuseKafka refuses a directory of an Apache Kafka node before anything in it is touched.
+func refuseKafka(fsys vfs.FS, path string) error {
+	_, err := fsys.Stat(filepath.Join(path, kafkaMetadataDir))
+	if err == nil {
+		return fmt.Errorf("%s: %w", path, ErrKafkaMetadata)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("look into data directory: %w", err)
+}
+
+// openMeta reads meta.properties, or writes it in a directory that has none yet.
+func (d *Dir) openMeta() error {
+	path := filepath.Join(d.opts.Path, metaFile)
+	b, err := vfs.ReadFile(d.opts.FS, path)
+	found := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	m := meta{cluster: d.opts.ClusterID, node: d.opts.NodeID}
+	if found {
+		if m, err = decodeMeta(b); err != nil {
+			return fmt.Errorf("read %s: %w", path, err)
+		}
+		if m.node != d.opts.NodeID {
+			return fmt.Errorf("%w: %s has node.id %d, this is node %d", ErrWrongNode, path, m.node, d.opts.NodeID)
+		}
+		if d.opts.ClusterID != "" && m.cluster != d.opts.ClusterID {
+			return fmt.Errorf("%w: %s has cluster.id %s, this is cluster %s", ErrWrongNode, path, m.cluster, d.opts.ClusterID)
+		}
+		if !m.directory.IsZero() {
+			d.meta = m
+			return nil
+		}
+	}
+	if m.cluster == "" {
+		m.cluster = uuid.New(d.opts.Random).String()
+	}
+	m.directory = uuid.New(d.opts.Random)
+	if err := vfs.WriteFileAtomic(d.opts.FS, path, m.encode()); err != nil {
+		return err
+	}
+	d.meta = m
+	return nil
+}
+
+// cleanShutdown is the content of .kafka_cleanshutdown, Kafka's JSON of version 0.
+type cleanShutdown struct {
+	Version     int   `json:"version"`
+	BrokerEpoch int64 `json:"brokerEpoch"`
+}
+
+// takeCleanShutdown notes whether the last stop was clean and removes the file durably: from here on it would be untrue.
+func (d *Dir) takeCleanShutdown() error {
+	path := filepath.Join(d.opts.Path, cleanFile)
+	b, err := vfs.ReadFile(d.opts.FS, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	d.clean = true
+	c := cleanShutdown{BrokerEpoch: -1}
+	if json.Unmarshal(b, &c) == nil { // Kafka 3.6 and older left it empty
+		d.epoch = c.BrokerEpoch
+	}
+	if err := d.opts.FS.Remove(path); err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	if err := d.opts.FS.SyncDir(d.opts.Path); err != nil {
+		return fmt.Errorf("sync %s: %w", d.opts.Path, err)
+	}
+	return nil
+}
+
+func (d *Dir) writeCleanShutdown() error {
+	b, err := json.Marshal(cleanShutdown{BrokerEpoch: d.brokerEpoch.Load()})
+	if err != nil {
+		return err
+	}
+	return vfs.WriteFileAtomic(d.opts.FS, filepath.Join(d.opts.Path, cleanFile), b)
+}

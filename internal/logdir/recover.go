@@ -1,0 +1,188 @@
+package logdir
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/logdir/journal"
+)
+
+// Report says what Open found.
+type Report struct {
+	Logs           int // in the directory
+	Recovered      int // opened and scanned, because the last stop was not clean
+	ScannedBytes   int64
+	TruncatedBytes int64 // torn, cut off
+	ReplayedBytes  int64 // in the journal, whether the segments had them or not
+	Took           time.Duration
+	Lost           []commitlog.ID // logs that end below their recovery point even so: synced records are gone
+	Failed         map[commitlog.ID]error
+}
+
+// recovery is the work of recover, shared by its goroutines.
+type recovery struct {
+	d      *Dir
+	scan   *journal.Scan
+	replay map[*state][]journal.Entry
+
+	mu     sync.Mutex // guards the report and keep
+	keep   bool       // a log could not take its entries for lack of space: the journal's files stay for the next start
+	report Report
+}
+
+// recover brings the logs to what was acknowledged, in the order that the package comment gives. After a clean stop it
+// opens no log.
+func (d *Dir) recover() error {
+	began := d.opts.Clock.Now()
+	dir := filepath.Join(d.opts.Path, journalDir)
+	scan, err := journal.Open(d.opts.FS, dir, d.meta.directory)
+	if err != nil {
+		return err
+	}
+	r := &recovery{d: d, scan: scan, replay: map[*state][]journal.Entry{}}
+	r.sort()
+	states := d.states()
+	if !d.clean || len(r.replay) > 0 {
+		d.clean = false
+		each(states, 2*runtime.GOMAXPROCS(0), r.log)
+	}
+	r.report.Logs, r.report.Took = len(states), d.opts.Clock.Now().Sub(began)
+	d.report = r.report
+	if d.offline() {
+		return d.env.Err()
+	}
+	d.forgetMissing()
+	if err := d.checkpointRecovery(); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		return err // without space it stays as it is, and the next recovery scans more
+	}
+	opts := d.opts.journal
+	opts.FS, opts.Clock, opts.Dir, opts.Directory = d.opts.FS, d.opts.Clock, dir, d.meta.directory
+	if r.keep {
+		d.committer.journal = journal.NewWriter(opts, scan)
+		return nil
+	}
+	d.committer.journal = journal.NewWriter(opts, nil)
+	return journal.Remove(d.opts.FS, dir)
+}
+
+// sort gives each log the journal's entries that it may need: those after its last settle entry.
+func (r *recovery) sort() {
+	byID := map[journal.LogID][]journal.Entry{}
+	for _, e := range r.scan.Entries {
+		if e.Kind == journal.KindSettle {
+			delete(byID, e.Log)
+			continue
+		}
+		byID[e.Log] = append(byID[e.Log], e)
+	}
+	d := r.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, entries := range byID {
+		id := commitlog.ID(id)
+		st := d.mu.logs[id.DirName()]
+		switch {
+		case st == nil: // its directory did not survive
+			st = &state{id: id}
+			st.found = commitlog.Recovery{Missing: true, Point: d.checkpoints.recovery[st.key()], LogStart: d.checkpoints.logStart[st.key()]}
+			d.addLocked(st)
+		case st.id.TopicID.IsZero():
+			st.id.TopicID = id.TopicID
+		case st.id.TopicID != id.TopicID:
+			d.opts.Warn(fmt.Errorf("pass over %d journal entries of %s: they are of topic id %s, the directory is of %s",
+				len(entries), id, id.TopicID, st.id.TopicID))
+			continue
+		}
+		r.replay[st] = entries
+	}
+}
+
+// log recovers one log.
+func (r *recovery) log(st *state) {
+	if st.err == nil {
+		st.err = r.open(st)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if st.err != nil {
+		if errors.Is(st.err, syscall.ENOSPC) || errors.Is(st.err, commitlog.ErrReadOnly) {
+			r.keep = true
+		}
+		if r.report.Failed == nil {
+			r.report.Failed = map[commitlog.ID]error{}
+		}
+		r.report.Failed[st.id] = st.err
+		r.keep = r.keep || len(r.replay[st]) > 0
+		r.d.opts.Warn(fmt.Errorf("recover log %s: %w", st.id, st.err))
+		return
+	}
+	r.report.Recovered++
+}
+
+func (r *recovery) open(st *state) error {
+	l, err := r.d.newLog(st, &commitlog.Config{Durable: true})
+	if err != nil {
+		return err
+	}
+	if err := r.replayAll(st, l); err != nil {
+		return errors.Join(err, l.Close(false))
+	}
+	if _, err := l.SyncFiles(); err != nil {
+		return errors.Join(err, l.Close(false))
+	}
+	found := l.Recovered()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.ScannedBytes += found.ScannedBytes
+	r.report.TruncatedBytes += found.TruncatedBytes
+	if found.Lost && l.LogEnd() < st.found.Point {
+		r.report.Lost = append(r.report.Lost, st.id)
+	}
+	st.log.Store(l)
+	r.d.committer.add(st)
+	return nil
+}
+
+func (r *recovery) replayAll(st *state, l *commitlog.Log) error {
+	reader := r.scan.NewReader()
+	defer reader.Close()
+	var buf []byte
+	for _, e := range r.replay[st] {
+		var err error
+		if buf, err = reader.Read(buf[:0], e); err != nil {
+			return err
+		}
+		if err := l.Replay(buf); err != nil {
+			return fmt.Errorf("replay %d bytes from offset %d: %w", e.Bytes, e.Base, err)
+		}
+		r.mu.Lock()
+		r.report.ReplayedBytes += e.Bytes
+		r.mu.Unlock()
+		st.committing.last = r.scan.Sequence() // until the files are removed; if they stay, a cut must settle
+	}
+	return nil
+}
+
+// forgetMissing drops what the checkpoints say of partitions that have no log.
+func (d *Dir) forgetMissing() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	have := make(map[partitionKey]bool, len(d.mu.order))
+	for _, st := range d.mu.order {
+		have[st.key()] = true
+	}
+	for _, m := range []map[partitionKey]int64{d.checkpoints.recovery, d.checkpoints.logStart, d.checkpoints.highWatermark, d.checkpoints.cleaner} {
+		for key := range m {
+			if !have[key] {
+				delete(m, key)
+				d.checkpoints.stale.Store(true)
+			}
+		}
+	}
+}

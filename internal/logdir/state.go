@@ -1,0 +1,83 @@
+package logdir
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/moldau/moldau/internal/commitlog"
+)
+
+// state is what a Dir keeps of one log: one that it found, or that was asked for.
+type state struct {
+	id    commitlog.ID
+	found commitlog.Recovery // what directory and checkpoints said when it was found
+
+	opening  sync.Mutex                    // one opens it
+	log      atomic.Pointer[commitlog.Log] // nil until it is opened
+	err      error                         // why recovery could not open it; set before the Dir is handed out
+	onSynced atomic.Pointer[func(end int64)]
+	handed   atomic.Bool // Log returned it: it belongs to a partition
+	index    int         // in Dir.mu.order, guarded by Dir.mu
+
+	idle struct { // the sweeper's
+		sweeps int // for so many it has had unflushed bytes
+	}
+	committing struct { // guarded by committer.mu
+		syncing bool   // a worker has it
+		again   bool   // it was announced meanwhile
+		removed bool   // nothing of it is written any more
+		inFile  uint64 // the last journal file in whose list it is
+		last    uint64 // the last journal file that may hold an entry of it; 0: none
+	}
+}
+
+func (st *state) key() partitionKey { return partitionKey{st.id.Topic, st.id.Partition} }
+
+// synced passes on what commitlog says. The receiver changes when a log that recovery opened is handed out.
+func (st *state) synced(end int64) {
+	if f := st.onSynced.Load(); f != nil {
+		(*f)(end)
+	}
+}
+
+func (d *Dir) states() []*state {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]*state(nil), d.mu.order...)
+}
+
+// addLocked makes the log known by its directory name.
+func (d *Dir) addLocked(st *state) {
+	d.mu.logs[st.id.DirName()] = st
+	st.index = len(d.mu.order)
+	d.mu.order = append(d.mu.order, st)
+}
+
+// drop forgets the log and what the checkpoints say of it.
+func (d *Dir) drop(st *state) {
+	d.mu.Lock()
+	if name := st.id.DirName(); d.mu.logs[name] == st {
+		delete(d.mu.logs, name)
+		last := len(d.mu.order) - 1
+		d.mu.order[st.index] = d.mu.order[last]
+		d.mu.order[st.index].index = st.index
+		d.mu.order[last] = nil
+		d.mu.order = d.mu.order[:last]
+	}
+	d.mu.Unlock()
+	d.forget(st.key())
+}
+
+// each calls f for every log, by some goroutines, and returns when all are done.
+func each(logs []*state, workers int, f func(*state)) {
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range min(workers, len(logs)) {
+		wait.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(logs); i = next.Add(1) - 1 {
+				f(logs[i])
+			}
+		})
+	}
+	wait.Wait()
+}

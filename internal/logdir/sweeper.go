@@ -1,0 +1,114 @@
+package logdir
+
+import (
+	"fmt"
+	"time"
+)
+
+const (
+	sweepInterval = time.Second
+	// sweepLogs bounds how many logs one sweep looks at, so that a hundred thousand idle ones cost next to nothing.
+	sweepLogs = 10_000
+)
+
+// sweeper is the one timer of a directory: it writes checkpoints, syncs files that nothing else asks for, and looks for space
+// on a full disk.
+type sweeper struct {
+	d     *Dir
+	early chan struct{} // the recovery points are worth writing now
+	stop  chan struct{}
+	done  chan struct{}
+
+	position    int       // where the next sweep goes on in the logs
+	checkpoints time.Time // when they were last written
+}
+
+func newSweeper(d *Dir) *sweeper {
+	s := &sweeper{d: d, early: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	s.checkpoints = d.opts.Clock.Now()
+	go s.loop()
+	return s
+}
+
+func (s *sweeper) close() {
+	close(s.stop)
+	<-s.done
+}
+
+// kick asks for recovery points now. It may come before there is a sweeper.
+func (s *sweeper) kick() {
+	if s != nil {
+		signal(s.early)
+	}
+}
+
+func (s *sweeper) loop() {
+	defer close(s.done)
+	tick := s.d.opts.Clock.After(sweepInterval)
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-s.early:
+			s.warn(s.d.checkpointRecoveryIfUp())
+			continue
+		case <-tick:
+		}
+		tick = s.d.opts.Clock.After(sweepInterval)
+		s.d.probe()
+		now := s.d.opts.Clock.Now()
+		s.sweep(now)
+		if now.Sub(s.checkpoints) >= s.d.opts.CheckpointInterval {
+			s.checkpoints = now
+			if s.d.env.Err() == nil {
+				s.warn(s.d.Checkpoint())
+			}
+		}
+	}
+}
+
+func (s *sweeper) warn(err error) {
+	if err != nil {
+		s.d.opts.Warn(fmt.Errorf("write checkpoints of %s: %w", s.d.opts.Path, err))
+	}
+}
+
+// sweep gives logs to the workers whose files have been unsynced for long or by much.
+func (s *sweeper) sweep(now time.Time) {
+	d := s.d
+	if d.offline() {
+		return
+	}
+	d.mu.Lock()
+	if s.position >= len(d.mu.order) {
+		s.position = 0
+	}
+	part := append([]*state(nil), d.mu.order[s.position:min(s.position+sweepLogs, len(d.mu.order))]...)
+	rounds := max(1, (len(d.mu.order)+sweepLogs-1)/sweepLogs) // each log is looked at every so many sweeps
+	s.position += len(part)
+	d.mu.Unlock()
+	old := int(d.opts.FlushAge / sweepInterval)
+	for _, st := range part {
+		l := st.log.Load()
+		if l == nil {
+			continue
+		}
+		n := l.UnflushedBytes()
+		if n == 0 {
+			st.idle.sweeps = 0
+			continue
+		}
+		st.idle.sweeps += rounds
+		if n >= d.opts.FlushBytes || st.idle.sweeps >= old || l.FlushDue(now) {
+			st.idle.sweeps = 0
+			d.committer.flush(st)
+		}
+	}
+}
+
+func (d *Dir) checkpointRecoveryIfUp() error {
+	if d.env.Err() != nil {
+		return nil
+	}
+	return d.checkpointRecovery()
+}
