@@ -1,7 +1,7 @@
 """Sends records to a topic and prints where each one went.
 
     python producer.py                          ten records without a key: they spread over the partitions
-    python producer.py --key alice ben carol         each key always goes to the same partition
+    python producer.py --key alice ben carol    each key always goes to the same partition
     python producer.py --count 100 --every 0.1
 
 The topic is created with three partitions when it is not there. Needs: pip install kafka-python

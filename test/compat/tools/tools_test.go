@@ -1,0 +1,199 @@
+// Package tools tests the broker with Apache Kafka's own command-line tools. It holds tests only and needs Java;
+// bench/kafka.sh fetches the tools. A start of the Java machine costs a second or two, so calls are few.
+package tools
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/moldau/moldau/test/compat/broker"
+)
+
+func TestMain(m *testing.M) { broker.Main(m) }
+
+// tool runs one of the tools on the broker.
+func tool(t *testing.T, stdin, class string, args ...string) string {
+	t.Helper()
+	return broker.Tool(t, stdin, append([]string{"org.apache.kafka.tools." + class, "--bootstrap-server", broker.Addr()}, args...)...)
+}
+
+func expect(t *testing.T, out string, patterns ...string) {
+	t.Helper()
+	for _, p := range patterns {
+		if !regexp.MustCompile("(?m)" + p).MatchString(out) {
+			t.Errorf("no %q in\n%s", p, out)
+		}
+	}
+}
+
+// TestTopics creates, lists, describes, alters and deletes a topic.
+func TestTopics(t *testing.T) {
+	t.Parallel()
+	name := broker.Name(t)
+	tool(t, "", "TopicCommand", "--create", "--topic", name, "--partitions", "2", "--replication-factor", "1", "--config", "retention.ms=12345678")
+	if _, err := broker.TryTool("", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", broker.Addr(), "--create", "--topic", name); err == nil {
+		t.Error("a topic was created twice")
+	}
+	expect(t, tool(t, "", "TopicCommand", "--list"), "^"+name+"$")
+	tool(t, "", "TopicCommand", "--alter", "--topic", name, "--partitions", "5")
+	expect(t, tool(t, "", "TopicCommand", "--describe", "--topic", name),
+		`Topic: \S+\s+TopicId: \S{22}\s+PartitionCount: 5\s+ReplicationFactor: 1\s+Configs: .*retention.ms=12345678`,
+		`Partition: 4\s+Leader: [0-9]+\s+Replicas: ([0-9]+)\s+Isr: [0-9]+`)
+	configs := []string{"kafka.admin.ConfigCommand", "--bootstrap-server", broker.Addr(), "--entity-type", "topics", "--entity-name", name}
+	broker.Tool(t, "", append(configs, "--alter", "--add-config", "max.message.bytes=54321", "--delete-config", "retention.ms")...)
+	out := broker.Tool(t, "", append(configs, "--describe", "--all")...)
+	expect(t, out, `max.message.bytes=54321 .*DYNAMIC_TOPIC_CONFIG:max.message.bytes=54321`, `retention.ms=604800000 sensitive=false synonyms=\{\}`, `cleanup.policy=delete`)
+	tool(t, "", "TopicCommand", "--delete", "--topic", name)
+	if out := tool(t, "", "TopicCommand", "--list"); strings.Contains(out, name) {
+		t.Error("a deleted topic is listed")
+	}
+}
+
+// TestConsole writes with every codec and acks, with keys and headers, and reads from several offsets.
+func TestConsole(t *testing.T) {
+	for codec, acks := range map[string]string{"none": "0", "gzip": "1", "snappy": "all", "lz4": "1", "zstd": "all"} {
+		t.Run(codec, func(t *testing.T) {
+			t.Parallel()
+			topic := broker.Topic(t, 1)
+			var sent, want strings.Builder
+			for i := range 50 {
+				fmt.Fprintf(&sent, "h:%d|k%d|value %d, value, value, value, value\n", i, i, i)
+				fmt.Fprintf(&want, "Offset:%d|h:%d|k%d|value %d, value, value, value, value\n", i, i, i, i)
+			}
+			tool(t, sent.String(), "ConsoleProducer", "--topic", topic, "--compression-codec", codec, "--command-property", "acks="+acks,
+				"--reader-property", "parse.key=true", "--reader-property", "parse.headers=true", "--reader-property", "key.separator=|", "--reader-property", "headers.delimiter=|")
+			got := tool(t, "", "consumer.ConsoleConsumer", "--topic", topic, "--partition", "0", "--offset", "earliest", "--max-messages", "50", "--timeout-ms", "20000",
+				"--formatter-property", "print.key=true", "--formatter-property", "print.headers=true", "--formatter-property", "print.offset=true", "--formatter-property", "key.separator=|")
+			if got != want.String() {
+				t.Errorf("read\n%s", got)
+			}
+		})
+	}
+}
+
+// filled makes a topic of 100 records, a second apart.
+func filled(t *testing.T) (topic string, start int64) {
+	t.Helper()
+	topic = broker.Topic(t, 1)
+	cl := broker.Client(t, kgo.DefaultProduceTopic(topic))
+	start = time.Now().Add(-time.Hour).UnixMilli()
+	var rs []*kgo.Record
+	for n := range 100 {
+		rs = append(rs, &kgo.Record{Value: fmt.Appendf(nil, "%d", n), Timestamp: time.UnixMilli(start + int64(n)*1000)})
+	}
+	if err := cl.ProduceSync(broker.Context(t), rs...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	return topic, start
+}
+
+// TestConsumeOffset starts at an offset, and at the end, where it times out without a record.
+func TestConsumeOffset(t *testing.T) {
+	t.Parallel()
+	topic, _ := filled(t)
+	args := []string{"consumer.ConsoleConsumer", "--topic", topic, "--partition", "0"}
+	if got := tool(t, "", args[0], append(args[1:], "--offset", "97", "--max-messages", "3", "--isolation-level", "read_committed")...); got != "97\n98\n99\n" {
+		t.Errorf("read %q from offset 97", got)
+	}
+	got, _ := broker.TryTool("", append([]string{"org.apache.kafka.tools." + args[0], "--bootstrap-server", broker.Addr()}, append(args[1:], "--timeout-ms", "1500")...)...)
+	if got != "" {
+		t.Errorf("read %q from the end", got)
+	}
+}
+
+// TestGetOffsets asks for every --time, before and after records were deleted.
+func TestGetOffsets(t *testing.T) {
+	t.Parallel()
+	topic, start := filled(t)
+	ask := func(times map[string]string) {
+		t.Helper()
+		for at, want := range times {
+			if got := strings.TrimSpace(tool(t, "", "GetOffsetShell", "--topic", topic, "--time", at)); got != want {
+				t.Errorf("--time %s: %q, want %q", at, got, want)
+			}
+		}
+	}
+	ask(map[string]string{
+		"latest": topic + ":0:100", "-2": topic + ":0:0", "max-timestamp": topic + ":0:99", "earliest-local": topic + ":0:0",
+		fmt.Sprint(start + 41_500): topic + ":0:42", fmt.Sprint(start + 1_000_000): "",
+		"latest-tiered": "", "earliest-pending-upload": "",
+	})
+	file := filepath.Join(t.TempDir(), "offsets.json")
+	if err := os.WriteFile(file, fmt.Appendf(nil, `{"partitions":[{"topic":%q,"partition":0,"offset":30}],"version":1}`, topic), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, tool(t, "", "DeleteRecordsCommand", "--offset-json-file", file), `partition: `+topic+`-0\s+low_watermark: 30`)
+	ask(map[string]string{"earliest": topic + ":0:30", "-1": topic + ":0:100"})
+}
+
+// TestPerformance writes 50,000 records with kafka-producer-perf-test.
+func TestPerformance(t *testing.T) {
+	t.Parallel()
+	topic := broker.Topic(t, 3)
+	out := broker.Tool(t, "", "org.apache.kafka.tools.ProducerPerformance", "--topic", topic, "--num-records", "50000", "--record-size", "200", "--throughput", "-1",
+		"--bootstrap-server", broker.Addr(), "--command-property", "acks=all", "compression.type=lz4")
+	expect(t, out, `^50000 records sent, .* 99\.9th`)
+	ends, err := broker.Admin(t).ListEndOffsets(broker.Context(t), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum int64
+	for _, p := range ends[topic] {
+		sum += p.Offset
+	}
+	if sum != 50_000 {
+		t.Errorf("%d records are there", sum)
+	}
+}
+
+// TestVerifiable writes with kafka-verifiable-producer and compares its acknowledgements with what is there.
+func TestVerifiable(t *testing.T) {
+	t.Parallel()
+	topic := broker.Topic(t, 2)
+	out := tool(t, "", "VerifiableProducer", "--topic", topic, "--max-messages", "500", "--repeating-keys", "7")
+	acked := map[string]string{}
+	for line := range strings.Lines(out) {
+		var e struct {
+			Name, Value       string
+			Partition, Offset int64
+			Sent, Acked       int
+		}
+		if json.Unmarshal([]byte(line), &e) == nil && e.Name == "producer_send_success" {
+			acked[fmt.Sprintf("%d-%d", e.Partition, e.Offset)] = e.Value
+		}
+	}
+	if len(acked) != 500 {
+		t.Fatalf("%d of 500 acknowledged\n%s", len(acked), out)
+	}
+	cl := broker.Client(t, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	for ctx, n := broker.Context(t), 0; n < 500; {
+		fs := cl.PollFetches(ctx)
+		if err := fs.Err(); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range fs.Records() {
+			n++
+			if at := fmt.Sprintf("%d-%d", r.Partition, r.Offset); acked[at] != string(r.Value) {
+				t.Errorf("at %s lies %s, acknowledged was %s", at, r.Value, acked[at])
+			}
+		}
+	}
+}
+
+// TestApiVersions expects that the tool understands the broker, and that what is served is served up to the newest version.
+func TestApiVersions(t *testing.T) {
+	t.Parallel()
+	out := tool(t, "", "BrokerApiVersionsCommand")
+	for _, api := range []string{"Produce", "Fetch", "ListOffsets", "Metadata", "CreateTopics", "DeleteTopics", "DeleteRecords", "InitProducerId",
+		"OffsetForLeaderEpoch", "DescribeConfigs", "CreatePartitions", "IncrementalAlterConfigs", "DescribeCluster", "ApiVersions"} {
+		expect(t, out, `^\s+`+api+`\([0-9]+\): [0-9]+( to [0-9]+)? \[usable: [0-9]+\]`)
+	}
+}
