@@ -7,7 +7,11 @@ package network
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
+	"os"
+	"syscall"
 )
 
 // Conn, Listener and Addr are package net's, named here because net itself is not imported elsewhere.
@@ -17,8 +21,17 @@ type (
 	Addr     = net.Addr
 )
 
-// ErrClosed is what operations on a closed connection or listener return or wrap.
-var ErrClosed = net.ErrClosed
+// What operations return or wrap when the connection or listener was closed on this side, and when a deadline has passed.
+var (
+	ErrClosed   = net.ErrClosed
+	ErrDeadline = os.ErrDeadlineExceeded
+)
+
+// Disconnected says whether err means that the other side has gone.
+func Disconnected(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, syscall.ECONNABORTED)
+}
 
 // Network opens listeners and connections. Addresses are HOST:PORT; port 0 takes any.
 type Network interface {

@@ -1,0 +1,190 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/network"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Conn is one connection of a client.
+type Conn struct {
+	// State is the handler's. Only Serve may touch it, which one goroutine calls.
+	State any
+
+	server   *Server
+	conn     network.Conn
+	id       uint64
+	listener string
+	host     string
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+
+	in frames // the reader's alone
+
+	// What belongs to whoever has set mu.writing.
+	out     *network.Writer
+	spans   []vfs.Span
+	writeBy time.Time // write deadline as it is set
+
+	writer func() // the writer goroutine
+
+	timer      clock.Timer
+	lastActive atomic.Int64 // when bytes last came or went, in nanoseconds since the server was made
+	midFrame   atomic.Bool  // the reader waits for the rest of a request
+
+	changed sync.Cond // something below has changed that the reader may wait for
+	mu      struct {  // guards all below, and the states of the exchanges in the queue
+		sync.Mutex
+		head, tail *exchange // requests in the order of arrival, without those that a writer has taken
+		inFlight   int       // requests received and not yet answered on the wire
+		queued     int64     // memory of responses that are complete and not yet written
+		serving    *exchange // what the reader is in Serve with, or was last: the reader will write its reply
+		writing    bool      // somebody, the reader or a writer goroutine, is writing
+		stopping   bool      // no more requests are taken
+		dead       bool      // the socket is closed
+		reason     error     // why
+		software   [2]string
+	}
+}
+
+// ID is unique within the server.
+func (c *Conn) ID() uint64 { return c.id }
+
+// Listener returns the name of the listener that accepted the connection.
+func (c *Conn) Listener() string         { return c.listener }
+func (c *Conn) LocalAddr() network.Addr  { return c.conn.LocalAddr() }
+func (c *Conn) RemoteAddr() network.Addr { return c.conn.RemoteAddr() }
+
+// Host returns the client's address without its port.
+func (c *Conn) Host() string { return c.host }
+
+// Context ends when the client will send nothing more, when the connection is closed, and when the server shuts down. Requests that
+// only wait (a long poll) should then be answered at once with what there is: a client that has closed its sending side still gets it.
+func (c *Conn) Context() context.Context { return c.ctx }
+
+// SetClientSoftware notes what the client said about itself in ApiVersions.
+func (c *Conn) SetClientSoftware(name, version string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.software = [2]string{name, version}
+}
+
+// ClientSoftware returns what SetClientSoftware noted.
+func (c *Conn) ClientSoftware() (name, version string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.software[0], c.mu.software[1]
+}
+
+func newConn(s *Server, listener string, nc network.Conn) *Conn {
+	c := &Conn{server: s, conn: nc, id: s.nextID.Add(1), listener: listener, host: network.Host(nc.RemoteAddr())}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.changed.L = &c.mu
+	c.out = network.NewWriter(nc)
+	c.out.OnProgress = func() { c.active(s.clock.Now()) }
+	c.in.init(c)
+	c.writer = func() { s.guard(c, c.write) }
+	c.lastActive.Store(int64(s.clock.Now().Sub(s.start)))
+	c.mu.Lock()
+	c.timer = s.clock.AfterFunc(s.IdleTimeout, c.onTimer)
+	c.mu.Unlock()
+	return c
+}
+
+// run is the reader.
+func (c *Conn) run() {
+	reason := c.in.read()
+	c.in.close()
+	c.drain(reason)
+}
+
+// drain sees the requests that were received to their answers, then closes the connection. reason is why it ends.
+func (c *Conn) drain(reason error) {
+	c.stop(reason)
+	// A handler that never answers must not keep the connection.
+	t := c.server.clock.AfterFunc(2*c.server.StallTimeout, func() { c.fail(reason) })
+	defer t.Stop()
+	c.flush()
+	c.mu.Lock()
+	for !c.mu.dead && (c.mu.inFlight > 0 || c.mu.writing) {
+		c.changed.Wait()
+	}
+	c.mu.Unlock()
+	c.fail(reason)
+}
+
+// stop takes no more requests; the reader notices it at its next one.
+func (c *Conn) stop(reason error) {
+	c.mu.Lock()
+	c.mu.stopping = true
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	c.cancel(reason)
+}
+
+// fail closes the connection at once. Requests that handlers still have are forgotten: their replies will only give back what they hold.
+func (c *Conn) fail(reason error) {
+	c.mu.Lock()
+	if c.mu.dead {
+		c.mu.Unlock()
+		return
+	}
+	c.mu.dead, c.mu.stopping, c.mu.reason = true, true, reason
+	var done []*exchange
+	for x := c.mu.head; x != nil; {
+		next := x.next
+		x.next = nil
+		if x.state == pending {
+			x.orphan = true
+		} else {
+			done = append(done, x)
+		}
+		x = next
+	}
+	c.mu.head, c.mu.tail, c.mu.inFlight, c.mu.queued = nil, nil, 0, 0
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	c.cancel(reason)
+	c.timer.Stop()
+	c.conn.Close()
+	for _, x := range done {
+		x.recycle()
+	}
+}
+
+// onTimer closes a connection that is idle or stalled, and otherwise comes back when it could be.
+func (c *Conn) onTimer() {
+	s := c.server
+	quiet := s.clock.Now().Sub(s.start) - time.Duration(c.lastActive.Load())
+	limit, reason := s.IdleTimeout, ErrIdle
+	if c.midFrame.Load() {
+		limit, reason = s.StallTimeout, ErrStalled
+	}
+	c.mu.Lock() // also orders this after the timer was noted
+	dead, busy := c.mu.dead, c.mu.inFlight > 0
+	c.mu.Unlock()
+	switch {
+	case dead:
+	case quiet < limit:
+		c.timer.Reset(limit - quiet)
+	case reason == ErrIdle && busy: // it waits for us
+		c.timer.Reset(limit)
+	default:
+		c.fail(reason)
+	}
+}
+
+// active notes that bytes came or went, and moves the write deadline when less than the stall time-out is left of it.
+func (c *Conn) active(now time.Time) {
+	s := c.server
+	c.lastActive.Store(int64(now.Sub(s.start)))
+	if c.writeBy.Sub(now) < s.StallTimeout {
+		c.writeBy = now.Add(s.StallTimeout + s.StallTimeout/4)
+		_ = c.conn.SetWriteDeadline(c.writeBy) // a closed connection says so at the write
+	}
+}

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"sync"
+	"time"
+
+	"github.com/moldau/moldau/internal/invariant"
+	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Handler answers requests.
+type Handler interface {
+	// Serve is called by the connection's reader, in arrival order. It must see to it that reply is used exactly once, before it
+	// returns or later from any goroutine. It must not wait: while it runs, the connection's next requests are not looked at, and
+	// replies that were given inside earlier calls may not have left yet.
+	Serve(req *Request, reply Reply)
+}
+
+// Request is one request. It and its Body are valid until the reply is given.
+type Request struct {
+	Header   protocol.RequestHeader
+	Body     []byte // in a pooled buffer
+	Conn     *Conn
+	Received time.Time
+
+	// Buffer is an empty slice to encode the answer into, if that is convenient. What Reply.SendBytes is given comes back here for a later
+	// request.
+	Buffer []byte
+
+	charged int64
+}
+
+// AppendHeader appends the header of the response.
+func (r *Request) AppendHeader(dst []byte) []byte {
+	return protocol.AppendResponseHeader(dst, r.Header.Key, r.Header.Version, r.Header.CorrelationID)
+}
+
+// Charge takes n bytes from the memory budget of the server until the request is answered, and says whether they were there.
+// It is what protocol.DecodeCold asks for.
+func (r *Request) Charge(n int64) bool {
+	if !r.Conn.server.memory.try(n) {
+		return false
+	}
+	r.charged += n
+	return true
+}
+
+type state uint8
+
+const (
+	free    state = iota // in the pool
+	pending              // the handler has it
+	sent                 // a response is there
+	none                 // no response is to be sent
+	closing              // the connection is to be closed in its place
+)
+
+// exchange is a request and its reply, an element of the connection's queue.
+type exchange struct {
+	Request
+	seq     uint64 // number of the request within the process's use of this exchange; tells a second reply from the first
+	state   state  // guarded by conn.mu
+	orphan  bool   // the connection ended while the handler still had it; guarded by conn.mu
+	next    *exchange
+	buffer  *buffer
+	spans   []vfs.Span
+	one     [1]vfs.Span
+	release func()
+	reason  error
+	memory  int64 // bytes of the response in memory
+	own     bool  // the response is in Buffer
+}
+
+// maxKept bounds the Buffer that an exchange keeps for its next use.
+const maxKept = 16 << 10
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// Reply answers one request, exactly once.
+type Reply struct {
+	x   *exchange
+	seq uint64
+}
+
+// Send answers with spans, which together are the response with its header (Request.AppendHeader) but without the size in front of it.
+// release, if not nil, is called when spans is no longer needed, sent or not; it must not wait, and may be called by any goroutine.
+// Send never waits for the socket.
+func (r Reply) Send(spans []vfs.Span, release func()) {
+	c := r.lock()
+	r.x.spans, r.x.release = spans, release
+	for i := range spans {
+		if spans[i].File == nil {
+			r.x.memory += spans[i].N
+		}
+	}
+	c.completeAndUnlock(r.x, sent)
+}
+
+// SendBytes answers with b alone. b may be Request.Buffer as it has grown; it belongs to the server then.
+func (r Reply) SendBytes(b []byte) {
+	c := r.lock()
+	r.x.one[0] = vfs.MemSpan(b)
+	r.x.spans, r.x.memory, r.x.own = r.x.one[:], int64(len(b)), true
+	c.completeAndUnlock(r.x, sent)
+}
+
+// None says that there will be no response (Produce with acks=0).
+func (r Reply) None() { r.lock().completeAndUnlock(r.x, none) }
+
+// Close closes the connection when the responses before this one have been sent.
+func (r Reply) Close(reason error) {
+	c := r.lock()
+	r.x.reason = reason
+	c.completeAndUnlock(r.x, closing)
+}
+
+// lock takes the connection's mutex and sees to it that this is the first reply.
+func (r Reply) lock() *Conn {
+	c := r.x.Conn
+	invariant.Check(c != nil, "reply to a request that was answered")
+	c.mu.Lock()
+	if r.x.seq != r.seq || r.x.state != pending {
+		c.mu.Unlock()
+		invariant.Check(false, "reply to a request that was answered")
+	}
+	return c
+}
+
+// recycle gives back all that the exchange holds. Nobody else may know it any more.
+func (x *exchange) recycle() {
+	s := x.Conn.server
+	held := x.charged
+	if x.buffer != nil {
+		held += classBytes(x.buffer.class)
+		x.buffer.free()
+	}
+	if x.release != nil {
+		x.release()
+	}
+	if held != 0 {
+		s.memory.give(held)
+	}
+	kept := x.Buffer
+	if x.own {
+		kept = x.one[0].Mem
+	}
+	if cap(kept) > maxKept {
+		kept = nil
+	}
+	*x = exchange{seq: x.seq + 1}
+	x.Buffer = kept[:0]
+	exchanges.Put(x)
+}

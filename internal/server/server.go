@@ -1,0 +1,213 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/invariant"
+	"github.com/moldau/moldau/internal/network"
+)
+
+// Server serves connections of any number of listeners.
+type Server struct {
+	Options
+
+	clock  clock.Clock
+	start  time.Time
+	memory budget
+	nextID atomic.Uint64
+	wg     sync.WaitGroup // readers and writers
+	log    complaints
+
+	mu struct { // guards all below
+		sync.Mutex
+		stopping  bool
+		listeners map[network.Listener]struct{}
+		conns     map[*Conn]struct{}
+		hosts     map[string]int // connections by address
+	}
+}
+
+// New returns a server that serves nothing yet.
+func New(o Options) (*Server, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Options: o, clock: o.Clock, start: o.Clock.Now()}
+	s.memory.limit = o.MaxMemoryBytes
+	s.log.init(o.Logger, o.Clock)
+	s.mu.listeners = map[network.Listener]struct{}{}
+	s.mu.conns = map[*Conn]struct{}{}
+	s.mu.hosts = map[string]int{}
+	return s, nil
+}
+
+// MemoryInUse returns how much of the memory budget is taken, and Connections how many connections there are.
+func (s *Server) MemoryInUse() int64 { return s.memory.used.Load() }
+
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.mu.conns)
+}
+
+// Serve accepts connections of l, which clients know by name, until ctx ends or Shutdown is called; it closes l. The connections go on
+// until Shutdown.
+func (s *Server) Serve(ctx context.Context, name string, l network.Listener) error {
+	defer l.Close()
+	s.mu.Lock()
+	if s.mu.stopping {
+		s.mu.Unlock()
+		return ErrShutdown
+	}
+	s.mu.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.mu.listeners, l)
+		s.mu.Unlock()
+	}()
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+
+	pause := time.Duration(0)
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.accept(name, nc)
+			continue
+		case errors.Is(err, network.ErrClosed):
+			return nil
+		}
+		// Too many open files and the like pass; trying without a pause would only make them worse.
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		s.log.complain(name, "accept a connection", err)
+		select {
+		case <-s.clock.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *Server) accept(name string, nc network.Conn) {
+	c := newConn(s, name, nc)
+	s.mu.Lock()
+	refuse := error(nil)
+	limit, special := s.PerHost[c.host]
+	if !special {
+		limit = s.MaxConnectionsPerHost
+	}
+	switch {
+	case s.mu.stopping:
+		refuse = ErrShutdown
+	case s.MaxConnections > 0 && len(s.mu.conns) >= s.MaxConnections:
+		refuse = ErrConnections
+	case (special || limit > 0) && s.mu.hosts[c.host] >= limit:
+		refuse = ErrConnections
+	default:
+		s.mu.conns[c] = struct{}{}
+		s.mu.hosts[c.host]++
+		s.wg.Go(func() {
+			defer s.remove(c)
+			s.guard(c, c.run)
+		})
+	}
+	s.mu.Unlock()
+	if refuse != nil {
+		c.fail(refuse)
+		s.closed(c)
+	}
+}
+
+func (s *Server) remove(c *Conn) {
+	s.mu.Lock()
+	delete(s.mu.conns, c)
+	if s.mu.hosts[c.host]--; s.mu.hosts[c.host] == 0 {
+		delete(s.mu.hosts, c.host)
+	}
+	s.mu.Unlock()
+	s.closed(c)
+}
+
+// closed tells of the end of c.
+func (s *Server) closed(c *Conn) {
+	c.mu.Lock()
+	reason := c.mu.reason
+	c.mu.Unlock()
+	if reason == errStopped { // it was stopped from within, and that has said why
+		reason = context.Cause(c.ctx)
+	}
+	if !errors.Is(reason, ErrDisconnected) && !errors.Is(reason, ErrIdle) && !errors.Is(reason, ErrShutdown) {
+		s.log.complain(c.host, "close a connection", reason)
+	}
+	if s.OnClosed != nil {
+		s.OnClosed(c, reason)
+	}
+}
+
+// guard runs f, a goroutine of c. A panic ends the connection and is passed on: after it the broker must not go on as if nothing had
+// happened.
+func (s *Server) guard(c *Conn, f func()) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if s.OnFatal == nil {
+			panic(p)
+		}
+		err, ok := p.(error)
+		var v *invariant.Violation
+		if !ok || !errors.As(err, &v) {
+			err = fmt.Errorf("panic while serving %s: %v\n%s", c.conn.RemoteAddr(), p, debug.Stack())
+		}
+		c.fail(err)
+		s.OnFatal(err)
+	}()
+	f()
+}
+
+// Shutdown takes no more connections and requests, lets what is in flight be answered until ctx ends, closes what is left then, and
+// returns when all goroutines of the server are gone. It returns ctx's error if something had to be cut off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.mu.stopping = true
+	for l := range s.mu.listeners {
+		l.Close()
+	}
+	conns := make([]*Conn, 0, len(s.mu.conns))
+	for c := range s.mu.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.stop(ErrShutdown)
+		// A reader that waits for bytes returns; one that is at work looks at its next request.
+		_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+	}
+	done := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+		for _, c := range conns {
+			c.fail(ErrShutdown)
+		}
+		<-done
+	}
+	return err
+}
