@@ -154,7 +154,7 @@ func (s *sender) record(line []byte) (*kgo.Record, error) {
 	if len(s.separator) > 0 {
 		key, value, ok := bytes.Cut(line, s.separator)
 		if !ok {
-			return nil, fmt.Errorf("no key separator %q in %q", s.separator, line)
+			return nil, fmt.Errorf("no key separator %q in %q; lines before it were sent", s.separator, line)
 		}
 		r.Key, r.Value = key, value
 	}

@@ -98,6 +98,7 @@ func nextStep(err error) string {
 		{kerr.InvalidReplicationFactor, "ask for as many replicas as there are brokers, or fewer"},
 		{kerr.InvalidConfig, "docs/configuration.md lists the settings of a topic"},
 		{kerr.MessageTooLarge, "raise max.message.bytes of the topic, or send smaller records"},
+		{kerr.InvalidRecord, "a compacted topic takes only records with a key: give one with --key-separator"},
 		{kerr.NotEnoughReplicas, "wait for replicas to come back, or send with --acks 1"},
 		{kerr.OffsetOutOfRange, "start inside the log: --from start, --from end or an offset between them"},
 		{kerr.TopicDeletionDisabled, "the broker has delete.topic.enable=false"},

@@ -1,5 +1,7 @@
 // Package log is "moldau log": reading the files of a data directory, Moldau's or Apache Kafka's, without a broker. It owns
-// what is printed; it never writes to a file it reads.
+// what is printed; it never writes to a file it reads. Snapshots, lists of aborted transactions and journals are decoded here a
+// second time, straight from their documented formats, so that the tool shows what lies on the disk and not what the broker
+// would make of it.
 package log
 
 import "github.com/spf13/cobra"
@@ -10,5 +12,6 @@ func Command() *cobra.Command {
 		Use:   "log",
 		Short: "Look into the files of a data directory",
 	}
+	c.AddCommand(dumpCommand())
 	return c
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/moldau/moldau/internal/cli/client"
 	"github.com/moldau/moldau/internal/cli/output"
+	"github.com/moldau/moldau/internal/uuid"
 )
 
 func createCommand(to *client.Options) *cobra.Command {
@@ -47,7 +48,7 @@ func createCommand(to *client.Options) *cobra.Command {
 		for _, a := range answers.Sorted() {
 			switch {
 			case a.Err == nil:
-				made = append(made, created{a.Topic, a.ID.String(), a.NumPartitions, a.ReplicationFactor})
+				made = append(made, created{a.Topic, uuid.UUID(a.ID).String(), a.NumPartitions, a.ReplicationFactor})
 			case ifNotExists && errors.Is(a.Err, kerr.TopicAlreadyExists):
 			default:
 				failed = errors.Join(failed, to.Explain("create topic "+a.Topic, a.Err, a.ErrMessage))

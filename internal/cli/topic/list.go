@@ -8,6 +8,7 @@ import (
 
 	"github.com/moldau/moldau/internal/cli/client"
 	"github.com/moldau/moldau/internal/cli/output"
+	"github.com/moldau/moldau/internal/uuid"
 )
 
 type listed struct {
@@ -59,5 +60,5 @@ func idText(t kadm.TopicDetail) string {
 	if t.ID == (kadm.TopicID{}) {
 		return ""
 	}
-	return t.ID.String()
+	return uuid.UUID(t.ID).String()
 }
