@@ -102,21 +102,11 @@ func (b *Builder) Build() Batch {
 	if b.count > 0 {
 		out = compress(out, b.Compression, b.content)
 	}
-	attributes := uint16(0)
-	if b.count > 0 {
-		attributes = uint16(b.Compression.Codec)
-	}
-	for bit, set := range map[uint16]bool{logAppendTimeBit: b.TimestampType == LogAppendTime, transactionalBit: b.Transactional,
-		controlBit: b.Control} {
-		if set {
-			attributes |= bit
-		}
-	}
 	out.SetBaseOffset(b.BaseOffset)
 	out.SetLeaderEpoch(b.LeaderEpoch)
 	out[magicAt] = Magic
 	binary.BigEndian.PutUint32(out[lengthAt:], uint32(len(out)-LengthEnd))
-	binary.BigEndian.PutUint16(out[attributesAt:], attributes)
+	binary.BigEndian.PutUint16(out[attributesAt:], b.attributes())
 	binary.BigEndian.PutUint32(out[lastOffsetDeltaAt:], uint32(b.lastDelta))
 	binary.BigEndian.PutUint64(out[baseTimestampAt:], uint64(b.baseTimestamp))
 	binary.BigEndian.PutUint64(out[maxTimestampAt:], uint64(b.maxTimestamp))
@@ -132,4 +122,21 @@ func (b *Builder) Build() Batch {
 	}
 	b.content, b.count, b.lastDelta = b.content[:0], 0, 0
 	return out
+}
+
+func (b *Builder) attributes() uint16 {
+	var a uint16
+	if b.count > 0 {
+		a = uint16(b.Compression.Codec)
+	}
+	if b.TimestampType == LogAppendTime {
+		a |= logAppendTimeBit
+	}
+	if b.Transactional {
+		a |= transactionalBit
+	}
+	if b.Control {
+		a |= controlBit
+	}
+	return a
 }

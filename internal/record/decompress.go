@@ -157,7 +157,7 @@ var zstdSources = sync.Pool{New: func() any {
 
 func newZstdSource(payload []byte, limit int64) (decompressor, error) {
 	if len(payload) == 0 {
-		return nil, io.ErrUnexpectedEOF
+		return &wholeZstd{}, nil // no frame at all is no content
 	}
 	var header zstd.Header
 	if err := header.Decode(payload); err != nil {

@@ -43,6 +43,11 @@ func (s *stream) close() {
 
 // fill adds the next chunk to data. At the end of the content it returns io.EOF.
 func (s *stream) fill() error {
+	left := len(s.data)
+	if left > 0 { // the next chunk may overwrite it; append moves within carry where it lies there already
+		s.carry = append(s.carry[:0], s.data...)
+		s.data = s.carry
+	}
 	chunk, err := s.src.next(s.left)
 	if err == nil && int64(len(chunk)) > s.left {
 		err = errOverLimit
@@ -54,12 +59,11 @@ func (s *stream) fill() error {
 		return decompressError(s.codec, s.limit, err)
 	}
 	s.left -= int64(len(chunk))
-	if len(s.data) == 0 {
+	if left == 0 {
 		s.data = chunk
 		return nil
 	}
-	// Moving within carry is fine: append copies to the front what lies further back.
-	s.carry = append(append(s.carry[:0], s.data...), chunk...)
+	s.carry = append(s.carry, chunk...)
 	s.data = s.carry
 	return nil
 }

@@ -66,11 +66,12 @@ func legacyLength(records []byte) int32 {
 
 // Validate checks a batch as it comes from a producer against the rules, walking every record, and stamps it: the max
 // timestamp is made right, and where the topic says so the time is the broker's, now in milliseconds. It returns b itself,
-// changed in place, or a new batch where compression.type asks for another codec or the offsets in the batch do not run
-// 0, 1, 2 and so on. Base offset and leader epoch are left for the append to assign. A refusal is an *Error.
+// changed in place, or a new batch where compression.type asks for another codec. Base offset and leader epoch are left for
+// the append to assign. A refusal is an *Error.
 //
-// Kafka keeps wrong offsets of uncompressed batches and so stores records under offsets that are not theirs; they are
-// renumbered here as those of compressed ones are there.
+// Where the offsets in a batch do not run 0, 1, 2 and so on, Kafka numbers the records anew if it converts them, keeps wrong
+// offsets that are not compressed, and fails on compressed ones (which it means to number anew, too) with an internal
+// error. Here the first two are numbered anew, since no log may hold wrong offsets, and the third is refused.
 func Validate(b Batch, now int64, r *Rules) (Batch, error) {
 	if err := validateHeader(b, r); err != nil {
 		return nil, err
@@ -99,6 +100,9 @@ func Validate(b Batch, now int64, r *Rules) (Batch, error) {
 	maxTimestamp := w.maxTimestamp
 	if r.TimestampType == LogAppendTime {
 		maxTimestamp = now
+	}
+	if w.disordered && !w.converts && b.Codec() != None {
+		return nil, failf(ErrInvalidRecord, "The offsets of compressed records should run from 0 without gaps in topic partition %s", r.partition())
 	}
 	if !w.converts && !w.disordered {
 		b.SetMaxTimestamp(r.TimestampType, maxTimestamp)
