@@ -1,0 +1,118 @@
+package quorum
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// applyBatch is what the applier gets: a snapshot, entries behind it, or both.
+type applyBatch struct {
+	restore *snapshot
+	entries []*pb.Entry
+	conf    *pb.ConfState // after the last entry
+}
+
+// applier drives the state machine and takes its snapshots; run is its goroutine.
+type applier struct {
+	node    *Node
+	machine StateMachine
+	index   uint64   // of the last entry applied
+	term    uint64   // of that entry
+	chain   [32]byte // hash of every entry so far, equal on all voters
+	taken   uint64   // index of the last snapshot
+	bytes   int64    // of entries since
+}
+
+func (a *applier) run() error {
+	for batch := range a.node.apply {
+		if err := a.batch(batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *applier) batch(batch applyBatch) error {
+	if batch.restore != nil {
+		if err := a.restore(batch.restore); err != nil {
+			return fmt.Errorf("restore received snapshot %d: %w", batch.restore.index, err)
+		}
+	}
+	for _, e := range batch.entries {
+		if err := a.entry(e); err != nil {
+			return err
+		}
+	}
+	a.node.status.apply(a.node, a.index, a.term)
+	o := &a.node.options
+	if a.index-a.taken >= o.SnapshotEntries || a.bytes >= o.SnapshotBytes {
+		return a.snapshot(o.FS, o.Dir, batch.conf)
+	}
+	return nil
+}
+
+func (a *applier) restore(s *snapshot) error {
+	if len(s.data) > 0 { // the first snapshot of a cluster has none
+		if err := a.machine.Restore(s.index, s.data); err != nil {
+			return err
+		}
+	}
+	a.index, a.term, a.chain, a.taken, a.bytes = s.index, s.term, s.chain, s.index, 0
+	return nil
+}
+
+// link continues the hash of all entries.
+func link(chain [32]byte, e *pb.Entry) [32]byte {
+	h := sha256.New()
+	h.Write(chain[:])
+	var numbers [24]byte
+	binary.BigEndian.PutUint64(numbers[0:], e.GetIndex())
+	binary.BigEndian.PutUint64(numbers[8:], e.GetTerm())
+	binary.BigEndian.PutUint64(numbers[16:], uint64(e.GetType()))
+	h.Write(numbers[:])
+	h.Write(e.GetData())
+	h.Sum(chain[:0])
+	return chain
+}
+
+func (a *applier) entry(e *pb.Entry) error {
+	if e.GetIndex() != a.index+1 {
+		return fmt.Errorf("entry %d comes after %d", e.GetIndex(), a.index)
+	}
+	a.chain = link(a.chain, e)
+	var data []byte
+	own := e.GetType() != pb.EntryNormal || len(e.GetData()) < tagBytes
+	if !own {
+		data = e.GetData()[tagBytes:]
+	}
+	if err := a.machine.Apply(e.GetIndex(), data); err != nil {
+		return err
+	}
+	a.index, a.term = e.GetIndex(), e.GetTerm()
+	a.bytes += int64(len(e.GetData()))
+	if !own {
+		a.node.answer(e.GetTerm(), e.GetData())
+	}
+	return nil
+}
+
+// snapshot writes the state to disk and tells the main goroutine, which drops what is not needed any more.
+func (a *applier) snapshot(fsys vfs.FS, dir string, conf *pb.ConfState) error {
+	index, data := a.machine.Snapshot()
+	if index != a.index {
+		return fmt.Errorf("state machine is at %d, the log at %d", index, a.index)
+	}
+	s := &snapshot{index: a.index, term: a.term, conf: conf, chain: a.chain, data: data}
+	if err := writeSnapshot(fsys, dir, s); err != nil {
+		return err
+	}
+	a.taken, a.bytes = a.index, 0
+	s.data = nil
+	a.node.taken <- s
+	return nil
+}

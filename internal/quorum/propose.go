@@ -1,0 +1,177 @@
+package quorum
+
+import (
+	"context"
+	"encoding/binary"
+
+	"go.etcd.io/raft/v3"
+)
+
+const snapshotSent = raft.SnapshotFinish
+
+// proposal is an entry that somebody waits for.
+type proposal struct {
+	term  uint64
+	entry []byte
+	done  chan error // receives once
+}
+
+func (p *proposal) answer(err error) { p.done <- err }
+
+// Propose appends an entry if this node leads in that term (see Lead) and returns once it is committed and applied here. After
+// ErrNotLeader and ErrFull it is not in the log; after ErrLeadershipLost, ErrStopped and the context's error that is not known.
+func (n *Node) Propose(ctx context.Context, term uint64, entry []byte) error {
+	p := &proposal{term: term, entry: entry, done: make(chan error, 1)}
+	select {
+	case n.proposals <- p:
+	case <-n.done:
+		return stopped(n.Err())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return wait(ctx, n, p.done)
+}
+
+// wait returns the answer, or why there will be none.
+func wait(ctx context.Context, n *Node, answer <-chan error) error {
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-n.done:
+		select {
+		case err := <-answer:
+			return err
+		default:
+			return stopped(n.Err())
+		}
+	}
+}
+
+// proposeAll appends the proposal and those behind it, so that they share one sync.
+func (n *Node) proposeAll(p *proposal) error {
+	for range proposeOnce {
+		tag, err := n.core.propose(p.term, p.entry)
+		switch {
+		case err == nil:
+			n.status.await(n.waiting, tag, p)
+		case isAnswer(err):
+			p.answer(err)
+		default:
+			p.answer(stopped(err))
+			return err
+		}
+		select {
+		case p = <-n.proposals:
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// lostLeadership answers proposals of terms that are over.
+func (n *Node) lostLeadership() {
+	n.status.Lock()
+	defer n.status.Unlock()
+	for tag, p := range n.waiting {
+		if !n.core.leads() || p.term != n.core.hard.term {
+			delete(n.waiting, tag)
+			p.answer(ErrLeadershipLost)
+		}
+	}
+}
+
+// answer answers the proposal that became this entry; the applier calls it.
+func (n *Node) answer(term uint64, data []byte) {
+	if len(data) < tagBytes {
+		return
+	}
+	tag := binary.BigEndian.Uint64(data)
+	n.status.Lock()
+	defer n.status.Unlock()
+	if p := n.waiting[tag]; p != nil && p.term == term {
+		delete(n.waiting, tag)
+		p.answer(nil)
+	}
+}
+
+// read is somebody who waits to see all that was committed before.
+type read struct {
+	index uint64 // to be applied; 0 while the quorum has not said
+	done  chan error
+}
+
+func (r *read) answer(err error) { r.done <- err }
+
+// ReadIndex returns once everything that any voter had committed before the call is applied here. It asks the quorum whether
+// the leader still leads and uses no clock. On a node that knows no leader it waits until the context ends.
+func (n *Node) ReadIndex(ctx context.Context) error {
+	r := &read{done: make(chan error, 1)}
+	ask := func() {
+		n.readTag++
+		n.status.Lock()
+		n.reads[n.readTag] = r
+		n.status.Unlock()
+		n.core.raft.ReadIndex(binary.BigEndian.AppendUint64(nil, n.readTag))
+	}
+	if err := n.call(ctx, ask); err != nil {
+		return err
+	}
+	err := wait(ctx, n, r.done)
+	if ctx.Err() != nil {
+		n.status.Lock()
+		for tag, waiting := range n.reads {
+			if waiting == r {
+				delete(n.reads, tag)
+			}
+		}
+		n.status.Unlock()
+	}
+	return err
+}
+
+// askAgain repeats reads that the quorum has not answered: the request or its answer was lost, or there was no leader.
+func (n *Node) askAgain() {
+	n.status.Lock()
+	defer n.status.Unlock()
+	for tag, r := range n.reads {
+		if r.index == 0 {
+			n.core.raft.ReadIndex(binary.BigEndian.AppendUint64(nil, tag))
+		}
+	}
+}
+
+// readAt takes note of the index that a read has to wait for.
+func (n *Node) readAt(state raft.ReadState) {
+	n.status.Lock()
+	defer n.status.Unlock()
+	if len(state.RequestCtx) != 8 {
+		return
+	}
+	tag := binary.BigEndian.Uint64(state.RequestCtx)
+	r := n.reads[tag]
+	if r == nil {
+		return
+	}
+	r.index = state.Index
+	if n.status.appliedIndex >= r.index {
+		delete(n.reads, tag)
+		r.answer(nil)
+	}
+}
+
+// call runs f on the main goroutine.
+func (n *Node) call(ctx context.Context, f func()) error {
+	ran := make(chan struct{})
+	select {
+	case n.calls <- func() { f(); close(ran) }:
+		<-ran
+		return nil
+	case <-n.done:
+		return stopped(n.Err())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
