@@ -161,7 +161,7 @@ func allocated(f func()) uint64 {
 // memory of a window.
 func TestBomb(t *testing.T) {
 	for _, c := range codecs[1:] {
-		bomb := withContent(c, 1, body(vint(0, 0, 0, -1, 100<<20), make([]byte, 100<<20), vint(0)))
+		bomb := withContent(c, 1, body(vint(0, 0, 0, -1, 30<<20), make([]byte, 30<<20), vint(0)))
 		warm, r := three(c, nil), plainRules()
 		if _, err := Validate(warm, testNow, &r); err != nil {
 			t.Fatal(err)

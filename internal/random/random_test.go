@@ -1,0 +1,65 @@
+package random
+
+import (
+	"bytes"
+	"sync"
+	"testing"
+)
+
+func TestSeededReplays(t *testing.T) {
+	a, b, other := Seeded(7), Seeded(7), Seeded(8)
+	same := true
+	for n := range 20 {
+		x, y, z := make([]byte, n), make([]byte, n), make([]byte, n)
+		a.Read(x)
+		b.Read(y)
+		other.Read(z)
+		if !bytes.Equal(x, y) || a.Uint64() != b.Uint64() {
+			t.Fatal("one seed gives two sequences")
+		}
+		same = same && bytes.Equal(x, z)
+		other.Uint64()
+	}
+	if same {
+		t.Error("two seeds give one sequence")
+	}
+}
+
+func TestReal(t *testing.T) {
+	b := make([]byte, 64)
+	Real.Read(b)
+	if bytes.Equal(b, make([]byte, 64)) || Real.Uint64() == Real.Uint64() {
+		t.Error("the machine's randomness gives constants")
+	}
+}
+
+func TestN(t *testing.T) {
+	seen := map[int]int{}
+	s := Seeded(1)
+	for range 3000 {
+		seen[N(s, 3)]++
+	}
+	if len(seen) != 3 || seen[0] < 800 || seen[1] < 800 || seen[2] < 800 {
+		t.Error(seen)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("N of 0 did not panic")
+		}
+	}()
+	N(s, 0)
+}
+
+func TestSeededConcurrent(t *testing.T) {
+	s := Seeded(1)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				s.Uint64()
+				s.Read(make([]byte, 9))
+			}
+		})
+	}
+	wg.Wait()
+}
