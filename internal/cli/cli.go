@@ -53,6 +53,10 @@ func command(p Process) *cobra.Command {
 		Short:         "Moldau does Apache Kafka's job in one program",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          cobra.NoArgs, // so that a mistyped command is an error and not the help text
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+
+		DisableSuggestions: true, // they take several lines
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	var to client.Options

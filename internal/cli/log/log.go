@@ -11,6 +11,8 @@ func Command() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log",
 		Short: "Look into the files of a data directory",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(dumpCommand())
 	return c

@@ -16,6 +16,8 @@ func Command(to *client.Options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "topic",
 		Short: "Create, list, describe and delete topics",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(createCommand(to), listCommand(to), describeCommand(to), deleteCommand(to))
 	return c

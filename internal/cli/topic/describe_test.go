@@ -1,0 +1,39 @@
+package topic
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/moldau/moldau/internal/cli/output"
+)
+
+func TestPrintDescription(t *testing.T) {
+	one := description{
+		Name: "orders", ID: "wpSJbESWSCyAT58D5cAwJg",
+		Partitions: []partitionDescription{{Partition: 0, Leader: 1, LeaderEpoch: 4, Replicas: []int32{1, 2}, ISR: []int32{1}, Start: 5, End: 9}},
+		Configs:    []configDescription{{"retention.ms", "7", "DYNAMIC_TOPIC_CONFIG"}},
+	}
+	for format, want := range map[output.Format]string{
+		output.Table: "\ntopic orders  id wpSJbESWSCyAT58D5cAwJg\n\n" +
+			"PARTITION  LEADER  EPOCH  REPLICAS  ISR  START  END\n0          1       4      1,2       1    5      9\n\n" +
+			"SETTING       VALUE  SOURCE\nretention.ms  7      DYNAMIC_TOPIC_CONFIG\n",
+		output.Plain: "partition\torders\t0\t1\t4\t1,2\t1\t5\t9\nconfig\torders\tretention.ms\t7\tDYNAMIC_TOPIC_CONFIG\n",
+	} {
+		var b bytes.Buffer
+		if err := one.print(&b, format, true); err != nil || b.String() != want {
+			t.Errorf("%s: %q, %v", format, b.String(), err)
+		}
+	}
+}
+
+func TestParsePairs(t *testing.T) {
+	got, err := parsePairs("config", []string{"a=1", "b=", "c=x=y"})
+	if err != nil || *got["a"] != "1" || *got["b"] != "" || *got["c"] != "x=y" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, bad := range []string{"a", "=1"} {
+		if _, err := parsePairs("config", []string{bad}); err == nil || err.Error() != "--config "+bad+": want KEY=VALUE" {
+			t.Errorf("%s: error %v", bad, err)
+		}
+	}
+}
