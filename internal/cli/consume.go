@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,7 +60,8 @@ milliseconds since 1970), or @DURATION for how long ago (@90s, @2h, @7d).
 		if err != nil {
 			return err
 		}
-		r := reader{to: to, topic: args[0], follow: follow, left: count, line: line, out: bufio.NewWriterSize(c.OutOrStdout(), 64<<10)}
+		r := reader{to: to, topic: args[0], follow: follow, left: count, line: line, out: bufio.NewWriterSize(c.OutOrStdout(), 64<<10),
+			notes: c.ErrOrStderr()}
 		if err := r.begin(c.Context(), where, partitions); err != nil {
 			return err
 		}
@@ -75,6 +78,7 @@ type reader struct {
 	left   int64 // records still to print; negative for no limit
 	line   recordFormat
 	out    *bufio.Writer
+	notes  io.Writer
 	spans  map[int32]span // what is still to read, by partition
 	buf    []byte
 }
@@ -138,7 +142,7 @@ func (r *reader) poll(ctx context.Context, cl *kgo.Client) (done bool, err error
 	}
 	for _, e := range fetches.Errors() {
 		if silent && errors.Is(e.Err, context.DeadlineExceeded) {
-			return true, nil
+			return true, r.silence(ctx, cl)
 		}
 		if kerr.IsRetriable(e.Err) {
 			continue
@@ -156,6 +160,20 @@ func (r *reader) poll(ctx context.Context, cl *kgo.Client) (done bool, err error
 	return !r.follow && len(r.spans) == 0, nil
 }
 
+// silence tells a broker that is gone, which is an error, from partitions that hold no more records before their end.
+func (r *reader) silence(ctx context.Context, cl *kgo.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	if err := cl.Ping(ctx); err != nil {
+		return r.to.Explain("consume topic "+r.topic, err, "")
+	}
+	for _, partition := range slices.Sorted(maps.Keys(r.spans)) {
+		s := r.spans[partition]
+		fmt.Fprintf(r.notes, "moldau: partition %d: nothing came within %v between offset %d and the end, %d\n", partition, silence, s.start, s.end)
+	}
+	return nil
+}
+
 // take prints one record if it is wanted.
 func (r *reader) take(rec *kgo.Record) (done bool, err error) {
 	s, wanted := r.spans[rec.Partition]
@@ -163,6 +181,7 @@ func (r *reader) take(rec *kgo.Record) (done bool, err error) {
 		delete(r.spans, rec.Partition)
 		return !r.follow && len(r.spans) == 0, nil
 	}
+	r.spans[rec.Partition] = span{rec.Offset + 1, s.end}
 	if !r.follow && rec.Offset >= s.end-1 {
 		delete(r.spans, rec.Partition)
 	}

@@ -17,7 +17,7 @@ var logSettings = []Setting{
 	honoured("log.retention.bytes", Long, "-1", anything, "Size of a partition above which its oldest segments go; -1 for no limit."),
 	honoured("log.retention.check.interval.ms", Long, "300000", atLeast(1), "Pause between retention checks."),
 	honoured("log.segment.delete.delay.ms", Long, "60000", atLeast(0), "Delay before the files of a deleted segment are removed."),
-	honoured("log.cleanup.policy", List, "delete", list("compact", "delete"), "What happens to old records: delete, compact, both, or empty for nothing."),
+	honoured("log.cleanup.policy", List, "delete", list("compact", "delete"), "What happens to old records: delete, compact, both, or empty for nothing. This release does not compact yet."),
 	honoured("log.index.interval.bytes", Int, "4096", atLeast(0), "Bytes between two entries of the offset index."),
 	honoured("log.index.size.max.bytes", Int, "10485760", atLeast(4), "Largest offset or time index."),
 	honoured("log.preallocate", Bool, "false", anything, "Reserve a segment's space when it is created."),

@@ -3,7 +3,7 @@ package config
 // topicSettings are the settings of a topic. The name after from is the broker setting that gives the default; a topic that
 // does not override it follows it.
 var topicSettings = []Setting{
-	honoured("cleanup.policy", List, "delete", list("compact", "delete"), "What happens to old records: delete, compact, both, or empty for nothing.").from("log.cleanup.policy"),
+	honoured("cleanup.policy", List, "delete", list("compact", "delete"), "What happens to old records: delete, compact, both, or empty for nothing. This release does not compact yet.").from("log.cleanup.policy"),
 	honoured("compression.gzip.level", Int, "-1", gzipLevel, "Level for gzip, where the broker compresses.").from("compression.gzip.level"),
 	honoured("compression.lz4.level", Int, "9", between(1, 17), "Level for lz4, where the broker compresses.").from("compression.lz4.level"),
 	honoured("compression.type", String, "producer", oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), "Codec of stored batches; producer keeps what arrives.").from("compression.type"),
