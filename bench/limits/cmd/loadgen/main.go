@@ -6,6 +6,8 @@
 //	loadgen rawproduce  ready-made produce requests, pipelined: almost no client cost, so the broker is the limit
 //	loadgen rawfetch    fetch requests whose records are dropped in the kernel: likewise for reading
 //	loadgen rawe2e      both on two connections at a fixed rate: the latency without a client's own
+//	loadgen start       run the command after the flags; print the milliseconds until the broker's first answer and the
+//	                    command's process id, and leave it running
 //	loadgen summary     read such objects from standard input, print medians and ratios to the first label
 //
 // Latency at a fixed rate counts from the time a record was due, not from when it could be sent,
@@ -97,13 +99,17 @@ type meter struct {
 
 func main() {
 	if len(os.Args) < 2 {
-		die("loadgen produce|consume|e2e|rawproduce|rawfetch|rawe2e|summary [flags]")
+		die("loadgen produce|consume|e2e|rawproduce|rawfetch|rawe2e|start|summary [flags]")
 	}
 	mode := os.Args[1]
 	fs.Parse(os.Args[2:])
 	modes := map[string]func(*meter){"produce": produce, "consume": consume, "e2e": e2e, "rawproduce": rawProduce, "rawfetch": rawFetch, "rawe2e": rawE2E}
 	if mode == "summary" {
 		summary(os.Stdin)
+		return
+	}
+	if mode == "start" {
+		startCommand(fs.Args())
 		return
 	}
 	run, ok := modes[mode]
