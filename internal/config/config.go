@@ -55,8 +55,8 @@ func Default() *Config {
 	return c
 }
 
-// String returns the value of a broker setting as DescribeConfigs shows it; "" if it is unset or unknown.
-func (c *Config) String(name string) string {
+// Value returns the value of a broker setting as DescribeConfigs shows it; "" if it is unset or unknown.
+func (c *Config) Value(name string) string {
 	s := brokerIndex[name]
 	if s == nil {
 		return ""

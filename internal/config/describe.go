@@ -99,7 +99,7 @@ func (c *Config) synonyms(name string) []Synonym {
 	var all []Synonym
 	if name == "min.insync.replicas" {
 		// A cluster with eligible leader replicas keeps this one for the whole cluster, and Kafka shows it so.
-		text := c.String(name)
+		text := c.Value(name)
 		all = append(all, Synonym{name, &text, SourceDynamicDefault})
 	}
 	for _, n := range group {

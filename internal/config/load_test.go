@@ -183,7 +183,7 @@ func TestLoadAccepts(t *testing.T) {
 		}
 	}
 	c, _ := load(t, "broker.id=7")
-	if c.NodeID != 7 || c.String("broker.id") != "7" || c.String("node.id") != "7" {
+	if c.NodeID != 7 || c.Value("broker.id") != "7" || c.Value("node.id") != "7" {
 		t.Errorf("broker.id=7 gives node %d", c.NodeID)
 	}
 }
@@ -207,5 +207,25 @@ func TestUnitsOfTime(t *testing.T) {
 		if top.Retention != c.retention || top.SegmentAge != c.roll || top.FlushInterval != c.flush {
 			t.Errorf("%q: retention %v roll %v flush %v", c.file, top.Retention, top.SegmentAge, top.FlushInterval)
 		}
+	}
+}
+
+// What the Kafka modules of test-container libraries and many compose files set.
+func TestContainersEnvironment(t *testing.T) {
+	c, warnings := load(t, "", "KAFKA_LISTENERS=PLAINTEXT://0.0.0.0:9093,BROKER://127.0.0.1:9092,CONTROLLER://0.0.0.0:9094",
+		"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://localhost:32769,BROKER://kafka:9092", "KAFKA_INTER_BROKER_LISTENER_NAME=BROKER",
+		"KAFKA_BROKER_ID=1", "KAFKA_NODE_ID=1", "KAFKA_PROCESS_ROLES=broker,controller", "KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER",
+		"KAFKA_CONTROLLER_QUORUM_VOTERS=1@localhost:9094", "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR=1",
+		"KAFKA_TRANSACTION_STATE_LOG_MIN_ISR=1", "KAFKA_LOG_FLUSH_INTERVAL_MESSAGES=9223372036854775807",
+		"KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS=0", "KAFKA_REST_BOOTSTRAP_SERVERS=x:1", "CLUSTER_ID=MkU3OEVBNTcwNTJENDM2Qk")
+	if len(c.Listeners) != 2 || c.Listeners[1].Name != "BROKER" || c.InterBrokerListener != "BROKER" || len(c.ControllerListeners) != 1 {
+		t.Errorf("listeners %v, controller %v, between brokers %s", c.Listeners, c.ControllerListeners, c.InterBrokerListener)
+	}
+	if len(c.Advertised) != 2 || c.Advertised[0].Address() != "localhost:32769" || len(c.Voters) != 1 || c.Voters[0] != (Voter{1, "localhost", 9094}) {
+		t.Errorf("advertised %v, voters %v", c.Advertised, c.Voters)
+	}
+	if len(warnings) != 3 || !strings.HasSuffix(warnings[1], ": KAFKA_REST_BOOTSTRAP_SERVERS") {
+		t.Errorf("warnings %q", warnings)
 	}
 }
