@@ -174,7 +174,8 @@ func (b Batch) SetLeaderEpoch(epoch int32) {
 	binary.BigEndian.PutUint32(b[leaderEpochAt:], uint32(epoch))
 }
 
-// SetMaxTimestamp sets the timestamp type and the max timestamp. The CRC is computed again only if one of them changes.
+// SetMaxTimestamp sets the timestamp type and the max timestamp. The CRC, which must have been right, is made right again,
+// only if one of them changes.
 func (b Batch) SetMaxTimestamp(t TimestampType, ts int64) {
 	if b.TimestampType() == t && b.MaxTimestamp() == ts {
 		return
@@ -183,13 +184,16 @@ func (b Batch) SetMaxTimestamp(t TimestampType, ts int64) {
 	if t == LogAppendTime {
 		attributes |= logAppendTimeBit
 	}
+	var old [producerIDAt - attributesAt]byte
+	copy(old[:], b[attributesAt:])
 	binary.BigEndian.PutUint16(b[attributesAt:], attributes)
 	binary.BigEndian.PutUint64(b[maxTimestampAt:], uint64(ts))
-	b.updateCRC()
+	if len(b) < combineFrom {
+		b.updateCRC()
+	} else {
+		b.changeCRC(old[:])
+	}
 }
-
-// castagnoli makes package crc32 use the processor's CRC-32C instructions.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func (b Batch) computeCRC() uint32 { return crc32.Checksum(b[attributesAt:], castagnoli) }
 

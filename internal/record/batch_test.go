@@ -122,3 +122,30 @@ func TestEmptyBatch(t *testing.T) {
 		}
 	}
 }
+
+// TestChangeCRC: deriving the CRC gives what computing it does, for batches of every size around the powers of two.
+func TestChangeCRC(t *testing.T) {
+	for _, size := range []int{0, 1, 2, 3, 255, 256, 257, 4095, 4096, 65535, 65536, 1 << 20, 3<<20 + 7} {
+		b := NewBuilder(CompressionOf(None))
+		b.Append(Record{Timestamp: testNow, Value: bytes.Repeat([]byte("x1"), size)})
+		batch := b.Build()
+		old := bytes.Clone(batch[attributesAt:producerIDAt])
+		batch[attributesAt+1] ^= 0x48
+		for i := range 8 {
+			batch[maxTimestampAt+i] += byte(31 * i)
+		}
+		batch.changeCRC(old)
+		if err := batch.CheckCRC(); err != nil {
+			t.Errorf("size %d: %v", size, err)
+		}
+		batch.SetMaxTimestamp(LogAppendTime, 12345)
+		if err := batch.CheckCRC(); err != nil {
+			t.Errorf("size %d, SetMaxTimestamp: %v", size, err)
+		}
+	}
+	damaged := benchBatch(None, 1024)
+	damaged[len(damaged)-1] ^= 1
+	if damaged.SetMaxTimestamp(LogAppendTime, 5); damaged.CheckCRC() == nil {
+		t.Error("stamping hid the damage of a large batch")
+	}
+}

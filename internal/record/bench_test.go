@@ -38,12 +38,30 @@ func BenchmarkValidate(b *testing.B) {
 			b.Run(fmt.Sprintf("%v/record=%d", c, size), func(b *testing.B) {
 				b.SetBytes(int64(content)) // what the records are uncompressed
 				b.ReportAllocs()
+				rules := anyTime()
 				for b.Loop() {
-					if _, err := Validate(batch, 1_700_000_000_000, anyTime()); err != nil {
+					if _, err := Validate(batch, 1_700_000_000_000, rules); err != nil {
 						b.Fatal(err)
 					}
 				}
 			})
+		}
+	}
+}
+
+// BenchmarkStamp is Validate for a topic with LogAppendTime, where every batch is changed.
+func BenchmarkStamp(b *testing.B) {
+	batch, rules := benchBatch(None, 1024), anyTime()
+	rules.TimestampType = LogAppendTime
+	b.SetBytes(int64(len(batch)))
+	b.ReportAllocs()
+	now := int64(1_700_000_000_000)
+	for b.Loop() {
+		batch[attributesAt+1] &^= logAppendTimeBit
+		batch.updateCRC()
+		now++
+		if _, err := Validate(batch, now, rules); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
