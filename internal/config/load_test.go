@@ -62,7 +62,7 @@ func TestDefaultNodeNeedsNothing(t *testing.T) {
 
 func TestPrecedence(t *testing.T) {
 	file := "log.dirs=/file\nnum.partitions=2\nnum.partitions=3\nlog.retention.hours=1\n"
-	env := []string{"KAFKA_LOG_DIRS=/env", "KAFKA_NUM_PARTITIONS=4", "CLUSTER_ID=MkU3OEVBNTcwNTJENDM2Qk", "HOME=/root"}
+	env := []string{"KAFKA_LOG_DIRS=/env", "KAFKA_NUM_PARTITIONS=4", "CLUSTER_ID=MkU3OEVBNTcwNTJENDM2Qk", "HOME=/home/kafka"}
 	c, _, err := Load(Sources{FileName: "f", File: []byte(file), Environment: env, Flags: Flags{Data: "/flag", Listen: "127.0.0.1:0"}})
 	if err != nil {
 		t.Fatal(err)
