@@ -2,8 +2,8 @@ package commitlog
 
 import "time"
 
-// Config is what a topic asks of its logs. It is replaced whole with Configure and never changed in place. Sizes and times of
-// zero mean Kafka's defaults, which are named in the comments.
+// Config is what a topic asks of its logs. It is replaced whole with Configure and never changed in place. Where a comment names a
+// default, zero means that.
 type Config struct {
 	SegmentBytes       int64         // size at which the active segment rolls (segment.bytes); default 1 GiB
 	SegmentAge         time.Duration // span of record timestamps at which it rolls (segment.ms); default 7 days
@@ -11,8 +11,8 @@ type Config struct {
 	SegmentIndexBytes  int32         // size at which an index is full and the segment rolls (segment.index.bytes); default 10 MiB
 	IndexIntervalBytes int32         // bytes of log between two index entries (index.interval.bytes); default 4096, negative means 0
 
-	RetentionBytes  int64         // size above which old segments go (retention.bytes); zero or negative: no limit
-	RetentionAge    time.Duration // age above which old segments go (retention.ms); zero or negative: no limit
+	RetentionBytes  int64         // size above which old segments go (retention.bytes); negative: no limit
+	RetentionAge    time.Duration // age above which old segments go (retention.ms); negative: no limit
 	Delete          bool          // cleanup.policy contains delete: retention by size and age acts
 	Compact         bool          // cleanup.policy contains compact
 	FileDeleteDelay time.Duration // how long a removed segment stays on disk as NNN.log.deleted (file.delete.delay.ms)

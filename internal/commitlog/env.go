@@ -1,12 +1,26 @@
 package commitlog
 
 import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/commitlog/segment"
 	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/vfs"
 )
+
+// FileCache keeps files of segments open; see package segment.
+type FileCache = segment.FileCache
+
+// NewFileCache returns a cache that keeps at most maxFiles unused files open and about indexBytes of old segments' indexes in
+// memory. Zero means 1000 and 32 MiB.
+func NewFileCache(maxFiles int, indexBytes int64) *FileCache {
+	return segment.NewFileCache(maxFiles, indexBytes)
+}
 
 // Committer makes unsynced appends durable. It is implemented by the owner of the log directory.
 type Committer interface {
@@ -16,22 +30,22 @@ type Committer interface {
 	Dirty(l *Log)
 }
 
-// EnvOptions are the parts that all logs of one log directory share. Only FS, Clock, Random, Dir and Files are required.
+// EnvOptions are the parts that all logs of one log directory share. FS, Clock, Random, Dir and Files are required.
 type EnvOptions struct {
 	FS     vfs.FS
 	Clock  clock.Clock
-	Random random.Source // names of deleted directories
-	Dir    string        // the log directory; a partition's files are in Dir/topic-partition
+	Random random.Source // names of deleted directories, jitter of rolls
+	Dir    string        // the log directory, which exists; a partition's files are in Dir/topic-partition
 	Files  *FileCache
 
-	Committer Committer
+	Committer Committer // may be nil when no log is durable
 
-	// Background runs step once after delay and again, without delay, for as long as it says so: one step unlinks one small
-	// file or cuts a piece off a large one. An error ends the work and is logged; it is harmless. Nil: steps run at once
-	// in the caller.
+	// Background runs step once after delay and again, without delay, for as long as it says so, in an order of its own but
+	// never in the caller. One step unlinks a file, cuts a piece off a large one, or syncs a few small ones. Errors end the
+	// work; those that matter have been told to OnFailure. Nil: steps run at once in the caller, for tests.
 	Background func(delay time.Duration, step func() (again bool, err error))
 
-	// OnFull hears of each write that found no space, before the append returns ErrReadOnly. The owner calls
+	// OnFull hears of each write that found no space, before the call returns ErrReadOnly. The owner calls
 	// Env.SetReadOnly and probes for space.
 	OnFull func(error)
 	// OnFailure hears once that a write, sync, rename or truncation failed otherwise. The Env is offline by then.
@@ -42,6 +56,93 @@ type EnvOptions struct {
 	OnTruncated func(l *Log) error
 
 	ProducerIDExpiry time.Duration // producer.id.expiration.ms; default 24 h
+}
+
+// Env is what the logs of one log directory share.
+type Env struct {
+	EnvOptions
+	readOnly atomic.Bool
+	failure  atomic.Pointer[error]
+}
+
+// NewEnv checks and completes the options.
+func NewEnv(opts EnvOptions) (*Env, error) {
+	if opts.FS == nil || opts.Clock == nil || opts.Random == nil || opts.Files == nil || opts.Dir == "" {
+		return nil, errors.New("log directory needs FS, Clock, Random, Files and Dir")
+	}
+	if opts.ProducerIDExpiry <= 0 {
+		opts.ProducerIDExpiry = 24 * time.Hour
+	}
+	return &Env{EnvOptions: opts}, nil
+}
+
+// SetReadOnly makes every append fail with ErrReadOnly, or takes that back.
+func (e *Env) SetReadOnly(on bool) { e.readOnly.Store(on) }
+
+// SetOffline makes every change fail with ErrOffline for good. Reads go on. The first cause counts.
+func (e *Env) SetOffline(cause error) { e.failure.CompareAndSwap(nil, &cause) }
+
+// Err is nil, or wraps ErrReadOnly or ErrOffline.
+func (e *Env) Err() error {
+	if cause := e.failure.Load(); cause != nil {
+		return fmt.Errorf("%w: %w", ErrOffline, *cause)
+	}
+	if e.readOnly.Load() {
+		return ErrReadOnly
+	}
+	return nil
+}
+
+// offline is Err without the lack of space, for what must go on then: syncs, truncation, deletion.
+func (e *Env) offline() error {
+	if cause := e.failure.Load(); cause != nil {
+		return fmt.Errorf("%w: %w", ErrOffline, *cause)
+	}
+	return nil
+}
+
+// fail decides what a failed change of the disk means: no space is told to OnFull and passes, a lack of descriptors too; anything
+// else takes the directory offline, since nobody knows what the disk holds now. It returns err, wrapped in the answer.
+func (e *Env) fail(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		if e.OnFull != nil {
+			e.OnFull(err)
+		}
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return err
+	case errors.Is(err, ErrOffline):
+		return err
+	}
+	return e.failSync(err)
+}
+
+// failSync is fail for a sync: even for lack of space the kernel may have dropped the pages, so there is no second try.
+func (e *Env) failSync(err error) error {
+	if err == nil || errors.Is(err, ErrOffline) || errors.Is(err, ErrReadOnly) {
+		return err // judged already
+	}
+	if e.failure.CompareAndSwap(nil, &err) && e.OnFailure != nil {
+		e.OnFailure(err)
+	}
+	return fmt.Errorf("%w: %w", ErrOffline, err)
+}
+
+// background runs step as EnvOptions.Background says.
+func (e *Env) background(delay time.Duration, step func() (bool, error)) {
+	if e.Background != nil {
+		e.Background(delay, step)
+		return
+	}
+	for again := true; again; {
+		var err error
+		if again, err = step(); err != nil {
+			return
+		}
+	}
 }
 
 // Options are the parts of one log.

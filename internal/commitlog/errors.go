@@ -1,19 +1,24 @@
 package commitlog
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/moldau/moldau/internal/commitlog/producer"
+	"github.com/moldau/moldau/internal/commitlog/segment"
+)
 
 // Answers: what a caller branches on. The handler turns them into Kafka's codes.
 var (
 	// ErrOffsetOutOfRange: below the log start or above the log end (OFFSET_OUT_OF_RANGE).
 	ErrOffsetOutOfRange = errors.New("offset is out of range")
 	// ErrOutOfOrderSequence: the batch does not follow the producer's last one (OUT_OF_ORDER_SEQUENCE_NUMBER).
-	ErrOutOfOrderSequence = errors.New("out of order sequence number")
+	ErrOutOfOrderSequence = producer.ErrOutOfOrderSequence
 	// ErrInvalidProducerEpoch: the producer was fenced by a newer one (INVALID_PRODUCER_EPOCH).
-	ErrInvalidProducerEpoch = errors.New("producer epoch is older than the last seen")
+	ErrInvalidProducerEpoch = producer.ErrInvalidEpoch
 	// ErrInvalidTxnState: a batch without the transactional bit inside an open transaction (INVALID_TXN_STATE).
-	ErrInvalidTxnState = errors.New("expected a transactional write")
+	ErrInvalidTxnState = producer.ErrInvalidTxnState
 	// ErrCoordinatorFenced: a marker of an older transaction coordinator (TRANSACTION_COORDINATOR_FENCED).
-	ErrCoordinatorFenced = errors.New("transaction coordinator epoch is older than the last seen")
+	ErrCoordinatorFenced = producer.ErrCoordinatorFenced
 	// ErrTooLargeForSegment: larger than segment.bytes (RECORD_LIST_TOO_LARGE).
 	ErrTooLargeForSegment = errors.New("batch is larger than a segment")
 	// ErrStaleLeaderEpoch: an append with an older leader epoch than the log already holds.
@@ -25,7 +30,7 @@ var (
 	// ErrOffline: a write or sync of the log directory failed; it takes nothing any more (KAFKA_STORAGE_ERROR).
 	ErrOffline = errors.New("log directory is offline")
 	// ErrCorrupt: the files contradict themselves; the error names file and offset.
-	ErrCorrupt = errors.New("log is corrupt")
+	ErrCorrupt = segment.ErrCorrupt
 	// ErrClosed: the log was closed or deleted.
 	ErrClosed = errors.New("log is closed")
 )

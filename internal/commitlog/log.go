@@ -1,7 +1,223 @@
 // Package commitlog keeps one partition's log on disk: it appends, reads, truncates, recovers and deletes record batches in
 // Kafka's segment format, with the indexes, producer state and leader epochs beside them.
 //
-// It owns the files of one partition directory. It never re-encodes or validates records, knows no replicas and no high watermark
-// of its own, starts no goroutine and no timer: syncing, checkpoints and background deletion are driven by the owner of
+// It owns the files of one partition directory. It never re-encodes or validates records, knows no replicas and keeps no high
+// watermark, starts no goroutine and no timer: syncing, checkpoints and background deletion are driven by the owner of
 // the log directory through Env and Committer.
+//
+// # Files of a partition directory
+//
+//	<base>.log .index .timeindex .txnindex   a segment; see package segment
+//	<offset>.snapshot                        state of the producers before offset; see package producer
+//	leader-epoch-checkpoint                  which leader epoch begins where; see package epoch
+//	partition.metadata                       the topic id, two lines: "version: 0" and "topic_id: " and the id
+//	*.deleted, *.tmp                         on their way out; removed at start
+//
+// All but the .log files and partition.metadata are derived. A snapshot is written only after the indexes and the epochs below its
+// offset are durable. So recovery takes the last snapshot at or below the recovery point, believes everything derived
+// below it, walks the batch headers from there, and checks CRCs from the recovery point on.
 package commitlog
+
+import (
+	"math"
+	"path/filepath"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/moldau/moldau/internal/commitlog/epoch"
+	"github.com/moldau/moldau/internal/commitlog/producer"
+	"github.com/moldau/moldau/internal/commitlog/segment"
+	"github.com/moldau/moldau/internal/invariant"
+)
+
+// Log is the log of one partition. All methods are safe for concurrent use.
+type Log struct {
+	id       ID
+	env      *Env
+	onSynced func(int64)
+	config   atomic.Pointer[Config] // defaults filled in
+	marks    marks
+	view     atomic.Pointer[view]        // the segments; nil for a log without files
+	epochs   atomic.Pointer[epoch.Cache] // never changed in place; nil when empty
+	cuts     atomic.Int64                // changes with every removal of segments or batches, before and after
+	unstable atomic.Bool                 // producers know of transactions that may hold the LSO back
+	deriving chan struct{}               // held by who writes derived files or cuts the log; nil until there are files
+
+	recovered Recovered
+
+	mu struct { // held for an append's write, never for a sync
+		sync.Mutex
+		producers producer.State
+		state     state
+		notified  bool // the committer was told since the last capture
+		newDir    bool // the directory's own name is not durable yet
+		newFiles  bool // names in it are not durable yet
+		newEpochs bool // the epochs differ from their file
+		derive    bool // a roll left work for derive
+		cuts      int  // truncations so far; a sync that sees another number than at its start raises nothing
+
+		synced       mark   // where SyncedEnd lies
+		captures     []mark // ends of the last calls of ReadUnsynced
+		sinceDerived int64
+		sealed       []*segment.Segment // whose indexes are not durable yet
+		snapshot     *snapshot          // to be written by derive
+		snapshots    []int64            // offsets of the snapshot files
+		created      time.Time          // when the active segment was made, for records without timestamps
+		jitter       time.Duration      // by which the active segment rolls earlier
+		dirtySince   time.Time          // when bytes became unflushed, for flush.ms
+		lastGrowth   growth
+	}
+}
+
+type state uint8
+
+const (
+	absent  state = iota // no file exists
+	present              // there is a directory with at least one segment
+	closed
+)
+
+// marks are the offsets of one log, each readable without a lock.
+// Invariant: logStart <= logEnd, recovery <= synced <= logEnd. They change under Log.mu.
+type marks struct {
+	logStart atomic.Int64 // first offset served; falls only in truncation
+	logEnd   atomic.Int64 // next offset to assign; falls only in truncation
+	synced   atomic.Int64 // durable below, in files or journal
+	recovery atomic.Int64 // durable below in the segment files
+
+	size    atomic.Int64 // bytes in all segments
+	written atomic.Int64 // bytes appended since New, less what was cut; where logEnd lies
+	durable atomic.Int64 // the same for synced
+	flushed atomic.Int64 // the same for recovery
+}
+
+func (m *marks) check() {
+	start, end, synced, recovery := m.logStart.Load(), m.logEnd.Load(), m.synced.Load(), m.recovery.Load()
+	invariant.Check(start <= end, "log start %d > log end %d", start, end)
+	invariant.Check(recovery <= synced, "recovery point %d > synced end %d", recovery, synced)
+	invariant.Check(synced <= end, "synced end %d > log end %d", synced, end)
+}
+
+// mark is an offset and the place where it lies.
+type mark struct {
+	offset  int64
+	written int64 // marks.written at it
+	segment *segment.Segment
+	pos     int64
+}
+
+// growth is when DeleteOld last saw the log end move, by the monotonic clock.
+type growth struct {
+	end int64
+	at  time.Time
+}
+
+// view is the list of segments, sorted by base offset; the last one is active. It is never changed in place.
+type view struct{ segments []*segment.Segment }
+
+func (v *view) active() *segment.Segment { return v.segments[len(v.segments)-1] }
+
+// floor returns the position of the last segment whose base is at or below offset, or 0.
+func (v *view) floor(offset int64) int {
+	i := sort.Search(len(v.segments), func(i int) bool { return v.segments[i].Base() > offset })
+	return max(i-1, 0)
+}
+
+// New returns the log of a partition. It touches no file for a log that has none; otherwise it opens the directory and recovers:
+// it scans from the recovery point, cuts off a torn tail and rebuilds what is derived and broken. What it found above the
+// recovery point is unsynced: the owner calls SyncFiles where UnflushedBytes is not zero.
+func New(id ID, opts Options) (*Log, error) {
+	l := &Log{id: id, env: opts.Env, onSynced: opts.OnSynced}
+	cfg := Config{}
+	if opts.Config != nil {
+		cfg = *opts.Config
+	}
+	l.Configure(&cfg)
+	l.setEnds(max(opts.Recovery.LogStart, 0))
+	if opts.Recovery.Missing {
+		return l, nil
+	}
+	if err := l.open(opts.Recovery); err != nil {
+		return nil, err
+	}
+	l.marks.check()
+	return l, nil
+}
+
+// setEnds makes every mark offset, for a log without records.
+func (l *Log) setEnds(offset int64) {
+	l.marks.logStart.Store(offset)
+	l.marks.logEnd.Store(offset)
+	l.marks.synced.Store(offset)
+	l.marks.recovery.Store(offset)
+	l.marks.durable.Store(l.marks.written.Load())
+	l.marks.flushed.Store(l.marks.written.Load())
+}
+
+// ID returns the partition.
+func (l *Log) ID() ID { return l.id }
+
+// Recovered tells what New found.
+func (l *Log) Recovered() Recovered { return l.recovered }
+
+// LogStart is the first offset served.
+func (l *Log) LogStart() int64 { return l.marks.logStart.Load() }
+
+// LogEnd is the next offset to assign.
+func (l *Log) LogEnd() int64 { return l.marks.logEnd.Load() }
+
+// SyncedEnd is the end of what is durable, in files or in the journal.
+func (l *Log) SyncedEnd() int64 { return l.marks.synced.Load() }
+
+// RecoveryPoint is the end of what is durable in the segment files themselves.
+func (l *Log) RecoveryPoint() int64 { return l.marks.recovery.Load() }
+
+// Size is the sum of the segments' sizes in bytes.
+func (l *Log) Size() int64 { return l.marks.size.Load() }
+
+// UnsyncedBytes are the bytes from SyncedEnd to LogEnd.
+func (l *Log) UnsyncedBytes() int64 { return max(l.marks.written.Load()-l.marks.durable.Load(), 0) }
+
+// UnflushedBytes are the bytes from RecoveryPoint to LogEnd: what the files have not synced, durable in the journal or not.
+func (l *Log) UnflushedBytes() int64 { return max(l.marks.written.Load()-l.marks.flushed.Load(), 0) }
+
+// Configure replaces the topic configuration.
+func (l *Log) Configure(c *Config) {
+	full := c.withDefaults()
+	l.config.Store(&full)
+}
+
+// Config returns the topic configuration in force, with defaults; it must not be changed.
+func (l *Log) Config() *Config { return l.config.Load() }
+
+func (l *Log) dir() string { return filepath.Join(l.env.Dir, l.id.DirName()) }
+
+func (l *Log) segments() []*segment.Segment {
+	if v := l.view.Load(); v != nil {
+		return v.segments
+	}
+	return nil
+}
+
+// limits are the settings that an append hands to the segment.
+func (c *Config) limits() segment.Limits {
+	return segment.Limits{IndexInterval: int64(c.IndexIntervalBytes), SegmentBytes: c.SegmentBytes}
+}
+
+// hold keeps others from writing derived files and from cutting the log, until the returned function is called. It waits for a
+// channel, not a lock, since a sync may run meanwhile.
+func (l *Log) hold() func() {
+	l.mu.Lock()
+	if l.deriving == nil {
+		l.deriving = make(chan struct{}, 1)
+	}
+	ch := l.deriving
+	l.mu.Unlock()
+	ch <- struct{}{}
+	return func() { <-ch }
+}
+
+// all is an offset above every other.
+const all = math.MaxInt64

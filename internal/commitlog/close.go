@@ -1,0 +1,149 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/moldau/moldau/internal/commitlog/segment"
+	"github.com/moldau/moldau/internal/record"
+)
+
+// Close ends the log. With clean everything is synced, trimmed and a producer snapshot written, so that the next New with
+// Recovery.Clean scans nothing; without, files are only closed. After an error the stop was not clean.
+func (l *Log) Close(clean bool) error {
+	defer l.hold()()
+	l.mu.Lock()
+	files := l.mu.state == present
+	was := l.mu.state
+	l.mu.state = closed
+	segments := l.segments()
+	var c capture
+	var snap *snapshot
+	var err error
+	if clean && files {
+		if err = l.env.offline(); err == nil {
+			c, snap, err = l.finishLocked()
+		}
+	}
+	l.mu.Unlock()
+	if was == closed {
+		return nil
+	}
+	if err == nil && snap != nil {
+		err = l.finish(c, snap)
+	}
+	for _, s := range segments {
+		s.Close()
+	}
+	return err
+}
+
+// finishLocked writes what a clean stop leaves; the snapshot is nil when the files are complete already.
+func (l *Log) finishLocked() (capture, *snapshot, error) {
+	end := l.marks.logEnd.Load()
+	k := len(l.mu.snapshots)
+	if k > 0 && l.mu.snapshots[k-1] == end && l.mu.sinceDerived == 0 && len(l.mu.sealed) == 0 && l.UnflushedBytes() == 0 &&
+		!l.mu.newEpochs && !l.mu.newFiles && !l.mu.newDir {
+		return capture{}, nil, nil
+	}
+	active := l.view.Load().active()
+	if err := active.WriteIndexes(true); err != nil {
+		return capture{}, nil, l.env.fail(fmt.Errorf("close %s: %w", l.id, err))
+	}
+	if err := active.Trim(); err != nil {
+		return capture{}, nil, l.env.fail(fmt.Errorf("close %s: %w", l.id, err))
+	}
+	l.mu.newFiles, l.mu.newEpochs = true, true
+	l.mu.state = present // for captureLocked
+	c := l.captureLocked()
+	l.mu.state = closed
+	return c, &snapshot{end, l.mu.producers.Encode()}, nil
+}
+
+// finish syncs it.
+func (l *Log) finish(c capture, snap *snapshot) error {
+	if err := l.sync(c); err != nil {
+		return l.env.failSync(err)
+	}
+	for _, s := range append(l.mu.sealed, c.to.segment) {
+		if err := s.SyncIndexes(); err != nil {
+			return l.env.failSync(fmt.Errorf("close %s: %w", l.id, err))
+		}
+	}
+	if err := l.writeSnapshot(snap); err != nil {
+		return err
+	}
+	end, raised, _ := l.synced(c)
+	if raised && l.onSynced != nil {
+		l.onSynced(end)
+	}
+	return nil
+}
+
+// Replay puts batches of the journal back that the files lost. It is idempotent: a batch that is there is skipped; where the log holds
+// another batch of an older leader epoch at that offset, or of the same epoch and other content, it is cut there first, since the
+// journal is in the order of time and was synced. Only before the log is served. Batches below the log start are passed over, and one
+// that leaves a gap behind the log end is ErrUnexpectedOffset.
+func (l *Log) Replay(batches []byte) error {
+	for len(batches) > 0 {
+		b, rest, err := record.Next(batches)
+		if err != nil {
+			return fmt.Errorf("replay into %s: %w: %w", l.id, ErrCorrupt, err)
+		}
+		if err := l.replayOne(b); err != nil {
+			return err
+		}
+		batches = rest
+	}
+	return nil
+}
+
+func (l *Log) replayOne(b record.Batch) error {
+	end := l.LogEnd()
+	if b.LastOffset() < l.LogStart() {
+		return nil
+	}
+	if b.BaseOffset() > end && l.Size() > 0 && end > l.LogStart() {
+		return fmt.Errorf("replay into %s: %w: batch at %d, log end %d", l.id, ErrUnexpectedOffset, b.BaseOffset(), end)
+	}
+	if b.BaseOffset() < end {
+		have, err := l.batchAt(b.BaseOffset())
+		switch {
+		case err != nil:
+			return fmt.Errorf("replay into %s: %w", l.id, err)
+		case have != nil && have.LeaderEpoch() > b.LeaderEpoch(), have != nil && have.BaseOffset() == b.BaseOffset() &&
+			have.LeaderEpoch() == b.LeaderEpoch() && have.CRC() == b.CRC():
+			return nil
+		case have != nil:
+			if err := l.TruncateTo(have.BaseOffset()); err != nil {
+				return fmt.Errorf("replay into %s: %w", l.id, err)
+			}
+		}
+	}
+	_, err := l.AppendReplica(b)
+	if errors.Is(err, ErrUnexpectedOffset) {
+		return nil // it begins inside what is there and ends above; the journal has what follows
+	}
+	return err
+}
+
+// batchAt returns the header of the batch that contains offset, or nil.
+func (l *Log) batchAt(offset int64) (record.Batch, error) {
+	v := l.view.Load()
+	if v == nil {
+		return nil, nil
+	}
+	var s *segment.Segment
+	for i := v.floor(offset); i < len(v.segments); i++ {
+		s = v.segments[i]
+		pos, ok, err := s.Find(offset)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			b, _, err := s.HeaderAt(pos)
+			return b, err
+		}
+	}
+	return nil, nil
+}

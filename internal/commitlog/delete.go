@@ -1,0 +1,166 @@
+package commitlog
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moldau/moldau/internal/commitlog/segment"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// suffixes are those of a segment's files, the .log first: once it is renamed the others belong to nothing.
+var suffixes = []string{segment.LogSuffix, segment.IndexSuffix, segment.TimeSuffix, segment.AbortedSuffix}
+
+// discard renames the files of segments that are out of view to NNN.log.deleted and so on, and removes them later.
+func (l *Log) discard(segments []*segment.Segment) error {
+	if len(segments) == 0 {
+		return nil
+	}
+	var doomed []doomedFile
+	for _, s := range segments {
+		for _, suffix := range suffixes {
+			path := filepath.Join(l.dir(), segment.Name(s.Base(), suffix))
+			err := l.env.FS.Rename(path, path+segment.DeletedSuffix)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			doomed = append(doomed, doomedFile{path + segment.DeletedSuffix, s})
+		}
+		s.Close()
+	}
+	l.env.background(l.config.Load().FileDeleteDelay, remover(l.env.FS, doomed))
+	return nil
+}
+
+// doomedFile is a file to be removed once nobody reads the segment any more.
+type doomedFile struct {
+	path    string
+	segment *segment.Segment // nil: nobody does
+}
+
+// pieceBytes is what one step cuts off a large file. Unlinking some GiB at once would hold up everything else on the disk.
+const pieceBytes = 64 << 20
+
+// remover returns steps that remove files. One that is being read is unlinked whole: its readers keep it until they are done.
+func remover(fsys vfs.FS, doomed []doomedFile) func() (bool, error) {
+	return func() (bool, error) {
+		if len(doomed) == 0 {
+			return false, nil
+		}
+		d := doomed[0]
+		if d.segment == nil || !d.segment.InUse() {
+			again, err := shorten(fsys, d.path)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return false, err
+			}
+			if again {
+				return true, nil
+			}
+		}
+		if err := fsys.Remove(d.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, fmt.Errorf("remove: %w", err)
+		}
+		doomed = doomed[1:]
+		return len(doomed) > 0, nil
+	}
+}
+
+// shorten cuts a piece off a large file; again says that it is still large.
+func shorten(fsys vfs.FS, path string) (again bool, err error) {
+	info, err := fsys.Stat(path)
+	if err != nil || info.Size() <= pieceBytes {
+		return false, err
+	}
+	f, err := fsys.OpenFile(path, vfs.ReadWrite, 0)
+	if err != nil {
+		return false, err
+	}
+	err = f.Truncate(info.Size() - pieceBytes)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return true, err
+}
+
+// dirDeletedSuffix ends the name of the directory of a deleted log. Frozen: it is Kafka's.
+const dirDeletedSuffix = "-delete"
+
+// maxName is the longest file name that file systems take.
+const maxName = 255
+
+// deletedDirName is Kafka's: topic-partition.<32 hex digits>-delete, the topic cut where it would be too long.
+func (l *Log) deletedDirName() string {
+	var unique [16]byte
+	l.env.Random.Read(unique[:])
+	tail := "-" + strconv.Itoa(int(l.id.Partition)) + "." + hex.EncodeToString(unique[:]) + dirDeletedSuffix
+	return l.id.Topic[:min(len(l.id.Topic), maxName-len(tail))] + tail
+}
+
+// IsDeletedDir says whether a directory of the log directory is that of a deleted log, for RemoveDir.
+func IsDeletedDir(name string) bool { return strings.HasSuffix(name, dirDeletedSuffix) }
+
+// Delete ends the log, renames its directory to topic-partition.<id>-delete, as Kafka does, and removes that in the background.
+// When it returns the name is free, and stays so after a crash.
+func (l *Log) Delete() error {
+	defer l.hold()()
+	l.mu.Lock()
+	files := l.mu.state == present
+	l.mu.state = closed
+	segments := l.segments()
+	l.mu.Unlock()
+	if !files {
+		return nil
+	}
+	if err := l.env.offline(); err != nil {
+		return err
+	}
+	for _, s := range segments {
+		s.Close()
+	}
+	path := filepath.Join(l.env.Dir, l.deletedDirName())
+	err := l.env.FS.Rename(l.dir(), path)
+	if err == nil {
+		err = l.env.FS.SyncDir(l.env.Dir)
+	}
+	if err != nil {
+		return l.env.fail(fmt.Errorf("delete %s: %w", l.id, err))
+	}
+	l.env.background(l.config.Load().FileDeleteDelay, RemoveDir(l.env.FS, path))
+	return nil
+}
+
+// RemoveDir returns steps for EnvOptions.Background that remove a directory of a deleted log, large files piece by piece. The owner of
+// the log directory uses it for what it finds at start.
+func RemoveDir(fsys vfs.FS, path string) func() (again bool, err error) {
+	var files func() (bool, error)
+	return func() (bool, error) {
+		if files == nil {
+			entries, err := fsys.ReadDir(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				return false, nil
+			}
+			if err != nil {
+				return false, err
+			}
+			var doomed []doomedFile
+			for _, e := range entries {
+				if !e.IsDir() {
+					doomed = append(doomed, doomedFile{path: filepath.Join(path, e.Name())})
+				}
+			}
+			files = remover(fsys, doomed)
+		}
+		if again, err := files(); again || err != nil {
+			return again, err
+		}
+		return false, fsys.RemoveAll(path)
+	}
+}

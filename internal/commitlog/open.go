@@ -1,0 +1,406 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/moldau/moldau/internal/commitlog/epoch"
+	"github.com/moldau/moldau/internal/commitlog/producer"
+	"github.com/moldau/moldau/internal/commitlog/segment"
+	"github.com/moldau/moldau/internal/record"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// ErrTopicID says that a directory belongs to another topic of the same name.
+var ErrTopicID = errors.New("directory belongs to another topic id")
+
+// listing is what lies in a partition directory.
+type listing struct {
+	bases     []int64
+	snapshots []int64
+	sizes     map[string]int64
+	doomed    []doomedFile // left over from deletions and replaced files
+}
+
+// list reads the directory; exists is false when there is none.
+func (l *Log) list() (ls listing, exists bool, err error) {
+	entries, err := l.env.FS.ReadDir(l.dir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return ls, false, nil
+	}
+	if err != nil {
+		return ls, false, err
+	}
+	ls.sizes = make(map[string]int64, len(entries))
+	for _, e := range entries {
+		name := e.Name()
+		if e.IsDir() {
+			continue
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return ls, true, err
+		}
+		ls.sizes[name] = info.Size()
+		if base, ok := segment.ParseName(name, segment.LogSuffix); ok {
+			ls.bases = append(ls.bases, base)
+		}
+		if at, ok := segment.ParseName(name, segment.SnapshotSuffix); ok {
+			ls.snapshots = append(ls.snapshots, at)
+		}
+		if strings.HasSuffix(name, segment.DeletedSuffix) || strings.HasSuffix(name, ".tmp") {
+			ls.doomed = append(ls.doomed, doomedFile{path: filepath.Join(l.dir(), name)})
+		}
+	}
+	slices.Sort(ls.bases)
+	slices.Sort(ls.snapshots)
+	return ls, true, nil
+}
+
+// open reads the directory of the log, if there is one, and recovers what is in it.
+func (l *Log) open(r Recovery) error {
+	ls, exists, err := l.list()
+	if err != nil {
+		return fmt.Errorf("open %s: %w", l.id, err)
+	}
+	if !exists {
+		l.recovered.Lost = r.Point > max(r.LogStart, 0)
+		return nil
+	}
+	l.deriving = make(chan struct{}, 1)
+	l.mu.state = present
+	if err := l.checkTopicID(); err != nil {
+		return fmt.Errorf("open %s: %w", l.id, err)
+	}
+	if len(ls.doomed) > 0 {
+		l.env.background(0, remover(l.env.FS, ls.doomed))
+	}
+	o := opening{l: l, ls: ls, r: r, point: r.Point}
+	if r.Clean {
+		o.point = all
+	}
+	if err := o.run(); err != nil {
+		return fmt.Errorf("open %s: %w", l.id, err)
+	}
+	return nil
+}
+
+// checkTopicID compares partition.metadata with the id that the log is opened for; a file that a crash left out is written again.
+func (l *Log) checkTopicID() error {
+	have, err := ReadTopicID(l.env.FS, l.dir())
+	switch {
+	case err == nil && have == l.id.TopicID, err == nil && l.id.TopicID.IsZero():
+		l.id.TopicID = have
+		return nil
+	case err == nil:
+		return fmt.Errorf("%w: %s, not %s", ErrTopicID, have, l.id.TopicID)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrCorrupt):
+		l.recovered.Rebuilt++
+		l.mu.newDir, l.mu.newFiles = true, true
+		return writeFile(l.env.FS, filepath.Join(l.dir(), metadataName), encodeMetadata(l.id.TopicID))
+	}
+	return err
+}
+
+// opening is the state of one recovery.
+type opening struct {
+	l        *Log
+	ls       listing
+	r        Recovery
+	point    int64 // recovery point; above every offset after a clean stop
+	known    int64 // what is derived is believed below this offset: that of the snapshot
+	first    int   // the segment in which known lies
+	segments []*segment.Segment
+	state    *producer.State
+	epochs   epoch.Cache
+	rescan   bool // the epochs must be read from all batches
+	end      int64
+}
+
+func (o *opening) run() error {
+	l := o.l
+	if len(o.ls.bases) == 0 {
+		return o.empty()
+	}
+	for attempt := 0; ; attempt++ {
+		o.chooseSnapshot()
+		o.loadEpochs()
+		if err := o.loadSegments(); err != nil {
+			return err
+		}
+		if o.end >= o.known || o.known <= o.ls.bases[0] {
+			break
+		}
+		// The log ends below the snapshot that was believed: it lost more than it should. Start again with an older one.
+		o.dropSnapshots(o.known - 1)
+	}
+	l.view.Store(&view{o.segments})
+	l.mu.producers = *o.state
+	l.unstable.Store(true)
+	o.setMarks()
+	if err := o.finishEpochs(); err != nil {
+		return err
+	}
+	if o.r.LogStart > o.end {
+		// Everything that was to be served is gone.
+		l.recovered.Lost = true
+		return l.truncateFully(o.r.LogStart)
+	}
+	removed := len(o.ls.snapshots)
+	o.dropSnapshots(o.end)
+	l.mu.snapshots = o.ls.snapshots
+	if removed != len(o.ls.snapshots) {
+		return l.env.FS.SyncDir(l.dir()) // one that came back later would contradict what is appended now
+	}
+	return nil
+}
+
+// empty opens a directory without segments: its making was interrupted, or its removal.
+func (o *opening) empty() error {
+	l := o.l
+	l.recovered.Lost = !o.r.Clean && o.r.Point > max(o.r.LogStart, 0)
+	removed := len(o.ls.snapshots)
+	o.dropSnapshots(-1)
+	l.mu.lastGrowth = growth{}
+	if removed > 0 {
+		if err := l.env.FS.SyncDir(l.dir()); err != nil {
+			return err
+		}
+	}
+	l.mu.newEpochs, l.mu.newDir, l.mu.newFiles = true, true, true
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.rollLocked(l.marks.logEnd.Load(), l.config.Load())
+	return err
+}
+
+// dropSnapshots removes the snapshot files above offset.
+func (o *opening) dropSnapshots(offset int64) {
+	k := len(o.ls.snapshots)
+	for ; k > 0 && o.ls.snapshots[k-1] > offset; k-- {
+		_ = o.l.env.FS.Remove(o.l.snapshotPath(o.ls.snapshots[k-1]))
+	}
+	o.ls.snapshots = o.ls.snapshots[:k]
+}
+
+func (l *Log) readSnapshot(offset int64) (*producer.State, error) {
+	b, err := vfs.ReadFile(l.env.FS, l.snapshotPath(offset))
+	if err != nil {
+		return nil, err
+	}
+	return producer.Decode(b)
+}
+
+// chooseSnapshot takes the newest readable snapshot at or below the recovery point, and above the base of the first segment: what an
+// older one lacks is not in the log any more.
+func (o *opening) chooseSnapshot() {
+	o.state, o.known, o.first = &producer.State{}, o.ls.bases[0], 0
+	for i := len(o.ls.snapshots) - 1; i >= 0; i-- {
+		at := o.ls.snapshots[i]
+		if at > o.point || at < o.ls.bases[0] {
+			continue
+		}
+		state, err := o.l.readSnapshot(at)
+		if err != nil {
+			o.l.recovered.Rebuilt++
+			_ = o.l.env.FS.Remove(o.l.snapshotPath(at))
+			o.ls.snapshots = slices.Delete(o.ls.snapshots, i, i+1)
+			continue
+		}
+		o.state, o.known = state, at
+		break
+	}
+	for o.first+1 < len(o.ls.bases) && o.ls.bases[o.first+1] <= o.known {
+		o.first++
+	}
+}
+
+// loadEpochs reads the epochs' file.
+func (o *opening) loadEpochs() {
+	b, err := vfs.ReadFile(o.l.env.FS, filepath.Join(o.l.dir(), epoch.Name))
+	if err == nil {
+		var c *epoch.Cache
+		if c, err = epoch.Decode(b); err == nil {
+			o.epochs, o.rescan = *c, false
+			return
+		}
+	}
+	o.epochs, o.rescan = epoch.Cache{}, true
+}
+
+// loadSegments opens the segments; those from known on are walked.
+func (o *opening) loadSegments() error {
+	l := o.l
+	o.segments, o.end, l.mu.sealed = nil, o.ls.bases[0], nil
+	limits := l.config.Load().limits()
+	for i, base := range o.ls.bases {
+		last := i == len(o.ls.bases)-1
+		size, end := o.ls.sizes[segment.Name(base, segment.LogSuffix)], base
+		if !last {
+			end = o.ls.bases[i+1]
+		}
+		s := segment.Open(l.env.Files, l.env.FS, l.dir(), base, size, end)
+		o.segments = append(o.segments, s)
+		if i < o.first {
+			if !s.Check(o.ls.sizes) {
+				l.recovered.Rebuilt++
+				if err := s.Rebuild(); err != nil {
+					return err
+				}
+			}
+			o.end = end
+			continue
+		}
+		cut, err := o.walk(s, size, limits)
+		if err != nil {
+			return err
+		}
+		if cut && !last {
+			return o.dropBehind(i + 1)
+		}
+		if !last {
+			if err := s.Seal(); err != nil {
+				return l.env.fail(err)
+			}
+			l.mu.sealed = append(l.mu.sealed, s)
+		}
+	}
+	return nil
+}
+
+// walk recovers one segment; cut says that its end was torn off.
+func (o *opening) walk(s *segment.Segment, size int64, limits segment.Limits) (cut bool, err error) {
+	l := o.l
+	if s.Base() < o.end {
+		return false, fmt.Errorf("%w: segment %s begins below offset %d, where the one before ends", ErrCorrupt, s.Path(), o.end)
+	}
+	res, err := s.Recover(size, o.known, o.point, limits, func(b record.Batch) { o.visit(s, b) })
+	if err != nil {
+		return false, err
+	}
+	l.recovered.ScannedBytes += res.Scanned
+	l.recovered.TruncatedBytes += res.Truncated
+	if res.Rebuilt && size > 0 {
+		l.recovered.Rebuilt++
+	}
+	o.end = s.End()
+	return res.Truncated > 0, nil
+}
+
+func (o *opening) visit(s *segment.Segment, b record.Batch) {
+	if latest, ok := o.epochs.Latest(); !ok || b.LeaderEpoch() > latest {
+		if o.epochs.Assign(b.LeaderEpoch(), max(b.BaseOffset(), o.r.LogStart)) {
+			o.l.mu.newEpochs = true
+		}
+	}
+	if b.BaseOffset() < o.known || !b.HasProducerID() {
+		return
+	}
+	if a, ok := o.state.Update(b); ok {
+		s.NoteAborted(segment.Aborted(a))
+	}
+}
+
+// dropBehind removes the segments behind a torn one: the log is a prefix of what was appended.
+func (o *opening) dropBehind(i int) error {
+	l := o.l
+	var gone []*segment.Segment
+	for _, base := range o.ls.bases[i:] {
+		size := o.ls.sizes[segment.Name(base, segment.LogSuffix)]
+		l.recovered.TruncatedBytes += size
+		gone = append(gone, segment.Open(l.env.Files, l.env.FS, l.dir(), base, size, base))
+	}
+	o.ls.bases = o.ls.bases[:i]
+	if err := l.discard(gone); err != nil {
+		return l.env.fail(err)
+	}
+	if err := l.env.FS.SyncDir(l.dir()); err != nil {
+		return l.env.failSync(err)
+	}
+	return nil
+}
+
+func (o *opening) setMarks() {
+	l := o.l
+	m := &l.marks
+	size, flushed := int64(0), int64(0)
+	point := min(o.point, o.end)
+	for _, s := range o.segments {
+		size += s.Size()
+		if s.End() <= point {
+			flushed += s.Size()
+		} else if pos, ok, err := s.Find(point); err == nil && ok {
+			flushed += pos
+		}
+	}
+	m.logStart.Store(min(max(o.r.LogStart, o.ls.bases[0], 0), o.end))
+	m.logEnd.Store(o.end)
+	m.recovery.Store(point)
+	m.synced.Store(point)
+	m.size.Store(size)
+	m.written.Store(size)
+	m.durable.Store(flushed)
+	m.flushed.Store(flushed)
+	if !o.r.Clean {
+		l.recovered.Lost = o.end < o.r.Point
+		l.mu.sinceDerived = size - flushed + 1 // a clean close has something to write
+	}
+}
+
+// finishEpochs checks the epochs against the log and makes them those of its extent.
+func (o *opening) finishEpochs() error {
+	l := o.l
+	if !o.rescan && !o.r.Clean && !l.config.Load().Compact && !o.epochsMatch() {
+		o.rescan = true
+	}
+	if o.rescan {
+		l.recovered.Rebuilt++
+		l.mu.newEpochs = true
+		o.epochs.Clear()
+		for _, s := range o.segments {
+			err := s.Headers(s.Base(), func(b record.Batch, _ int64) bool {
+				if latest, ok := o.epochs.Latest(); !ok || b.LeaderEpoch() > latest {
+					o.epochs.Assign(b.LeaderEpoch(), b.BaseOffset())
+				}
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if o.epochs.TruncateEnd(o.end) {
+		l.mu.newEpochs = true
+	}
+	if o.epochs.TruncateStart(l.marks.logStart.Load()) {
+		l.mu.newEpochs = true
+	}
+	l.epochs.Store(&o.epochs)
+	return nil
+}
+
+// epochsMatch says whether each epoch's first batch is where the file says.
+func (o *opening) epochsMatch() bool {
+	for _, e := range o.epochs.Entries() {
+		if e.Start < o.ls.bases[0] || e.Start >= o.end {
+			continue
+		}
+		i := (&view{o.segments}).floor(e.Start)
+		pos, ok, err := o.segments[i].Find(e.Start)
+		if err != nil || !ok {
+			return false
+		}
+		b, ok, err := o.segments[i].HeaderAt(pos)
+		if err != nil || !ok || b.LeaderEpoch() != e.Epoch || b.BaseOffset() != e.Start && e.Start != o.l.marks.logStart.Load() {
+			return false
+		}
+	}
+	return true
+}

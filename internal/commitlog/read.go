@@ -1,0 +1,235 @@
+package commitlog
+
+import (
+	"fmt"
+
+	"github.com/moldau/moldau/internal/commitlog/epoch"
+	"github.com/moldau/moldau/internal/commitlog/segment"
+	"github.com/moldau/moldau/internal/record"
+)
+
+// Slice is a run of whole batches in one segment. It pins the file until Release, which must be called exactly once; the zero Slice
+// need not be released. Its bytes change only if a truncation cuts them off and something is appended there, which never happens
+// below the high watermark.
+type Slice = segment.Slice
+
+// Read returns whole batches from the one that contains offset (it may begin below it), before the exclusive bound end, at most
+// maxBytes; the first one even if it is larger when atLeastOne. It is empty at the log end and at offset >= end. One call stays
+// within one segment and takes no lock that an append holds while it writes.
+func (l *Log) Read(offset, maxBytes, end int64, atLeastOne bool) (Slice, error) {
+	for attempt := 0; ; attempt++ {
+		cuts := l.cuts.Load()
+		if start, logEnd := l.LogStart(), l.LogEnd(); offset < start || offset > logEnd {
+			return Slice{}, fmt.Errorf("read %s at %d, have %d to %d: %w", l.id, offset, start, logEnd, ErrOffsetOutOfRange)
+		} else if offset == logEnd || offset >= end {
+			return Slice{}, nil
+		}
+		slice, err := l.read(offset, maxBytes, end, atLeastOne)
+		if cuts == l.cuts.Load() || attempt == maxReadAttempts {
+			return slice, err
+		}
+		slice.Release() // segments went away meanwhile; what was found may be wrong
+	}
+}
+
+// maxReadAttempts bounds the repetitions of a read that truncations and deletions disturb.
+const maxReadAttempts = 8
+
+func (l *Log) read(offset, maxBytes, end int64, atLeastOne bool) (Slice, error) {
+	v := l.view.Load()
+	if v == nil {
+		return Slice{}, nil
+	}
+	for i := v.floor(offset); i < len(v.segments); i++ {
+		slice, ok, err := v.segments[i].Read(offset, maxBytes, end, atLeastOne)
+		if err != nil {
+			return Slice{}, fmt.Errorf("read %s at %d: %w", l.id, offset, err)
+		}
+		if ok {
+			slice.More = slice.More || i+1 < len(v.segments) && v.segments[i+1].Base() < end
+			return slice, nil
+		}
+	}
+	return Slice{}, nil
+}
+
+// LatestEpoch is the last leader epoch that the log knows.
+func (l *Log) LatestEpoch() (LeaderEpoch, bool) {
+	c := l.epochs.Load()
+	if c == nil {
+		return epoch.None, false
+	}
+	e, ok := c.Latest()
+	return LeaderEpoch(e), ok
+}
+
+// EndOffsetFor answers OffsetForLeaderEpoch: the largest known epoch <= e and where the next one begins; for the latest epoch the
+// log end; (-1, -1) for one above it or -1; for one below all known ones itself and the first known start (KIP-279).
+func (l *Log) EndOffsetFor(e LeaderEpoch) (LeaderEpoch, int64) {
+	end := l.LogEnd() // before the epochs: an epoch that begins meanwhile begins at or above it
+	c := l.epochs.Load()
+	if c == nil {
+		return epoch.None, epoch.None
+	}
+	got, offset := c.EndOffset(int32(e), end)
+	return LeaderEpoch(got), offset
+}
+
+// EpochAt is the leader epoch of the record at offset.
+func (l *Log) EpochAt(offset int64) (LeaderEpoch, bool) {
+	c := l.epochs.Load()
+	if c == nil {
+		return epoch.None, false
+	}
+	e, ok := c.At(offset)
+	return LeaderEpoch(e), ok
+}
+
+// Epochs lists all leader epochs, for tools and tests.
+func (l *Log) Epochs() []epoch.Entry {
+	if c := l.epochs.Load(); c != nil {
+		return append([]epoch.Entry(nil), c.Entries()...)
+	}
+	return nil
+}
+
+// AssignEpoch notes that epoch e begins at offset start; a leader calls it before its first append. Later entries that contradict it
+// go. It touches no file: the next SyncFiles makes it durable.
+func (l *Log) AssignEpoch(e LeaderEpoch, start int64) error {
+	if err := l.env.offline(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.state == closed {
+		return ErrClosed
+	}
+	if latest, ok := l.LatestEpoch(); ok && e < latest {
+		return fmt.Errorf("assign epoch %d to %s, last was %d: %w", e, l.id, latest, ErrStaleLeaderEpoch)
+	}
+	l.assignEpochLocked(int32(e), start)
+	return nil
+}
+
+// changeEpochsLocked replaces the epochs by what change makes of a copy; change says whether it did anything.
+func (l *Log) changeEpochsLocked(change func(c *epoch.Cache) bool) {
+	var next epoch.Cache
+	if c := l.epochs.Load(); c != nil {
+		next = *c
+	}
+	if change(&next) {
+		l.epochs.Store(&next)
+		l.mu.newEpochs = true
+	}
+}
+
+// OffsetForTimestamp finds the first record whose timestamp is at least ts. ok is false when there is none below end; a timestamp
+// of a batch with log append time is that of the batch.
+func (l *Log) OffsetForTimestamp(ts, end int64) (offset, timestamp int64, epoch LeaderEpoch, ok bool, err error) {
+	start := l.LogStart()
+	for _, s := range l.segments() {
+		if s.End() <= start {
+			continue
+		}
+		largest, err := s.MaxTimestamp()
+		if err != nil {
+			return -1, -1, -1, false, fmt.Errorf("search %s for timestamp %d: %w", l.id, ts, err)
+		}
+		if largest < ts {
+			continue
+		}
+		r, b, err := firstAt(s, ts, start)
+		if err != nil {
+			return -1, -1, -1, false, fmt.Errorf("search %s for timestamp %d: %w", l.id, ts, err)
+		}
+		if b == nil {
+			continue
+		}
+		if r.Offset >= end {
+			break
+		}
+		return r.Offset, r.Timestamp, LeaderEpoch(b.LeaderEpoch()), true, nil
+	}
+	return -1, -1, -1, false, nil
+}
+
+// firstAt finds the first record of a segment, not below start, with a timestamp of at least ts. The batch is nil when there is none.
+func firstAt(s *segment.Segment, ts, start int64) (record.Record, record.Batch, error) {
+	pos, ok, err := s.FindTime(ts, start)
+	for ok && err == nil {
+		var b record.Batch
+		if b, pos, ok, err = s.Batch(pos); !ok || err != nil {
+			break
+		}
+		if b.MaxTimestamp() < ts {
+			continue
+		}
+		for r, err := range b.Records(maxSearchBytes) {
+			if err != nil {
+				return record.Record{}, nil, fmt.Errorf("batch at offset %d: %w", b.BaseOffset(), err)
+			}
+			if r.Timestamp >= ts && r.Offset >= start {
+				return record.Record{Offset: r.Offset, Timestamp: r.Timestamp}, b, nil
+			}
+		}
+	}
+	return record.Record{}, nil, err
+}
+
+// maxSearchBytes bounds what one batch may decompress to in a search. The batch was accepted under the topic's own, smaller limit.
+const maxSearchBytes = 1 << 30
+
+// MaxTimestamp finds the first record with the largest timestamp; ok is false for an empty log or if it is not below end.
+func (l *Log) MaxTimestamp(end int64) (offset, timestamp int64, epoch LeaderEpoch, ok bool, err error) {
+	largest := int64(segment.NoTimestamp)
+	for _, s := range l.segments() {
+		ts, err := s.MaxTimestamp()
+		if err != nil {
+			return -1, -1, -1, false, fmt.Errorf("search %s for its largest timestamp: %w", l.id, err)
+		}
+		largest = max(largest, ts)
+	}
+	if largest < 0 {
+		return -1, -1, -1, false, nil
+	}
+	return l.OffsetForTimestamp(largest, end)
+}
+
+// LastStable is the LSO for a high watermark: the start of the first transaction that is open or whose marker is not below it.
+func (l *Log) LastStable(highWatermark int64) int64 {
+	if !l.unstable.Load() {
+		return highWatermark
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if first, ok := l.mu.producers.FirstUnstable(highWatermark); ok {
+		return min(highWatermark, first)
+	}
+	l.unstable.Store(false)
+	return highWatermark
+}
+
+// AbortedTxn is one aborted transaction: its producer and the offset of its first record.
+type AbortedTxn struct{ ProducerID, First int64 }
+
+// Aborted lists the aborted transactions that overlap [from, to), for read_committed fetches.
+func (l *Log) Aborted(from, to int64) ([]AbortedTxn, error) {
+	v := l.view.Load()
+	if v == nil {
+		return nil, nil
+	}
+	var out []AbortedTxn
+	for i := v.floor(from); i < len(v.segments); i++ {
+		found, more, err := v.segments[i].Aborted(from, to)
+		if err != nil {
+			return nil, fmt.Errorf("list aborted transactions of %s: %w", l.id, err)
+		}
+		for _, a := range found {
+			out = append(out, AbortedTxn{a.ProducerID, a.First})
+		}
+		if !more {
+			break
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,175 @@
+package commitlog
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/moldau/moldau/internal/commitlog/epoch"
+	"github.com/moldau/moldau/internal/commitlog/segment"
+)
+
+// DeleteOld removes segments below the log start and, where the topic says so, by size and age; never at or above highWatermark. It
+// returns how many went.
+//
+// Age is that of the segment's largest timestamp, as in Kafka, with two guards against wrong clocks: a timestamp more than an hour
+// ahead of now is not believed, the file's modification time is; and the active segment goes only if nothing was appended for as
+// long as the retention, measured by the monotonic clock.
+func (l *Log) DeleteOld(now time.Time, highWatermark int64) (deleted int, err error) {
+	if err := l.env.offline(); err != nil {
+		return 0, err
+	}
+	if l.view.Load() == nil {
+		return 0, nil
+	}
+	defer l.kick()
+	defer l.hold()()
+	cfg := l.config.Load()
+	n, err := l.countOld(cfg, now, highWatermark)
+	if n == 0 || err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	if l.mu.state != present {
+		l.mu.Unlock()
+		return 0, nil
+	}
+	if n == len(l.segments()) {
+		if _, err := l.rollLocked(l.marks.logEnd.Load(), cfg); err != nil {
+			l.mu.Unlock()
+			return 0, l.env.fail(fmt.Errorf("roll %s: %w", l.id, err))
+		}
+	}
+	dropped := l.dropLocked(n)
+	l.mu.Unlock()
+	if err := l.discard(dropped); err != nil {
+		return 0, l.env.fail(fmt.Errorf("retention of %s: %w", l.id, err))
+	}
+	return n, nil
+}
+
+// countOld counts the segments that DeleteOld removes. It takes the lock only for a moment, since it may have to read indexes.
+func (l *Log) countOld(cfg *Config, now time.Time, highWatermark int64) (n int, err error) {
+	l.mu.Lock()
+	if end := l.marks.logEnd.Load(); l.mu.lastGrowth.at.IsZero() || l.mu.lastGrowth.end != end {
+		l.mu.lastGrowth = growth{end, now}
+	}
+	idle := now.Sub(l.mu.lastGrowth.at)
+	l.mu.Unlock()
+	segments := l.segments()
+	n = l.belowStart(segments)
+	if !cfg.Delete {
+		return n, nil
+	}
+	n = max(n, l.beyondSize(segments, cfg, highWatermark))
+	old, err := l.beyondAge(segments, cfg, now, idle, highWatermark)
+	if err != nil {
+		return 0, fmt.Errorf("retention of %s: %w", l.id, err)
+	}
+	return max(n, old), nil
+}
+
+// belowStart counts the segments that lie wholly below the log start. The active one is kept.
+func (l *Log) belowStart(segments []*segment.Segment) (n int) {
+	start := l.marks.logStart.Load()
+	for n+1 < len(segments) && segments[n+1].Base() <= start {
+		n++
+	}
+	return n
+}
+
+// beyondSize counts the oldest segments without which the log is still at least as large as retention.bytes.
+func (l *Log) beyondSize(segments []*segment.Segment, cfg *Config, highWatermark int64) (n int) {
+	excess := l.marks.size.Load() - cfg.RetentionBytes
+	if cfg.RetentionBytes < 0 {
+		return 0
+	}
+	for n < len(segments) && segments[n].End() <= highWatermark && segments[n].Size() > 0 && excess-segments[n].Size() >= 0 {
+		excess -= segments[n].Size()
+		n++
+	}
+	return n
+}
+
+// beyondAge counts the oldest segments whose records are all older than retention.ms.
+func (l *Log) beyondAge(segments []*segment.Segment, cfg *Config, now time.Time, idle time.Duration, highWatermark int64) (n int, err error) {
+	if cfg.RetentionAge < 0 {
+		return 0, nil
+	}
+	for n < len(segments) && segments[n].End() <= highWatermark && segments[n].Size() > 0 {
+		if n == len(segments)-1 && idle < cfg.RetentionAge {
+			break
+		}
+		newest, err := l.newest(segments[n], now)
+		if err != nil {
+			return 0, err
+		}
+		if now.UnixMilli()-newest <= cfg.RetentionAge.Milliseconds() {
+			break
+		}
+		n++
+	}
+	return n, nil
+}
+
+// newest is the time of the newest record of a segment, or what has to stand for it.
+func (l *Log) newest(s *segment.Segment, now time.Time) (int64, error) {
+	ts, err := s.MaxTimestamp()
+	if err != nil {
+		return 0, err
+	}
+	if ts >= 0 && ts <= now.Add(time.Hour).UnixMilli() {
+		return ts, nil
+	}
+	info, err := l.env.FS.Stat(s.Path())
+	if err != nil {
+		return 0, err
+	}
+	return info.ModTime().UnixMilli(), nil
+}
+
+// dropLocked takes the first n segments out of view and raises the log start; the caller removes the files. The snapshots at their bases go too; they are harmless where
+// they come back, since recovery uses none below the first segment.
+func (l *Log) dropLocked(n int) []*segment.Segment {
+	segments := l.segments()
+	dropped, rest := segments[:n:n], segments[n:]
+	l.cuts.Add(1)
+	l.view.Store(&view{append([]*segment.Segment(nil), rest...)})
+	size := int64(0)
+	for _, s := range dropped {
+		size += s.Size()
+	}
+	l.marks.size.Add(-size)
+	first := rest[0].Base()
+	l.advanceLocked(first)
+	if l.marks.recovery.Load() < first { // what is gone need not be synced
+		l.marks.recovery.Store(first)
+		l.marks.flushed.Store(l.marks.written.Load() - l.marks.size.Load())
+	}
+	if l.marks.synced.Load() < first {
+		l.marks.synced.Store(first)
+		l.marks.durable.Store(l.marks.written.Load() - l.marks.size.Load())
+		l.mu.synced = mark{}
+	}
+	l.changeEpochsLocked(func(c *epoch.Cache) bool { return c.TruncateStart(l.marks.logStart.Load()) })
+	for len(l.mu.snapshots) > 0 && l.mu.snapshots[0] < first {
+		_ = l.env.FS.Remove(l.snapshotPath(l.mu.snapshots[0]))
+		l.mu.snapshots = l.mu.snapshots[1:]
+	}
+	return dropped
+}
+
+// ExpireProducers forgets producer ids that were silent for longer than Env's ProducerIDExpiry.
+func (l *Log) ExpireProducers(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.mu.producers.Empty() {
+		l.mu.producers.Expire(now.Add(-l.env.ProducerIDExpiry).UnixMilli())
+	}
+}
+
+// Producers is the number of producer ids that the log remembers.
+func (l *Log) Producers() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.producers.Len()
+}

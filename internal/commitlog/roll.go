@@ -1,0 +1,209 @@
+package commitlog
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/moldau/moldau/internal/commitlog/epoch"
+	"github.com/moldau/moldau/internal/commitlog/segment"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// snapshot is the encoded state of the producers before offset, on its way to a file.
+type snapshot struct {
+	offset int64
+	data   []byte
+}
+
+// Roll starts a new segment at the log end unless the active one is empty.
+func (l *Log) Roll() error {
+	if err := l.env.Err(); err != nil {
+		return err
+	}
+	defer l.kick()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch v := l.view.Load(); {
+	case l.mu.state == closed:
+		return ErrClosed
+	case v == nil, v.active().Size() == 0 && v.active().Base() == l.marks.logEnd.Load():
+		return nil
+	}
+	if _, err := l.rollLocked(l.marks.logEnd.Load(), l.config.Load()); err != nil {
+		return l.env.fail(fmt.Errorf("roll %s: %w", l.id, err))
+	}
+	return nil
+}
+
+// rollLocked makes a new active segment. The old one's indexes are written but not synced: that, and a snapshot of the producers
+// at the new base, is left to derive. An empty active segment is replaced.
+func (l *Log) rollLocked(base int64, cfg *Config) (*segment.Segment, error) {
+	if l.mu.state == absent {
+		if err := l.makeDirLocked(); err != nil {
+			return nil, err
+		}
+	}
+	next, err := segment.Create(l.env.Files, l.env.FS, l.dir(), base)
+	if err != nil {
+		return nil, err
+	}
+	old := l.segments()
+	if k := len(old); k > 0 {
+		if err := old[k-1].Seal(); err != nil {
+			next.Close()
+			return nil, err
+		}
+		l.mu.sealed = append(l.mu.sealed, old[k-1])
+		l.mu.snapshot = &snapshot{base, l.mu.producers.Encode()}
+		l.mu.sinceDerived = 0
+	}
+	l.view.Store(&view{append(append([]*segment.Segment(nil), old...), next)})
+	l.mu.newFiles = true
+	l.mu.created, l.mu.jitter = l.env.Clock.Now(), 0
+	if j := cfg.SegmentJitter; j > 0 {
+		l.mu.jitter = time.Duration(l.env.Random.Uint64() % uint64(min(j, cfg.SegmentAge)))
+	}
+	l.mu.derive = len(old) > 0
+	return next, nil
+}
+
+// kick starts derive if a roll asked for it. It is called without the lock and without holding the log.
+func (l *Log) kick() {
+	l.mu.Lock()
+	due := l.mu.derive
+	l.mu.derive = false
+	l.mu.Unlock()
+	if due {
+		l.env.background(0, l.derive)
+	}
+}
+
+// makeDirLocked makes the partition directory with its topic id. Nothing is synced yet: SyncFiles does that before it reports
+// anything durable.
+func (l *Log) makeDirLocked() error {
+	if err := l.env.FS.MkdirAll(l.dir(), 0o755); err != nil {
+		return err
+	}
+	if err := writeFile(l.env.FS, filepath.Join(l.dir(), metadataName), encodeMetadata(l.id.TopicID)); err != nil {
+		return err
+	}
+	if l.deriving == nil {
+		l.deriving = make(chan struct{}, 1)
+	}
+	l.mu.state, l.mu.newDir, l.mu.newFiles = present, true, true
+	return nil
+}
+
+func writeFile(fsys vfs.FS, path string, data []byte) error {
+	f, err := fsys.OpenFile(path, vfs.ReadWrite|vfs.Create|vfs.Truncate, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// derivedEvery is how much may be appended until the derived state is made durable again, which bounds what recovery walks.
+const derivedEvery = 64 << 20
+
+// checkpointDerived takes a snapshot of the producers between two rolls.
+func (l *Log) checkpointDerived() (bool, error) {
+	l.mu.Lock()
+	v := l.view.Load()
+	if l.mu.state != present || v == nil || l.mu.snapshot != nil || l.mu.sinceDerived < derivedEvery {
+		l.mu.Unlock()
+		return false, nil
+	}
+	err := v.active().WriteIndexes(false)
+	if err == nil {
+		l.mu.snapshot = &snapshot{l.marks.logEnd.Load(), l.mu.producers.Encode()}
+		l.mu.sinceDerived = 0
+	}
+	l.mu.Unlock()
+	if err != nil {
+		return false, l.env.fail(fmt.Errorf("write indexes of %s: %w", l.id, err))
+	}
+	return l.derive()
+}
+
+// derive makes the indexes of sealed segments and the epochs durable, and then writes the snapshot that says so.
+func (l *Log) derive() (again bool, err error) {
+	defer l.hold()()
+	l.mu.Lock()
+	if l.mu.state != present || l.env.offline() != nil {
+		l.mu.Unlock()
+		return false, nil
+	}
+	sealed, snap, epochs, newEpochs := l.mu.sealed, l.mu.snapshot, l.epochs.Load(), l.mu.newEpochs
+	l.mu.sealed, l.mu.snapshot, l.mu.newEpochs = nil, nil, false
+	active := l.view.Load().active()
+	l.mu.Unlock()
+	if snap == nil && len(sealed) == 0 {
+		return false, nil
+	}
+	for _, s := range append(sealed, active) {
+		if err := s.SyncIndexes(); err != nil {
+			return false, l.env.failSync(fmt.Errorf("sync indexes of %s: %w", l.id, err))
+		}
+	}
+	if newEpochs {
+		if err := l.writeEpochs(epochs); err != nil {
+			return false, err
+		}
+	}
+	if snap == nil {
+		return false, nil
+	}
+	if err := l.writeSnapshot(snap); err != nil {
+		return false, err
+	}
+	return false, nil
+}
+
+func (l *Log) writeEpochs(c *epoch.Cache) error {
+	if c == nil {
+		c = &epoch.Cache{}
+	}
+	if err := vfs.WriteFileAtomic(l.env.FS, filepath.Join(l.dir(), epoch.Name), c.Encode()); err != nil {
+		l.mu.Lock()
+		l.mu.newEpochs = true
+		l.mu.Unlock()
+		return l.env.fail(fmt.Errorf("write leader epochs of %s: %w", l.id, err))
+	}
+	return nil
+}
+
+func (l *Log) snapshotPath(offset int64) string {
+	return filepath.Join(l.dir(), segment.Name(offset, segment.SnapshotSuffix))
+}
+
+// writeSnapshot writes a snapshot file and removes those between two segments that it makes useless. The caller holds the log.
+func (l *Log) writeSnapshot(snap *snapshot) error {
+	if err := vfs.WriteFileAtomic(l.env.FS, l.snapshotPath(snap.offset), snap.data); err != nil {
+		return l.env.fail(fmt.Errorf("write producer snapshot of %s: %w", l.id, err))
+	}
+	bases := map[int64]bool{snap.offset: true}
+	for _, s := range l.segments() {
+		bases[s.Base()] = true
+	}
+	l.mu.Lock()
+	var keep, stray []int64
+	for _, at := range append(l.mu.snapshots, snap.offset) {
+		switch {
+		case !bases[at]:
+			stray = append(stray, at)
+		case len(keep) == 0 || keep[len(keep)-1] != at:
+			keep = append(keep, at)
+		}
+	}
+	l.mu.snapshots = keep
+	l.mu.Unlock()
+	for _, at := range stray {
+		_ = l.env.FS.Remove(l.snapshotPath(at)) // harmless where it stays: it is true, only older
+	}
+	return nil
+}

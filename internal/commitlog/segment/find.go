@@ -1,0 +1,184 @@
+package segment
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/moldau/moldau/internal/commitlog/index"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Find returns the position of the first batch that ends above offset; ok is false when the segment has none.
+func (s *Segment) Find(offset int64) (pos int64, ok bool, err error) {
+	pos, ok, err = s.find(offset)
+	if s.broken(err) {
+		if err = s.rebuild(); err == nil {
+			pos, ok, err = s.find(offset)
+		}
+	}
+	return pos, ok, err
+}
+
+// broken says whether err may come from a wrong index of an old segment, which is then rebuilt. The index of an active segment was made
+// from the batches themselves.
+func (s *Segment) broken(err error) bool {
+	if !errors.Is(err, ErrCorrupt) {
+		return false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return !s.active
+}
+
+func (s *Segment) find(offset int64) (pos int64, ok bool, err error) {
+	if err := s.load(); err != nil {
+		return 0, false, err
+	}
+	s.mu.RLock()
+	size, end := s.mu.size, s.mu.end
+	if offset >= end || size == 0 {
+		s.mu.RUnlock()
+		return 0, false, nil
+	}
+	for i := range s.mu.recent[:min(s.mu.recentN, len(s.mu.recent))] {
+		if m := s.mu.recent[i]; m.base == offset {
+			s.mu.RUnlock()
+			return m.pos, true, nil
+		}
+	}
+	entry := index.Offset{}
+	if i := index.FloorOffset(s.mu.offsets, offset-s.base); i >= 0 {
+		entry = s.mu.offsets[i]
+	}
+	s.mu.RUnlock()
+
+	w, err := s.walk(size)
+	if err != nil {
+		return 0, false, err
+	}
+	defer w.close()
+	pos = int64(entry.Pos)
+	for first := true; pos < size; first = false {
+		b, err := w.header(pos)
+		if err != nil {
+			return 0, false, err
+		}
+		if first && entry.Pos > 0 && b.LastOffset()-s.base != int64(entry.Rel) {
+			return 0, false, fmt.Errorf("%w: %s: no batch ends at %d at position %d", ErrCorrupt, s.path(IndexSuffix), s.base+int64(entry.Rel), pos)
+		}
+		if b.LastOffset() >= offset {
+			return pos, true, nil
+		}
+		pos += Length(b)
+	}
+	return 0, false, nil
+}
+
+// Slice is a run of whole batches of one segment. It pins the file until Release, which must be called exactly once.
+type Slice struct {
+	Span  vfs.Span // N is zero when there is nothing
+	Bytes int64    // Span.N
+	More  bool     // there is more to read than maxBytes, or this segment, let through
+	file  *File
+}
+
+// Release unpins the file.
+func (s Slice) Release() {
+	if s.file != nil {
+		s.file.Release()
+	}
+}
+
+// Read returns whole batches from the one that contains offset, before the offset end, at most maxBytes; with atLeastOne the first
+// one even if it is larger. ok is false when no batch of the segment ends above offset. It reads no data, and headers only
+// where the index does not say where to cut.
+func (s *Segment) Read(offset, maxBytes, end int64, atLeastOne bool) (slice Slice, ok bool, err error) {
+	pos, ok, err := s.Find(offset)
+	if !ok || err != nil {
+		return Slice{}, ok, err
+	}
+	s.mu.RLock()
+	size, segmentEnd := s.mu.size, s.mu.end
+	s.mu.RUnlock()
+	if end < segmentEnd {
+		if size, _, err = s.Find(end); err != nil {
+			return Slice{}, false, err
+		}
+		if size < pos { // the log was cut meanwhile
+			return Slice{}, true, nil
+		}
+	}
+	n := size - pos
+	more := n > maxBytes
+	if more {
+		if n, err = s.cut(pos, size, maxBytes, atLeastOne); err != nil {
+			return Slice{}, false, err
+		}
+	}
+	if n <= 0 {
+		return Slice{More: more}, true, nil
+	}
+	f, err := s.log.Acquire()
+	if err != nil {
+		return Slice{}, false, err
+	}
+	return Slice{Span: vfs.Span{File: f, Off: pos, N: n}, Bytes: n, More: more, file: &s.log}, true, nil
+}
+
+// cut returns how many bytes from the batch at pos make whole batches of at most maxBytes. Where the index knows a batch start that
+// gives more than half, that is good enough; else it walks headers.
+func (s *Segment) cut(pos, size, maxBytes int64, atLeastOne bool) (int64, error) {
+	at := pos
+	s.mu.RLock()
+	if i := index.FloorPos(s.mu.offsets, pos+maxBytes); i >= 0 && int64(s.mu.offsets[i].Pos) > pos {
+		at = int64(s.mu.offsets[i].Pos)
+	}
+	s.mu.RUnlock()
+	if at-pos > maxBytes/2 {
+		return at - pos, nil
+	}
+	w, err := s.walk(size)
+	if err != nil {
+		return 0, err
+	}
+	defer w.close()
+	for at < size {
+		b, err := w.header(at)
+		if err != nil {
+			return 0, err
+		}
+		n := Length(b)
+		if at+n-pos > maxBytes {
+			if at == pos && atLeastOne {
+				return n, nil
+			}
+			break
+		}
+		at += n
+	}
+	return at - pos, nil
+}
+
+// AppendTo appends the bytes of the file between two positions to dst.
+func (s *Segment) AppendTo(dst []byte, pos, end int64) ([]byte, error) {
+	if pos >= end {
+		return dst, nil
+	}
+	f, err := s.log.Acquire()
+	if err != nil {
+		return dst, err
+	}
+	defer s.log.Release()
+	at := len(dst)
+	dst = slices.Grow(dst, int(end-pos))[:at+int(end-pos)]
+	n, err := f.ReadAt(dst[at:], pos)
+	if n < len(dst)-at {
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return dst[:at], fmt.Errorf("read %d bytes at %d of %s: %w", end-pos, pos, s.log.path, err)
+	}
+	return dst, nil
+}

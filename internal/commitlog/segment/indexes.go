@@ -1,0 +1,301 @@
+package segment
+
+import (
+	"fmt"
+
+	"github.com/moldau/moldau/internal/commitlog/index"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// writeBehind is how many index entries may wait in memory before they are written, so that one write carries some KiB.
+const writeBehind = 512
+
+// IndexesWait says that enough entries wait in memory to be worth WriteIndexes.
+func (s *Segment) IndexesWait() bool {
+	return len(s.mu.offsets)-s.writer.offsetsFiled >= writeBehind
+}
+
+// WriteIndexes writes the entries that the index files lack. With final it first adds the largest timestamp to the time index and
+// makes sure that both files exist, as Kafka does when it closes a segment.
+func (s *Segment) WriteIndexes(final bool) error {
+	if final {
+		s.mu.Lock()
+		s.noteTimeLocked()
+		s.mu.Unlock()
+	}
+	if k := s.writer.offsetsFiled; final || k < len(s.mu.offsets) {
+		b := index.AppendOffsets(nil, s.mu.offsets[k:])
+		if err := s.writeFrom(IndexSuffix, int64(k)*index.OffsetSize, b); err != nil {
+			return err
+		}
+		s.writer.offsetsFiled = len(s.mu.offsets)
+	}
+	if k := s.writer.timesFiled; final || k < len(s.mu.times) {
+		b := index.AppendTimes(nil, s.mu.times[k:])
+		if err := s.writeFrom(TimeSuffix, int64(k)*index.TimeSize, b); err != nil {
+			return err
+		}
+		s.writer.timesFiled = len(s.mu.times)
+	}
+	return s.writeAborted()
+}
+
+// writeFrom makes b the content of a file of this segment from off to the end.
+func (s *Segment) writeFrom(suffix string, off int64, b []byte) error {
+	path := s.path(suffix)
+	f, err := s.log.fs.OpenFile(path, vfs.ReadWrite|vfs.Create, 0o644)
+	if err != nil {
+		return err
+	}
+	size, err := f.Size()
+	if err == nil && size > off {
+		err = f.Truncate(off)
+	}
+	if err == nil && size < off {
+		err = fmt.Errorf("write %s at %d: %w: it has %d bytes", path, off, ErrCorrupt, size)
+	}
+	if err == nil && len(b) > 0 {
+		_, err = f.WriteAt(b, off)
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// SyncIndexes makes what WriteIndexes wrote durable. It takes no lock.
+func (s *Segment) SyncIndexes() error {
+	for _, suffix := range []string{IndexSuffix, TimeSuffix, AbortedSuffix} {
+		f, err := s.log.fs.OpenFile(s.path(suffix), vfs.ReadWrite, 0)
+		if notExist(err) {
+			continue // no entry yet, or the segment is gone
+		}
+		if err != nil {
+			return err
+		}
+		err = f.Datasync()
+		if closeErr := f.Close(); err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load brings the indexes of an old segment into memory.
+func (s *Segment) load() error {
+	s.mu.RLock()
+	loaded, active, size := s.mu.loaded, s.active, s.mu.size
+	s.mu.RUnlock()
+	if active {
+		return nil
+	}
+	if loaded {
+		s.cache.touchIndex(s, 0)
+		return nil
+	}
+	offsets, times, whole, err := s.readIndexes(size)
+	if err != nil {
+		return err
+	}
+	if !whole || s.short(offsets, size) {
+		return s.rebuild()
+	}
+	s.setIndex(offsets, times)
+	return nil
+}
+
+// shortIndex is how much of the log may lie behind the last index entry before the index is taken for cut. A large batch or a
+// large index interval costs a rebuild for nothing, which looks at headers only.
+const shortIndex = 1 << 20
+
+func (s *Segment) short(offsets []index.Offset, size int64) bool {
+	last := int64(0)
+	if k := len(offsets); k > 0 {
+		last = int64(offsets[k-1].Pos)
+	}
+	return size-last > shortIndex
+}
+
+func (s *Segment) setIndex(offsets []index.Offset, times []index.Time) {
+	s.mu.Lock()
+	s.mu.offsets, s.mu.times, s.mu.loaded = offsets, times, true
+	s.setMaxLocked(times)
+	bytes := s.indexBytesLocked()
+	s.mu.Unlock()
+	s.cache.touchIndex(s, bytes)
+}
+
+// setMaxLocked takes the largest timestamp of an old segment from its last time entry.
+func (s *Segment) setMaxLocked(times []index.Time) {
+	if !s.mu.maxSet {
+		s.mu.max, s.mu.maxSet = timeMark{NoTimestamp, s.base}, true
+		if k := len(times); k > 0 {
+			s.mu.max = timeMark{times[k-1].Timestamp, s.base + int64(times[k-1].Rel)}
+		}
+	}
+}
+
+// dropIndex forgets the loaded index of an old segment; the cache calls it.
+func (s *Segment) dropIndex() {
+	s.mu.Lock()
+	if !s.active {
+		s.mu.offsets, s.mu.times, s.mu.loaded = nil, nil, false
+	}
+	s.mu.Unlock()
+}
+
+// rebuildInterval is the index interval of rebuilt indexes: Kafka's default. The topic's may differ, which only makes searches a
+// little longer or shorter.
+const rebuildInterval = 4096
+
+// rebuild makes the indexes of an old segment anew from the headers in its .log file, in memory and, if the disk takes it,
+// in the files.
+func (s *Segment) rebuild() error {
+	fresh := newSegment(s.cache, s.log.fs, s.dir, s.base)
+	size := s.Size()
+	w, err := s.walk(size)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	for pos, last := int64(0), int64(0); pos < size; pos += last {
+		w.scanning(false, last)
+		b, err := w.header(pos)
+		if err != nil {
+			return err
+		}
+		last = Length(b)
+		fresh.noteLocked(b, pos, last, rebuildInterval)
+	}
+	fresh.noteTimeLocked()
+	fresh.writer.abortedLoaded = true
+	_ = fresh.WriteIndexes(true) // only saves the next start the work
+	s.mu.Lock()
+	s.mu.maxSet = false
+	s.mu.Unlock()
+	s.setIndex(fresh.mu.offsets, fresh.mu.times)
+	return nil
+}
+
+// Check says whether the index files of an old segment are there with a plausible size; it costs two calls of stat. Recovery
+// rebuilds at once what is missing, so that a directory is complete for other tools.
+func (s *Segment) Check(sizes map[string]int64) bool {
+	offsets, ok := sizes[Name(s.base, IndexSuffix)]
+	times, ok2 := sizes[Name(s.base, TimeSuffix)]
+	return ok && ok2 && offsets%index.OffsetSize == 0 && times%index.TimeSize == 0 && (s.mu.size == 0 || times > 0 || offsets == 0)
+}
+
+// Rebuild makes the indexes of an old segment anew.
+func (s *Segment) Rebuild() error { return s.rebuild() }
+
+// Truncate cuts an active segment before the first batch that ends above offset and returns the new end.
+func (s *Segment) Truncate(offset int64) (end int64, err error) {
+	pos, ok, err := s.Find(offset)
+	if err != nil {
+		return 0, err
+	}
+	if !ok { // nothing to cut, but offsets above the last batch may have been given out and lost
+		s.mu.Lock()
+		s.mu.end = min(s.mu.end, max(offset, s.base))
+		end = s.mu.end
+		s.mu.Unlock()
+		return end, nil
+	}
+	b, err := s.header(pos)
+	if err != nil {
+		return 0, err
+	}
+	end = max(min(offset, b.BaseOffset()), s.base)
+	f, err := s.log.Acquire()
+	if err != nil {
+		return 0, err
+	}
+	defer s.log.Release()
+
+	s.mu.Lock()
+	keep := index.FloorPos(s.mu.offsets, pos-1) + 1
+	start := int64(0)
+	times := 0
+	if keep > 0 {
+		last := s.mu.offsets[keep-1]
+		start, times = int64(last.Pos), index.TimesUpTo(s.mu.times, int64(last.Rel))
+	}
+	s.mu.offsets, s.mu.times = s.mu.offsets[:keep:keep], s.mu.times[:times:times]
+	s.mu.size, s.mu.end, s.mu.recentN = pos, end, 0
+	s.mu.max, s.mu.maxSet = timeMark{NoTimestamp, s.base}, true
+	if times > 0 {
+		s.mu.max = timeMark{s.mu.times[times-1].Timestamp, s.base + int64(s.mu.times[times-1].Rel)}
+	}
+	s.mu.Unlock()
+	s.writer.offsetsFiled, s.writer.timesFiled = min(s.writer.offsetsFiled, keep), min(s.writer.timesFiled, times)
+	s.writer.since = pos - start
+	s.backed.Store(min(s.backed.Load(), pos))
+	s.writer.firstSet = s.writer.firstSet && pos > 0
+	if err := f.Truncate(pos); err != nil {
+		return 0, err
+	}
+	s.writer.reserved, s.writer.step = pos, 0
+	if err := s.remax(start, pos); err != nil {
+		return 0, err
+	}
+	return end, s.truncateAborted(end)
+}
+
+// remax raises the largest timestamp by the batches from start to size.
+func (s *Segment) remax(start, size int64) error {
+	if start >= size {
+		return nil
+	}
+	w, err := s.walk(size)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	for pos := start; pos < size; {
+		b, err := w.header(pos)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		if ts := b.MaxTimestamp(); ts > s.mu.max.timestamp {
+			s.mu.max = timeMark{ts, b.LastOffset()}
+		}
+		s.mu.Unlock()
+		pos += Length(b)
+	}
+	return nil
+}
+
+// Reactivate makes the last old segment the active one again, after the newer ones were cut off.
+func (s *Segment) Reactivate() error {
+	if s.active {
+		return nil
+	}
+	if err := s.load(); err != nil {
+		return err
+	}
+	if _, err := s.maxTimestamp(); err != nil {
+		return err
+	}
+	if err := s.loadAborted(); err != nil {
+		return err
+	}
+	s.cache.forgetIndex(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.mu.loaded { // the cache dropped it meanwhile; it cannot any more
+		return fmt.Errorf("reactivate %s: %w: index was dropped", s.log.path, ErrCorrupt)
+	}
+	s.active = true
+	s.writer.offsetsFiled, s.writer.timesFiled = len(s.mu.offsets), len(s.mu.times)
+	s.backed.Store(s.mu.size)
+	s.writer.reserved = s.mu.size
+	s.writer.since = s.mu.size
+	if k := len(s.mu.offsets); k > 0 {
+		s.writer.since -= int64(s.mu.offsets[k-1].Pos)
+	}
+	return nil
+}

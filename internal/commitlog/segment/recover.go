@@ -1,0 +1,183 @@
+package segment
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/moldau/moldau/internal/commitlog/index"
+	"github.com/moldau/moldau/internal/record"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Result says what Recover did.
+type Result struct {
+	Scanned   int64 // bytes whose CRC was checked
+	Truncated int64 // bytes cut off behind the last good batch
+	Rebuilt   bool  // an index was missing or broken
+}
+
+// ErrDamaged says that a batch below the recovery point, which was synced once, is not there any more.
+var ErrDamaged = errors.New("batch below the recovery point is damaged")
+
+// Recover makes an opened segment the active one. The index is believed below the offset known, up to which it was once made durable;
+// from there on batches are walked, entered into the indexes and shown to visit (a header; control batches whole). At and above
+// the recovery point each CRC is checked too, and the file is cut behind the last good batch.
+func (s *Segment) Recover(fileSize, known, recoveryPoint int64, limits Limits, visit func(b record.Batch)) (Result, error) {
+	var r Result
+	start, whole, err := s.recoverIndex(fileSize, known)
+	if err != nil {
+		return r, err
+	}
+	r.Rebuilt = !whole
+	if err := s.recoverAborted(known); err != nil {
+		return r, err
+	}
+	s.writer.reserved = 0
+	end, err := s.scan(&r, start, fileSize, recoveryPoint, limits, visit)
+	if err != nil {
+		return r, err
+	}
+	s.active, s.mu.maxSet = true, true
+	s.backed.Store(end)
+	r.Truncated = fileSize - end
+	if r.Truncated > 0 {
+		f, err := s.log.Acquire()
+		if err != nil {
+			return r, err
+		}
+		defer s.log.Release()
+		if err := f.Truncate(end); err != nil {
+			return r, err
+		}
+	} else {
+		s.writer.reserved = end + 1 // blocks may be allocated behind the end since before; Trim must look
+	}
+	return r, nil
+}
+
+// scan walks the batches from position start to the end of the file.
+func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits Limits, visit func(record.Batch)) (end int64, err error) {
+	w, err := s.walk(max(fileSize, 1))
+	if err != nil {
+		return 0, err
+	}
+	defer w.close()
+	w.size = fileSize
+	pos := start
+	s.mu.size = start
+	for last := int64(0); pos < fileSize; {
+		w.scanning(s.mu.end >= recoveryPoint, last)
+		b, n, err := s.scanOne(w, pos, recoveryPoint)
+		if err != nil {
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				return pos, nil // torn: nothing lies behind
+			}
+			if errors.Is(err, ErrCorrupt) && s.mu.end < recoveryPoint {
+				// Synced batches may lie behind this one, so the file is left as it is.
+				return 0, fmt.Errorf("recover offset %d, recovery point %d: %w: %w", s.mu.end, recoveryPoint, ErrDamaged, err)
+			}
+			if errors.Is(err, ErrCorrupt) {
+				return pos, nil
+			}
+			return 0, err
+		}
+		if b.BaseOffset() >= recoveryPoint {
+			r.Scanned += n
+		}
+		if visit != nil {
+			visit(b)
+		}
+		s.noteLocked(b, pos, n, limits.IndexInterval)
+		pos, last = pos+n, n
+	}
+	return pos, nil
+}
+
+// scanOne returns the batch at pos: whole if it is a control batch or its CRC was checked, else its header.
+func (s *Segment) scanOne(w *walker, pos, recoveryPoint int64) (record.Batch, int64, error) {
+	b, err := w.header(pos)
+	if err != nil {
+		return nil, 0, err
+	}
+	n := Length(b)
+	// The first batch of a segment may begin below the base: a follower starts at the leader's log start, inside a batch.
+	if s.mu.end > s.base && b.BaseOffset() < s.mu.end {
+		return nil, 0, fmt.Errorf("%w: %s at %d: base offset %d below %d", ErrCorrupt, s.log.path, pos, b.BaseOffset(), s.mu.end)
+	}
+	check := b.BaseOffset() >= recoveryPoint
+	if !check && !b.IsControl() {
+		return b, n, nil
+	}
+	if b, err = w.batch(pos, n); err != nil {
+		return nil, 0, err
+	}
+	if err := b.CheckCRC(); err != nil {
+		return nil, 0, fmt.Errorf("%w: %s at %d: %w", ErrCorrupt, s.log.path, pos, err)
+	}
+	return b, n, nil
+}
+
+// recoverIndex reads the index files of the segment that becomes active and keeps what lies below the offset known. It returns the
+// position from which batches must be walked, and whether the files were what they should be.
+func (s *Segment) recoverIndex(fileSize, known int64) (start int64, whole bool, err error) {
+	offsets, times, whole, err := s.readIndexes(fileSize)
+	if err != nil {
+		return 0, false, err
+	}
+	keep := index.FloorOffset(offsets, known-1-s.base) + 1
+	for ; keep > 0; keep-- {
+		// The last entry that is kept must point at its batch, else the index is wrong from some place on.
+		if s.pointsAt(offsets[keep-1], fileSize) {
+			break
+		}
+		keep, whole = 1, false // the loop ends with none
+	}
+	s.mu.end, s.mu.max, s.writer.since = s.base, timeMark{NoTimestamp, s.base}, 0
+	if keep > 0 {
+		last := offsets[keep-1]
+		start = int64(last.Pos)
+		times = times[:index.TimesUpTo(times, int64(last.Rel))]
+		// The batch at the entry is walked again; it must not add a second entry.
+		s.mu.end = s.base
+	} else {
+		times = nil
+	}
+	s.mu.offsets, s.mu.times, s.mu.loaded = offsets[:keep:keep], times, true
+	if k := len(times); k > 0 {
+		s.mu.max = timeMark{times[k-1].Timestamp, s.base + int64(times[k-1].Rel)}
+	}
+	s.writer.offsetsFiled, s.writer.timesFiled = keep, len(times)
+	return start, whole, nil
+}
+
+// pointsAt says whether the batch that e names is where e says.
+func (s *Segment) pointsAt(e index.Offset, fileSize int64) bool {
+	w, err := s.walk(fileSize)
+	if err != nil {
+		return false
+	}
+	defer w.close()
+	b, err := w.header(int64(e.Pos))
+	return err == nil && b.LastOffset()-s.base == int64(e.Rel)
+}
+
+// readIndexes reads the index files; one that is missing is empty and not whole unless the segment is so small that it has no
+// entries.
+func (s *Segment) readIndexes(size int64) (offsets []index.Offset, times []index.Time, whole bool, err error) {
+	b, err := vfs.ReadFile(s.log.fs, s.path(IndexSuffix))
+	missing := notExist(err)
+	if err != nil && !missing {
+		return nil, nil, false, err
+	}
+	offsets, whole = index.DecodeOffsets(b, size)
+	b, err = vfs.ReadFile(s.log.fs, s.path(TimeSuffix))
+	if notExist(err) {
+		missing, err = true, nil
+	}
+	if err != nil {
+		return nil, nil, false, err
+	}
+	times, wholeTimes := index.DecodeTimes(b)
+	return offsets, times, whole && wholeTimes && !missing, nil
+}

@@ -1,0 +1,189 @@
+package segment
+
+import (
+	"fmt"
+
+	"github.com/moldau/moldau/internal/commitlog/index"
+	"github.com/moldau/moldau/internal/record"
+)
+
+// MaxTimestamp returns the largest timestamp of the segment, NoTimestamp if it has none.
+func (s *Segment) MaxTimestamp() (int64, error) {
+	m, err := s.maxTimestamp()
+	return m.timestamp, err
+}
+
+func (s *Segment) maxTimestamp() (timeMark, error) {
+	s.mu.RLock()
+	m, set, size := s.mu.max, s.mu.maxSet, s.mu.size
+	s.mu.RUnlock()
+	if set || size == 0 {
+		return m, nil
+	}
+	if m, ok := s.lastTime(); ok {
+		s.mu.Lock()
+		s.mu.max, s.mu.maxSet = m, true
+		s.mu.Unlock()
+		return m, nil
+	}
+	if err := s.load(); err != nil {
+		return m, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.mu.max, nil
+}
+
+// lastTime reads the last entry of the time index without loading it, since retention asks every segment for it.
+func (s *Segment) lastTime() (timeMark, bool) {
+	f, err := s.log.fs.OpenFile(s.path(TimeSuffix), 0, 0)
+	if err != nil {
+		return timeMark{}, false
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil || size < index.TimeSize || size%index.TimeSize != 0 {
+		return timeMark{}, false
+	}
+	var b [index.TimeSize]byte
+	if n, _ := f.ReadAt(b[:], size-index.TimeSize); n < len(b) {
+		return timeMark{}, false
+	}
+	times, whole := index.DecodeTimes(b[:])
+	if !whole || len(times) != 1 || times[0].Timestamp == 0 {
+		return timeMark{}, false
+	}
+	m := timeMark{times[0].Timestamp, s.base + int64(times[0].Rel)}
+	return m, m.last < s.End()
+}
+
+// FindTime returns the position of the first batch, of those that end above from, whose largest timestamp is at least ts; ok is
+// false when the segment has none.
+func (s *Segment) FindTime(ts, from int64) (pos int64, ok bool, err error) {
+	pos, ok, err = s.findTime(ts, from)
+	if s.broken(err) {
+		if err = s.rebuild(); err == nil {
+			pos, ok, err = s.findTime(ts, from)
+		}
+	}
+	return pos, ok, err
+}
+
+func (s *Segment) findTime(ts, from int64) (int64, bool, error) {
+	if err := s.load(); err != nil {
+		return 0, false, err
+	}
+	s.mu.RLock()
+	size := s.mu.size
+	floor, found := index.Time{}, false
+	if i := index.FloorTime(s.mu.times, ts-1); i >= 0 {
+		floor, found = s.mu.times[i], true
+	}
+	s.mu.RUnlock()
+	start := max(s.base, from)
+	if found {
+		// No batch up to this entry has a timestamp of ts or more. The entry is believed if its batch says the same.
+		pos, ok, err := s.find(s.base + int64(floor.Rel))
+		if err != nil {
+			return 0, false, err
+		}
+		b, err := s.headerIf(ok, pos)
+		if err != nil {
+			return 0, false, err
+		}
+		if b == nil || b.MaxTimestamp() != floor.Timestamp {
+			return 0, false, fmt.Errorf("%w: %s: no batch has timestamp %d at offset %d", ErrCorrupt, s.path(TimeSuffix), floor.Timestamp, s.base+int64(floor.Rel))
+		}
+		start = max(start, s.base+int64(floor.Rel))
+	}
+	pos, ok, err := s.find(start)
+	if !ok || err != nil {
+		return 0, false, err
+	}
+	w, err := s.walk(size)
+	if err != nil {
+		return 0, false, err
+	}
+	defer w.close()
+	for pos < size {
+		b, err := w.header(pos)
+		if err != nil {
+			return 0, false, err
+		}
+		if b.MaxTimestamp() >= ts {
+			return pos, true, nil
+		}
+		pos += Length(b)
+	}
+	return 0, false, nil
+}
+
+func (s *Segment) headerIf(ok bool, pos int64) (record.Batch, error) {
+	if !ok {
+		return nil, nil
+	}
+	return s.header(pos)
+}
+
+// Batch reads the whole batch at pos; next is the position behind it. ok is false at the end.
+func (s *Segment) Batch(pos int64) (b record.Batch, next int64, ok bool, err error) {
+	size := s.Size()
+	if pos >= size {
+		return nil, pos, false, nil
+	}
+	w, err := s.walk(size)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	defer w.close()
+	h, err := w.header(pos)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	n := Length(h)
+	whole, err := w.batch(pos, n)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	return append(record.Batch(nil), whole...), pos + n, true, nil
+}
+
+// Headers shows visit the header of each batch from the first that ends above from, until it says no.
+func (s *Segment) Headers(from int64, visit func(b record.Batch, pos int64) bool) error {
+	pos, ok, err := s.Find(from)
+	if !ok || err != nil {
+		return err
+	}
+	size := s.Size()
+	w, err := s.walk(size)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	for last := int64(0); pos < size; pos += last {
+		w.scanning(false, last)
+		b, err := w.header(pos)
+		if err != nil {
+			return err
+		}
+		last = Length(b)
+		if b.IsControl() {
+			if b, err = w.batch(pos, last); err != nil {
+				return err
+			}
+		}
+		if !visit(b, pos) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// HeaderAt returns the header of the batch at pos; ok is false at the end.
+func (s *Segment) HeaderAt(pos int64) (b record.Batch, ok bool, err error) {
+	if pos >= s.Size() {
+		return nil, false, nil
+	}
+	b, err = s.header(pos)
+	return b, err == nil, err
+}

@@ -1,0 +1,254 @@
+package commitlog
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/moldau/moldau/internal/commitlog/epoch"
+	"github.com/moldau/moldau/internal/commitlog/segment"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// capture is what a sync has to make durable.
+type capture struct {
+	to       mark
+	cuts     int
+	segments []*segment.Segment
+	newDir   bool
+	newFiles bool
+	epochs   *epoch.Cache
+	write    bool // the epochs
+}
+
+// SyncFiles makes the segment files durable up to the log end it found (fdatasync of each file with unsynced bytes, the directory
+// where files are new, the leader epochs where they changed) and raises RecoveryPoint and SyncedEnd to it. It is a capture, as
+// ReadUnsynced. It holds no lock while it syncs. An error has taken the Env offline, unless it is ErrReadOnly.
+func (l *Log) SyncFiles() (end int64, err error) {
+	if err := l.env.offline(); err != nil {
+		return l.RecoveryPoint(), err
+	}
+	c, release := l.capture()
+	err = l.sync(c)
+	release()
+	if err != nil {
+		if l.ended() {
+			return l.RecoveryPoint(), ErrClosed // its files are on their way out
+		}
+		err = l.env.failSync(err)
+		l.mu.Lock() // matters where the disk was full: what is not durable yet must be synced the next time
+		l.mu.newDir, l.mu.newFiles = l.mu.newDir || c.newDir, l.mu.newFiles || c.newFiles
+		l.mu.Unlock()
+		return l.RecoveryPoint(), err
+	}
+	end, raised, due := l.synced(c)
+	if raised && l.onSynced != nil {
+		l.onSynced(end)
+	}
+	if due {
+		l.env.background(0, l.checkpointDerived)
+	}
+	return end, nil
+}
+
+// capture takes what there is to sync. If the epochs are to be written it holds the log until release, so that their file has one
+// writer.
+func (l *Log) capture() (c capture, release func()) {
+	release = func() {}
+	l.mu.Lock()
+	if l.mu.newEpochs && l.mu.state == present {
+		l.mu.Unlock()
+		release = l.hold()
+		l.mu.Lock()
+	}
+	c = l.captureLocked()
+	l.mu.Unlock()
+	return c, release
+}
+
+// ended says that the log was closed or deleted.
+func (l *Log) ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.state == closed
+}
+
+func (l *Log) captureLocked() capture {
+	c := capture{to: l.endLocked(), cuts: l.mu.cuts, newDir: l.mu.newDir, newFiles: l.mu.newFiles, epochs: l.epochs.Load(), write: l.mu.newEpochs && l.mu.state == present}
+	l.mu.notified, l.mu.newDir, l.mu.newFiles = false, false, false
+	if c.write {
+		l.mu.newEpochs = false
+	}
+	l.mu.dirtySince = time.Time{}
+	from := l.marks.recovery.Load()
+	if l.mu.state != present || l.UnflushedBytes() == 0 {
+		return c
+	}
+	for _, s := range l.segments() {
+		if s.End() > from {
+			c.segments = append(c.segments, s)
+		}
+	}
+	return c
+}
+
+// endLocked is where the log ends now.
+func (l *Log) endLocked() mark {
+	m := mark{offset: l.marks.logEnd.Load(), written: l.marks.written.Load()}
+	if v := l.view.Load(); v != nil {
+		m.segment = v.active()
+		m.pos = m.segment.Size()
+	}
+	return m
+}
+
+// sync does the work of a capture. Its errors have not been judged yet, but for those of a full disk.
+func (l *Log) sync(c capture) error {
+	for _, s := range c.segments {
+		if err := s.Sync(); err != nil && !l.gone(s) {
+			return fmt.Errorf("sync %s: %w", s.Path(), err)
+		}
+	}
+	if c.newDir {
+		if err := l.syncFile(metadataName); err != nil {
+			return err
+		}
+	}
+	if c.write {
+		if err := l.writeEpochs(c.epochs); err != nil { // syncs the directory too
+			return err
+		}
+	} else if c.newFiles {
+		if err := l.env.FS.SyncDir(l.dir()); err != nil {
+			return fmt.Errorf("sync %s: %w", l.dir(), err)
+		}
+	}
+	if c.newDir {
+		if err := l.env.FS.SyncDir(l.env.Dir); err != nil {
+			return fmt.Errorf("sync %s: %w", l.env.Dir, err)
+		}
+	}
+	return nil
+}
+
+// gone says that a segment was removed since it was captured, so that its sync may fail.
+func (l *Log) gone(s *segment.Segment) bool {
+	for _, have := range l.segments() {
+		if have == s {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *Log) syncFile(name string) error {
+	path := filepath.Join(l.dir(), name)
+	f, err := l.env.FS.OpenFile(path, vfs.ReadWrite, 0)
+	if err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	return nil
+}
+
+// synced raises the marks after a capture was synced. due says that the derived state should be made durable.
+func (l *Log) synced(c capture) (end int64, raised, due bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.cuts != l.mu.cuts {
+		// Cut meanwhile, perhaps appended again: what was synced may not be what lies there now.
+		return l.marks.recovery.Load(), false, false
+	}
+	if c.to.offset > l.marks.recovery.Load() {
+		raised = l.raiseLocked(c.to)
+		l.marks.recovery.Store(c.to.offset)
+		l.marks.flushed.Store(c.to.written)
+	}
+	l.marks.check()
+	return l.marks.recovery.Load(), raised, l.mu.sinceDerived >= derivedEvery && l.mu.snapshot == nil
+}
+
+// raiseLocked raises the synced end to m unless it is there.
+func (l *Log) raiseLocked(m mark) bool {
+	if m.offset <= l.marks.synced.Load() {
+		return false
+	}
+	l.mu.synced = m
+	l.marks.durable.Store(m.written)
+	l.marks.synced.Store(m.offset)
+	return true
+}
+
+// ReadUnsynced appends the batches from SyncedEnd to LogEnd to dst, for the journal. It is a capture: the next append calls
+// Committer.Dirty again. After the journal is synced the committer calls SetSynced(end).
+func (l *Log) ReadUnsynced(dst []byte) (batches []byte, from, end int64, err error) {
+	l.mu.Lock()
+	l.mu.notified = false
+	start, to, cuts := l.mu.synced, l.endLocked(), l.mu.cuts
+	segments := l.segments()
+	from = l.marks.synced.Load()
+	l.mu.Unlock()
+	if to.offset <= from || to.segment == nil {
+		return dst, from, from, nil
+	}
+	at := len(dst)
+	for i := (&view{segments}).floor(from); i < len(segments); i++ {
+		s, pos, until := segments[i], int64(0), segments[i].Size()
+		if s == to.segment {
+			until = to.pos
+		}
+		if s == start.segment {
+			pos = start.pos
+		} else if s.Base() < from {
+			found, ok, err := s.Find(from)
+			if err != nil {
+				return dst[:at], from, from, err
+			}
+			if !ok {
+				continue
+			}
+			pos = found
+		}
+		if dst, err = s.AppendTo(dst, pos, until); err != nil {
+			return dst[:at], from, from, fmt.Errorf("read unsynced batches of %s: %w", l.id, err)
+		}
+		if s == to.segment {
+			break
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if cuts != l.mu.cuts { // cut while it was read
+		return dst[:at], from, from, nil
+	}
+	if len(l.mu.captures) == maxCaptures {
+		l.mu.captures = append(l.mu.captures[:0], l.mu.captures[1:]...)
+	}
+	l.mu.captures = append(l.mu.captures, to)
+	return dst, from, to.offset, nil
+}
+
+// maxCaptures is how many of the last results of ReadUnsynced SetSynced accepts.
+const maxCaptures = 4
+
+// SetSynced tells that the journal holds everything below end, which one of the last four calls of ReadUnsynced returned. It never
+// lowers SyncedEnd; a truncation in between makes it do nothing, since other batches may lie there now.
+func (l *Log) SetSynced(end int64) {
+	l.mu.Lock()
+	raised := false
+	if end > l.marks.synced.Load() {
+		for _, m := range l.mu.captures {
+			if m.offset == end {
+				raised = l.raiseLocked(m)
+			}
+		}
+	}
+	l.marks.check()
+	l.mu.Unlock()
+	if raised && l.onSynced != nil {
+		l.onSynced(end)
+	}
+}
