@@ -4,11 +4,15 @@ package main
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/moldau/moldau/internal/broker"
 	"github.com/moldau/moldau/internal/cli"
+	"github.com/moldau/moldau/internal/config"
 )
 
 func main() {
@@ -20,5 +24,9 @@ func main() {
 		In:          os.Stdin,
 		Out:         os.Stdout,
 		Err:         os.Stderr,
+		Broker: func(ctx context.Context, cfg *config.Config, out io.Writer) error {
+			log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+			return broker.Run(ctx, cfg, out, log)
+		},
 	}))
 }

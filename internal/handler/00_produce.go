@@ -11,7 +11,6 @@ import (
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/record"
 	"github.com/moldau/moldau/internal/server"
-	"github.com/moldau/moldau/internal/vfs"
 )
 
 // Produce, versions 3 to 13: appends one record batch to each partition it names.
@@ -25,22 +24,17 @@ import (
 // in order. acks=0 and acks=1 are answered at the append; acks=all when the high watermark has passed what was appended, while
 // the connection reads on. With acks=0 nothing is answered, and an error closes the connection, so that the client notices.
 
-const zstdSince = 7
-
 // adminClientID is the client id that may write to internal topics (Kafka's tools use it).
 const adminClientID = "__admin_client"
 
 // produce is one Produce request, from decoding to the answer. It is used again and again.
 type produce struct {
-	h     *Handler
-	req   protocol.ProduceRequest
-	resp  protocol.ProduceResponse
-	buf   []byte
-	spans [1]vfs.Span
-
-	version       int16
-	correlationID int32
-	reply         server.Reply
+	h       *Handler
+	in      *server.Request
+	reply   server.Reply
+	version int16
+	req     protocol.ProduceRequest
+	resp    protocol.ProduceResponse
 
 	// mu guards what the partitions complete concurrently with acks=all.
 	mu       sync.Mutex
@@ -64,20 +58,24 @@ var produces = sync.Pool{New: func() any { return new(produce) }}
 
 func serveProduce(h *Handler, req *server.Request, reply server.Reply) {
 	p := produces.Get().(*produce)
-	p.h, p.reply = h, reply
-	p.version, p.correlationID = req.Header.Version, req.Header.CorrelationID
+	p.h, p.in, p.reply, p.version = h, req, reply, req.Header.Version
 	p.answered, p.open = false, 0
 	if err := p.req.Decode(p.version, req.Body); err != nil {
 		p.release()
 		reply.Close(err)
 		return
 	}
-	if code := p.refused(); code != protocol.None {
+	acks := p.req.Acks
+	if code := p.refused(); code != protocol.None && acks != 0 {
 		p.failAll(code)
-		p.send(p.release)
+		p.send()
+		p.release()
+		return
+	} else if code != protocol.None {
+		p.release()
+		reply.Close(errAcks0Failed)
 		return
 	}
-	acks := p.req.Acks
 	failed := p.appendAll(req.Header.ClientID == adminClientID)
 	switch {
 	case acks == 0 && failed:
@@ -89,7 +87,8 @@ func serveProduce(h *Handler, req *server.Request, reply server.Reply) {
 	case len(p.waits) > 0:
 		p.await()
 	default:
-		p.send(p.release)
+		p.send()
+		p.release()
 	}
 }
 
@@ -180,15 +179,12 @@ func (p *produce) appendAll(internalAllowed bool) (failed bool) {
 
 // appendOne validates and appends one partition's batch.
 func (p *produce) appendOne(part *partition.Partition, records []byte, now int64, topic, index int) error {
-	b, err := onlyBatch(records)
+	b, err := record.ForProduce(records, p.version)
 	if err != nil {
 		return err
 	}
-	if b.Codec() == record.Zstd && p.version < zstdSince {
-		return record.ErrUnsupportedCompression
-	}
 	settings := part.Settings()
-	b, err = record.Validate(b, now, settings.Rules)
+	b, err = record.Validate(b, now, &settings.Rules)
 	if err != nil {
 		return err
 	}
@@ -207,30 +203,16 @@ func (p *produce) appendOne(part *partition.Partition, records []byte, now int64
 	return nil
 }
 
-// onlyBatch returns the one record batch that a partition's records must be.
-func onlyBatch(records []byte) (record.Batch, error) {
-	if len(records) == 0 {
-		return nil, record.ErrInvalidRecord
-	}
-	b, rest, err := record.Next(records)
-	if err == nil && len(rest) > 0 {
-		err = record.ErrInvalidRecord
-	}
-	return b, err
-}
-
 // fail fills in the code of an error, and what it says to the client.
 func (p *produce) fail(out *protocol.ProduceResponsePartition, err error) {
 	out.Error = codeOf(err)
-	var invalid *record.InvalidRecordsError
-	if errors.As(err, &invalid) {
-		for _, e := range invalid.Records {
-			message := e.Message
-			out.RecordErrors = append(out.RecordErrors, protocol.RecordError{Index: e.Index, Message: &message})
+	var refused *record.Error
+	if errors.As(err, &refused) && len(refused.Records) > 0 {
+		for i := range refused.Records {
+			e := &refused.Records[i]
+			out.RecordErrors = append(out.RecordErrors, protocol.RecordError{Index: e.Index, Message: &e.Message})
 		}
-		if invalid.Message != "" {
-			out.ErrorMessage = &invalid.Message
-		}
+		out.ErrorMessage = &refused.Message
 	}
 	if out.Error == protocol.StorageError {
 		p.h.Log.Warn("append records", "error", err)
@@ -285,9 +267,10 @@ func (p *produce) complete(w *produceWait, err error) {
 	switch {
 	case !answer:
 	case timer != nil && !timer.Stop():
-		p.send(nil) // expire is on its way; it will find the request answered, so this one is not used again
+		p.send() // expire is on its way; it will find the request answered, so this one is not used again
 	default:
-		p.send(p.release)
+		p.send()
+		p.release()
 	}
 }
 
@@ -308,16 +291,14 @@ func (p *produce) expire() {
 	for i := range p.waits {
 		p.waits[i].part.Cancel(&p.waits[i].Wait)
 	}
-	p.send(nil) // a wait that could not be cancelled is still to complete: this request is not used again
+	p.send() // a wait that could not be cancelled is still to complete: this request is not used again
 }
 
-// send encodes and sends the response; release, if any, runs when it has left.
-func (p *produce) send(release func()) {
-	p.buf = protocol.AppendResponseHeader(p.buf[:0], protocol.KeyProduce, p.version, p.correlationID)
+// send encodes and sends the response.
+func (p *produce) send() {
+	buf := protocol.AppendResponseHeader(p.in.Buffer[:0], protocol.KeyProduce, p.version, p.in.Header.CorrelationID)
 	p.addEndpoints()
-	p.buf = p.resp.AppendTo(p.buf, p.version)
-	p.spans[0] = vfs.MemSpan(p.buf)
-	p.reply.Send(p.spans[:], release)
+	p.reply.SendBytes(p.resp.AppendTo(buf, p.version))
 }
 
 // addEndpoints names the brokers that the response sends the client to.
@@ -326,7 +307,7 @@ func (p *produce) addEndpoints() {
 	for i := range p.resp.Topics {
 		for j := range p.resp.Topics[i].Partitions {
 			if l := p.resp.Topics[i].Partitions[j].CurrentLeader; l != nil {
-				p.resp.NodeEndpoints = p.h.addEndpoint(p.resp.NodeEndpoints, l.ID, p.conn)
+				p.resp.NodeEndpoints = p.h.addEndpoint(p.resp.NodeEndpoints, l.ID, p.in.Conn)
 			}
 		}
 	}
@@ -337,9 +318,6 @@ func (p *produce) release() {
 	p.resp.Topics = p.resp.Topics[:0]
 	clear(p.waits)
 	p.waits = p.waits[:0]
-	p.timer, p.reply, p.h = nil, server.Reply{}, nil
-	if cap(p.buf) > 64<<10 {
-		p.buf = nil
-	}
+	p.timer, p.reply, p.in, p.h = nil, server.Reply{}, nil, nil
 	produces.Put(p)
 }

@@ -73,7 +73,7 @@ func serveFetch(h *Handler, req *server.Request, reply server.Reply) {
 		f.send()
 		return
 	}
-	f.maxBytes = min(int(f.req.MaxBytes), h.Config.FetchMaxBytes())
+	f.maxBytes = min(int(f.req.MaxBytes), int(h.Config.FetchMaxBytes))
 	f.minBytes = min(int(f.req.MinBytes), f.maxBytes)
 	wait := time.Duration(f.req.MaxWaitMs) * time.Millisecond
 	if f.readAll() || wait <= 0 {

@@ -128,7 +128,7 @@ func (h *Handler) namedTopics(img *metadata.Image, c call, req *kmsg.MetadataReq
 		seenName[name] = true
 		if topic := img.Topic(name); topic != nil {
 			known = append(known, h.topicMetadata(img, topic, c, req))
-		} else if controller.ValidateTopicName(name) != nil {
+		} else if controller.InvalidTopicName(name) != "" {
 			unknown = append(unknown, missingTopic(&name, uuid.UUID{}, protocol.InvalidTopic))
 		} else {
 			unknown = append(unknown, missingTopic(&name, uuid.UUID{}, protocol.UnknownTopicOrPartition))
@@ -138,7 +138,7 @@ func (h *Handler) namedTopics(img *metadata.Image, c call, req *kmsg.MetadataReq
 	if byID {
 		return append(unknown, known...)
 	}
-	if len(missing) > 0 && h.Config.AutoCreateTopics() && (c.version < 4 || req.AllowAutoTopicCreation) {
+	if len(missing) > 0 && h.Config.AutoCreateTopics && (c.version < 4 || req.AllowAutoTopicCreation) {
 		h.autoCreate(c, missing, unknown)
 	}
 	return append(known, unknown...)
@@ -156,13 +156,12 @@ func (h *Handler) autoCreate(c call, names []string, answers []kmsg.MetadataResp
 		return
 	}
 	for _, created := range resp.(*controller.CreateTopicsResponse).Topics {
-		switch protocol.ErrorCode(created.Code) {
-		case protocol.None, protocol.TopicAlreadyExists:
+		if !created.Error.Failed() || created.Error.Code == protocol.TopicAlreadyExists {
 			continue
 		}
 		for i := range answers {
 			if answers[i].Topic != nil && *answers[i].Topic == created.Name {
-				answers[i].ErrorCode = int16(created.Code)
+				answers[i].ErrorCode = int16(created.Error.Code)
 			}
 		}
 	}

@@ -32,7 +32,7 @@ func serveAPIVersions(h *Handler, req *server.Request, reply server.Reply) {
 		return
 	}
 	body := kmsg.NewPtrApiVersionsRequest()
-	if err := protocol.DecodeCold(body, version, req.Body); err != nil {
+	if err := protocol.DecodeCold(body, version, req.Body, req.Charge); err != nil {
 		reply.Close(err)
 		return
 	}

@@ -2,6 +2,8 @@ package handler
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -31,7 +33,7 @@ func serveInitProducerID(h *Handler, c call, req *kmsg.InitProducerIDRequest) km
 		resp.ErrorCode = int16(protocol.TransactionalIDAuthorizationFailed)
 		return resp
 	}
-	id, err := h.producerIDs.next(c.ctx, h.Controller, h.BrokerID)
+	id, err := h.producerIDs.next(c.ctx, h)
 	if err != nil {
 		h.Log.Warn("allocate producer ids", "error", err)
 		resp.ErrorCode = int16(protocol.CoordinatorLoadInProgress) // retriable, as Kafka answers while it waits for a block
@@ -46,23 +48,30 @@ func serveInitProducerID(h *Handler, c call, req *kmsg.InitProducerIDRequest) km
 type producerIDs struct {
 	// mu guards the block; it is held while the controller is asked for the next one, since everyone else needs that too.
 	mu        sync.Mutex
-	next_     int64
+	following int64
 	remaining int32
 }
 
-func (p *producerIDs) next(ctx context.Context, c Controller, broker int32) (int64, error) {
+func (p *producerIDs) next(ctx context.Context, h *Handler) (int64, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.remaining == 0 {
-		resp, err := c.Do(ctx, &controller.AllocateProducerIDs{BrokerID: broker})
+		own := h.Metadata.Image().Broker(h.BrokerID)
+		if own == nil {
+			return 0, errors.New("this broker is not registered")
+		}
+		resp, err := h.Controller.Do(ctx, &controller.AllocateProducerIDs{BrokerID: own.ID, BrokerEpoch: own.Epoch})
 		if err != nil {
 			return 0, err
 		}
 		block := resp.(*controller.AllocateProducerIDsResponse)
-		p.next_, p.remaining = block.First, block.Count
+		if block.Error.Failed() {
+			return 0, fmt.Errorf("%s: %s", block.Error.Code, block.Error.Message)
+		}
+		p.following, p.remaining = block.First, block.Count
 	}
-	id := p.next_
-	p.next_++
+	id := p.following
+	p.following++
 	p.remaining--
 	return id, nil
 }

@@ -2,7 +2,6 @@ package handler
 
 import (
 	"errors"
-	"io/fs"
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/partition"
@@ -27,6 +26,8 @@ var codes = []struct {
 	{commitlog.ErrOffsetOutOfRange, protocol.OffsetOutOfRange},
 	{commitlog.ErrOutOfOrderSequence, protocol.OutOfOrderSequenceNumber},
 	{commitlog.ErrInvalidProducerEpoch, protocol.InvalidProducerEpoch},
+	{commitlog.ErrInvalidTxnState, protocol.InvalidTxnState},
+	{commitlog.ErrCoordinatorFenced, protocol.TransactionCoordinatorFenced},
 	{commitlog.ErrTooLargeForSegment, protocol.RecordListTooLarge},
 
 	{record.ErrTooLarge, protocol.MessageTooLarge},
@@ -34,11 +35,13 @@ var codes = []struct {
 	{record.ErrUnsupportedCompression, protocol.UnsupportedCompressionType},
 	{record.ErrInvalidRecord, protocol.InvalidRecord},
 	{record.ErrCorrupt, protocol.CorruptMessage},
+	{commitlog.ErrStaleLeaderEpoch, protocol.NotLeaderOrFollower},
 
 	// Failures of the disk. Clients refresh their metadata and try again (KIP-112).
 	{commitlog.ErrReadOnly, protocol.StorageError},
 	{commitlog.ErrOffline, protocol.StorageError},
-	{fs.ErrClosed, protocol.NotLeaderOrFollower}, // the broker is stopping
+	{commitlog.ErrCorrupt, protocol.StorageError},
+	{commitlog.ErrClosed, protocol.NotLeaderOrFollower}, // the broker is stopping
 }
 
 // codeOf turns an error of a lower layer into Kafka's error code. What is not listed is a failure of the world below, nearly

@@ -20,7 +20,6 @@ import (
 	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/server"
 	"github.com/moldau/moldau/internal/uuid"
-	"github.com/moldau/moldau/internal/vfs"
 )
 
 // Partitions finds the partition replicas that this broker hosts; nil where it hosts none.
@@ -62,7 +61,7 @@ type Handler struct {
 func New(o Options) *Handler {
 	return &Handler{
 		Options:  o,
-		sessions: fetchsession.New(o.Clock, o.Random, o.Config.FetchSessionSlots()),
+		sessions: fetchsession.New(o.Clock, o.Random, o.Config.FetchSessionSlots),
 	}
 }
 
@@ -98,7 +97,7 @@ func cold[T any, R interface {
 }](serve func(h *Handler, c call, req R) kmsg.Response) func(*Handler, *server.Request, server.Reply) {
 	return func(h *Handler, req *server.Request, reply server.Reply) {
 		body := R(new(T))
-		if err := protocol.DecodeCold(body, req.Header.Version, req.Body); err != nil {
+		if err := protocol.DecodeCold(body, req.Header.Version, req.Body, req.Charge); err != nil {
 			reply.Close(err)
 			return
 		}
@@ -109,6 +108,6 @@ func cold[T any, R interface {
 }
 
 func sendCold(req *server.Request, reply server.Reply, resp kmsg.Response) {
-	buf := protocol.AppendResponseHeader(nil, req.Header.Key, req.Header.Version, req.Header.CorrelationID)
-	reply.Send([]vfs.Span{vfs.MemSpan(resp.AppendTo(buf))}, nil)
+	buf := protocol.AppendResponseHeader(req.Buffer[:0], req.Header.Key, req.Header.Version, req.Header.CorrelationID)
+	reply.SendBytes(resp.AppendTo(buf))
 }

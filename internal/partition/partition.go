@@ -26,10 +26,10 @@ const NoEpoch = commitlog.LeaderEpoch(-1)
 // Settings are the topic settings that a partition acts on. They are replaced whole.
 type Settings struct {
 	Log           *commitlog.Config
-	Rules         record.Rules  // what a batch must obey
-	MinISR        int           // min.insync.replicas as configured; it is clipped to the replication factor
-	RetentionAge  time.Duration // retention.ms; negative: unlimited
-	DeleteAllowed bool          // cleanup.policy contains delete, or is empty
+	Rules         record.Rules // what a batch must obey
+	MinISR        int          // min.insync.replicas as configured; it is clipped to the replication factor
+	DeleteAllowed bool         // records may be deleted by offset: the topic does not only compact
+	Zstd          bool         // compression.type is zstd, which old readers do not know
 }
 
 // Assignment is what the metadata log says of a partition.

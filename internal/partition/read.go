@@ -87,9 +87,9 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 		return unread, err
 	}
 	res.Slice = slice
-	res.More = slice.End < limit
+	res.More = slice.More
 	if r.Isolation == ReadCommitted && slice.Bytes > 0 {
-		if res.Aborted, err = p.log.Aborted(r.Offset, slice.End); err != nil {
+		if res.Aborted, err = p.log.Aborted(r.Offset, limit); err != nil {
 			slice.Release()
 			return unread, err
 		}
@@ -135,7 +135,11 @@ func (p *Partition) ListOffset(ts int64, iso Isolation, epoch commitlog.LeaderEp
 	case Latest:
 		return Listed{limit, -1, p.assignment.LeaderEpoch}, nil
 	case Earliest, EarliestLocal:
-		return Listed{logStart, -1, p.log.EpochAt(logStart)}, nil
+		epoch, ok := p.log.EpochAt(logStart)
+		if !ok {
+			epoch = NoEpoch
+		}
+		return Listed{logStart, -1, epoch}, nil
 	case LatestTiered, EarliestPendingUpload:
 		return notListed, nil // nothing is tiered
 	case MaxTimestamp:

@@ -1,0 +1,380 @@
+// Package broker assembles a node: it builds every part, starts and stops them in order, and lets the partition replicas follow
+// the metadata. It decides nothing: what a part does, it does by itself.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/handler"
+	"github.com/moldau/moldau/internal/logdir"
+	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/network"
+	"github.com/moldau/moldau/internal/quorum"
+	"github.com/moldau/moldau/internal/random"
+	"github.com/moldau/moldau/internal/server"
+	"github.com/moldau/moldau/internal/uuid"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Options configures a Broker. A zero field means its default.
+type Options struct {
+	Config  *config.Config  // default config.Default()
+	FS      vfs.FS          // default vfs.OS
+	Clock   clock.Clock     // default clock.Real
+	Random  random.Source   // default random.Real
+	Network network.Network // default network.OS
+	Log     *slog.Logger    // default: discards
+}
+
+func (o Options) withDefaults() Options {
+	if o.Config == nil {
+		o.Config = config.Default()
+	}
+	if o.FS == nil {
+		o.FS = vfs.OS
+	}
+	if o.Clock == nil {
+		o.Clock = clock.Real
+	}
+	if o.Random == nil {
+		o.Random = random.Real
+	}
+	if o.Network == nil {
+		o.Network = network.OS
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// quorumDir is the folder of the metadata quorum in the metadata directory.
+const quorumDir = "quorum"
+
+// stopTimeout is how long a stop waits for requests under way.
+const stopTimeout = 5 * time.Second
+
+// Broker is a running node.
+type Broker struct {
+	opts      Options
+	dirs      []*logdir.Dir
+	publisher *metadata.Publisher
+	quorum    *quorum.Node
+	loop      *controller.Loop
+	replicas  *replicas
+	handler   *handler.Handler
+	server    *server.Server
+	listeners []boundListener
+
+	failed context.Context // ends, with the cause, when the node must not go on
+	fail   context.CancelCauseFunc
+
+	control     sync.WaitGroup // the controller's loop, the retention tick
+	stopControl context.CancelFunc
+	voting      sync.WaitGroup // the quorum
+	stopVoting  context.CancelFunc
+	serving     sync.WaitGroup // acceptors
+}
+
+// boundListener is a listener of the configuration with its socket.
+type boundListener struct {
+	config.Listener
+	socket network.Listener
+}
+
+// Run runs a node until ctx ends, and returns once it has stopped cleanly, or says why it could not start or go on. It prints one
+// line to out when it serves.
+func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logger) error {
+	b, err := Start(Options{Config: cfg, Log: log})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "moldau: broker %d serves on %s\n", cfg.NodeID, strings.Join(b.Addresses(), ", "))
+	select {
+	case <-ctx.Done():
+		return b.Stop()
+	case <-b.failed.Done():
+		b.Abort()
+		return context.Cause(b.failed)
+	}
+}
+
+// Start builds and starts a node. When it returns without an error the node serves.
+func Start(opts Options) (_ *Broker, err error) {
+	b := &Broker{opts: opts.withDefaults()}
+	b.failed, b.fail = context.WithCancelCause(context.Background())
+	defer func() {
+		if err != nil {
+			b.Abort()
+		}
+	}()
+	for _, step := range []func() error{b.listen, b.openDirs, b.startQuorum, b.register, b.startReplicas, b.serve} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// Addresses returns where clients reach the node, one for each listener.
+func (b *Broker) Addresses() []string {
+	var all []string
+	for _, l := range b.listeners {
+		all = append(all, l.socket.Addr().String())
+	}
+	return all
+}
+
+// Failed ends when the node must not go on; its cause says why.
+func (b *Broker) Failed() context.Context { return b.failed }
+
+// listen takes the ports before anything on the disk is touched.
+func (b *Broker) listen() error {
+	for _, l := range b.opts.Config.Listeners {
+		socket, err := b.opts.Network.Listen(context.Background(), l.Address())
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w", l.Address(), err)
+		}
+		b.listeners = append(b.listeners, boundListener{l, socket})
+	}
+	return nil
+}
+
+func (b *Broker) openDirs() error {
+	cfg := b.opts.Config
+	files := commitlog.NewFileCache(openFilesMax, indexBytesMax)
+	cluster := cfg.ClusterID
+	for _, path := range cfg.LogDirs {
+		dir, err := logdir.Open(logdir.Options{
+			FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Path: path, NodeID: cfg.NodeID, ClusterID: cluster,
+			Files: files, ProducerIDExpiry: cfg.ProducerIDExpiration,
+			OnFailure: func(err error) { b.opts.Log.Error("log directory is offline", "directory", path, "error", err) },
+			Warn:      func(err error) { b.opts.Log.Warn("log directory", "directory", path, "error", err) },
+		})
+		if err != nil {
+			return err
+		}
+		b.dirs = append(b.dirs, dir)
+		cluster = dir.ClusterID()
+	}
+	return nil
+}
+
+// Bounds of what is kept of segments that nobody reads or writes at the moment.
+const (
+	openFilesMax  = 512      // open files
+	indexBytesMax = 16 << 20 // indexes of old segments in memory
+)
+
+func (b *Broker) startQuorum() error {
+	cfg := b.opts.Config
+	b.replicas = newReplicas(cfg, b.dirs, b.opts.Log)
+	b.publisher = metadata.NewPublisher(b.replicas.follow)
+	var err error
+	b.quorum, err = quorum.Open(quorum.Options{
+		FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Dir: filepath.Join(cfg.MetadataLogDir, quorumDir),
+		StateMachine: b.publisher, Log: b.opts.Log,
+	})
+	if err != nil {
+		return err
+	}
+	voting, stop := context.WithCancel(context.Background())
+	b.stopVoting = stop
+	b.voting.Go(func() {
+		if err := b.quorum.Run(voting); err != nil {
+			b.fail(fmt.Errorf("run the metadata quorum: %w", err))
+		}
+	})
+	b.loop = controller.NewLoop(controller.LoopOptions{
+		Log: b.quorum, Images: b.publisher, Clock: b.opts.Clock, Random: b.opts.Random,
+		Settings: controller.Settings{Partitions: cfg.NumPartitions, ReplicationFactor: cfg.DefaultReplicationFactor, Configs: topicConfigs{cfg}},
+	})
+	control, stop := context.WithCancel(context.Background())
+	b.stopControl = stop
+	b.control.Go(func() {
+		if err := b.loop.Run(control); err != nil && control.Err() == nil {
+			b.fail(fmt.Errorf("run the controller: %w", err))
+		}
+	})
+	b.control.Go(func() { b.retain(control) })
+	return nil
+}
+
+// register makes this node part of the cluster. When it returns, all metadata that was ever committed is applied.
+func (b *Broker) register() error {
+	cfg := b.opts.Config
+	start := &controller.StartCluster{ClusterID: b.dirs[0].ClusterID()}
+	request := &controller.RegisterBroker{ID: cfg.NodeID, Incarnation: uuid.New(b.opts.Random), Rack: cfg.Rack, Unfence: true}
+	for _, d := range b.dirs {
+		request.Directories = append(request.Directories, d.ID())
+		if len(d.Recovery().Lost) > 0 {
+			request.Lossy = append(request.Lossy, d.ID())
+		}
+	}
+	for _, l := range b.listeners {
+		request.Listeners = append(request.Listeners, b.advertised(l))
+	}
+	started, err := b.loop.Do(b.failed, start)
+	if err != nil {
+		return b.startError("start the cluster", err)
+	}
+	request.ClusterID = started.(*controller.StartClusterResponse).ClusterID
+	if own := b.dirs[0].ClusterID(); own != request.ClusterID {
+		return fmt.Errorf("data directory %s belongs to cluster %s, the metadata in %s to cluster %s",
+			b.dirs[0].Path(), own, cfg.MetadataLogDir, request.ClusterID)
+	}
+	registered, err := b.loop.Do(b.failed, request)
+	if err != nil {
+		return b.startError("register broker", err)
+	}
+	response := registered.(*controller.RegisterBrokerResponse)
+	if response.Error.Failed() {
+		return fmt.Errorf("register broker %d: %s: %s", cfg.NodeID, response.Error.Code, response.Error.Message)
+	}
+	for _, d := range b.dirs {
+		d.SetBrokerEpoch(response.Epoch)
+	}
+	return nil
+}
+
+// startError prefers the reason for which the quorum or the controller ended.
+func (b *Broker) startError(what string, err error) error {
+	if cause := context.Cause(b.failed); cause != nil {
+		err = cause
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// advertised is what the metadata says of a listener: what the configuration advertises, or else where it is bound.
+func (b *Broker) advertised(l boundListener) metadata.Listener {
+	host, port := l.Host, l.Port
+	for _, a := range b.opts.Config.Advertised {
+		if a.Name == l.Name {
+			return metadata.Listener{Name: a.Name, Host: a.Host, Port: int32(a.Port)}
+		}
+	}
+	if port == 0 {
+		if bound, err := strconv.Atoi(l.socket.Addr().String()[strings.LastIndexByte(l.socket.Addr().String(), ':')+1:]); err == nil {
+			port = bound
+		}
+	}
+	return metadata.Listener{Name: l.Name, Host: host, Port: int32(port)}
+}
+
+func (b *Broker) startReplicas() error {
+	b.replicas.start(b.publisher)
+	for i, d := range b.dirs {
+		d.SetHighWatermarks(b.replicas.highWatermarks(i))
+	}
+	return nil
+}
+
+func (b *Broker) serve() error {
+	cfg := b.opts.Config
+	b.handler = handler.New(handler.Options{
+		BrokerID: cfg.NodeID, Config: cfg, Metadata: b.publisher, Controller: b.loop, Partitions: b.replicas,
+		Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log,
+	})
+	idle := cfg.ConnectionsMaxIdle
+	if idle <= 0 {
+		idle = math.MaxInt64 // never
+	}
+	var err error
+	b.server, err = server.New(server.Options{
+		Handler: b.handler, Clock: b.opts.Clock, Logger: b.opts.Log,
+		MaxRequestBytes: int(cfg.SocketRequestMaxBytes), MaxMemoryBytes: max(0, cfg.QueuedMaxRequestBytes),
+		MaxConnections: cfg.MaxConnections, MaxConnectionsPerHost: cfg.MaxConnectionsPerIP, IdleTimeout: idle,
+		OnFatal: b.fail,
+	})
+	if err != nil {
+		return err
+	}
+	for _, l := range b.listeners {
+		b.serving.Go(func() {
+			if err := b.server.Serve(context.Background(), l.Name, l.socket); err != nil && !errors.Is(err, server.ErrShutdown) {
+				b.fail(fmt.Errorf("accept connections on %s: %w", l.socket.Addr(), err))
+			}
+		})
+	}
+	return nil
+}
+
+// retain lets retention act, time and again.
+func (b *Broker) retain(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.opts.Clock.After(b.opts.Config.RetentionCheckInterval):
+			b.replicas.retain(b.opts.Clock.Now())
+		}
+	}
+}
+
+// Stop stops the node cleanly: requests under way are answered, logs are synced and closed, and the next start scans nothing.
+func (b *Broker) Stop() error {
+	b.stopServing()
+	var errs []error
+	for _, d := range b.dirs {
+		if err := d.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close data directory %s: %w", d.Path(), err))
+		}
+	}
+	b.stopQuorum()
+	return errors.Join(errs...)
+}
+
+// Abort stops the node as a kill does, without telling the disk anything more.
+func (b *Broker) Abort() {
+	b.stopServing()
+	for _, d := range b.dirs {
+		_ = d.Abort() // the node is given up already, for a reason that is worth more
+	}
+	b.stopQuorum()
+}
+
+func (b *Broker) stopServing() {
+	if b.server != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		timer := b.opts.Clock.AfterFunc(stopTimeout, cancel)
+		if err := b.server.Shutdown(ctx); err != nil {
+			b.opts.Log.Warn("stop serving: requests under way were cut off", "error", err)
+		}
+		timer.Stop()
+		cancel()
+		b.handler.Wait()
+	} else {
+		for _, l := range b.listeners {
+			l.socket.Close()
+		}
+	}
+	b.serving.Wait()
+	if b.stopControl != nil {
+		b.stopControl()
+		b.control.Wait()
+	}
+	if b.replicas != nil {
+		b.replicas.close()
+	}
+}
+
+func (b *Broker) stopQuorum() {
+	if b.stopVoting != nil {
+		b.stopVoting()
+		b.voting.Wait()
+	}
+}

@@ -1,0 +1,274 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/logdir"
+	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/partition"
+	"github.com/moldau/moldau/internal/uuid"
+)
+
+// replicas are the partition replicas this broker hosts. They follow the metadata: a replica is opened when the metadata gives
+// this broker a partition, configured when its topic's settings change, and removed with its topic.
+type replicas struct {
+	cfg      *config.Config
+	brokerID int32
+	dirs     []*logdir.Dir
+	log      *slog.Logger
+
+	// topics maps a topic id to its partitions; readers take no lock.
+	topics sync.Map // uuid.UUID to *hostedTopic
+
+	// mu guards applied and serialises changes.
+	mu      sync.Mutex
+	started bool
+	applied *metadata.Image
+	load    []int             // replicas in each directory
+	found   map[string]uint16 // at start: which directory has the folder of a partition; nil afterwards
+}
+
+// hostedTopic is one topic's replicas by partition number; nil where this broker has none. It is replaced when it grows.
+type hostedTopic struct {
+	partitions atomic.Pointer[[]*partition.Partition]
+	dirs       []uint16 // the directory of each, as an index; guarded by replicas.mu
+}
+
+func newReplicas(cfg *config.Config, dirs []*logdir.Dir, log *slog.Logger) *replicas {
+	return &replicas{cfg: cfg, brokerID: cfg.NodeID, dirs: dirs, load: make([]int, len(dirs)), log: log, applied: metadata.Empty}
+}
+
+// Partition returns the replica of a partition, or nil.
+func (r *replicas) Partition(topic uuid.UUID, index int32) *partition.Partition {
+	h, ok := r.topics.Load(topic)
+	if !ok {
+		return nil
+	}
+	parts := *h.(*hostedTopic).partitions.Load()
+	if index < 0 || int(index) >= len(parts) {
+		return nil
+	}
+	return parts[index]
+}
+
+// all yields every replica.
+func (r *replicas) all() iter.Seq[*partition.Partition] {
+	return func(yield func(*partition.Partition) bool) {
+		r.topics.Range(func(_, h any) bool {
+			for _, p := range *h.(*hostedTopic).partitions.Load() {
+				if p != nil && !yield(p) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+}
+
+// start takes over the metadata as it stands, once all that was committed before the start is in the image. Until then images
+// are passed over: a topic that was deleted long ago is never opened on the way.
+func (r *replicas) start(images interface{ Image() *metadata.Image }) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	img := images.Image()
+	r.started = true
+	r.found = map[string]uint16{}
+	for i, d := range r.dirs {
+		for _, id := range d.Logs() {
+			r.found[id.DirName()] = uint16(i)
+		}
+	}
+	r.applyLocked(metadata.Diff(metadata.Empty, img))
+	r.found = nil
+	r.applied = img
+	r.setStraysAside(img)
+}
+
+// setStraysAside renames the folders of partitions that the metadata does not know. They are not removed: metadata that is missing
+// is no reason to delete records.
+func (r *replicas) setStraysAside(img *metadata.Image) {
+	for _, d := range r.dirs {
+		for _, id := range d.Logs() {
+			t := img.Topic(id.Topic)
+			if t != nil && (id.TopicID.IsZero() || id.TopicID == t.ID) && int(id.Partition) < len(t.Partitions) {
+				continue
+			}
+			if err := d.Quarantine(id); err != nil {
+				r.log.Warn("set the folder of an unknown partition aside", "directory", d.Path(), "partition", id.String(), "error", err)
+			}
+		}
+	}
+}
+
+// follow is the metadata subscriber.
+func (r *replicas) follow(_, after *metadata.Image, delta *metadata.Delta) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.started || after.Index() <= r.applied.Index() {
+		return
+	}
+	r.applyLocked(delta)
+	r.applied = after
+}
+
+func (r *replicas) applyLocked(delta *metadata.Delta) {
+	for _, change := range delta.Topics {
+		if change.New == nil {
+			r.removeTopic(change.Old)
+		}
+	}
+	for _, change := range delta.Topics {
+		if change.New != nil {
+			r.applyTopic(change)
+		}
+	}
+}
+
+func (r *replicas) removeTopic(t *metadata.Topic) {
+	h, ok := r.topics.LoadAndDelete(t.ID)
+	if !ok {
+		return
+	}
+	hosted := h.(*hostedTopic)
+	for i, p := range *hosted.partitions.Load() {
+		if p == nil {
+			continue
+		}
+		p.Close(partition.ErrDeleted)
+		r.load[hosted.dirs[i]]--
+		if err := r.dirs[hosted.dirs[i]].Remove(p.ID()); err != nil {
+			r.log.Warn("remove the log of a deleted topic", "topic", t.Name, "partition", p.ID().Partition, "error", err)
+		}
+	}
+}
+
+func (r *replicas) applyTopic(change metadata.TopicChange) {
+	t := change.New
+	h := new(hostedTopic)
+	if known, ok := r.topics.Load(t.ID); ok {
+		h = known.(*hostedTopic)
+	}
+	var parts []*partition.Partition
+	if now := h.partitions.Load(); now != nil {
+		parts = append(parts, *now...)
+	}
+	settings := partitionSettings(r.cfg, t.Name, t.Configs)
+	if change.Old != nil {
+		for _, p := range parts {
+			if p != nil {
+				p.Configure(settings.of(p.ID()))
+			}
+		}
+	}
+	for len(parts) < len(t.Partitions) {
+		parts, h.dirs = append(parts, nil), append(h.dirs, 0)
+	}
+	for number, pair := range change.Partitions() {
+		assigned := pair[1]
+		if assigned == nil || !metadata.Has(assigned.Replicas, r.brokerID) {
+			continue
+		}
+		if parts[number] == nil {
+			id := commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number}
+			dir := r.place(id)
+			p, err := r.open(r.dirs[dir], id, settings.of(id))
+			if err != nil {
+				r.log.Error("open the log of a partition", "topic", t.Name, "partition", number, "error", err)
+				continue // the partition answers that this broker does not lead it
+			}
+			parts[number], h.dirs[number] = p, dir
+			r.load[dir]++
+		}
+		parts[number].Apply(partition.Assignment{
+			Leader:         assigned.Leader,
+			LeaderEpoch:    commitlog.LeaderEpoch(assigned.LeaderEpoch),
+			PartitionEpoch: assigned.PartitionEpoch,
+			Replicas:       assigned.Replicas,
+			ISR:            assigned.ISR,
+		})
+	}
+	h.partitions.Store(&parts)
+	r.topics.Store(t.ID, h)
+}
+
+// place returns the directory of a partition: the one that has its folder, else the one with the fewest replicas.
+func (r *replicas) place(id commitlog.ID) uint16 {
+	if at, ok := r.found[id.DirName()]; ok {
+		return at
+	}
+	least := 0
+	for i, n := range r.load {
+		if n < r.load[least] {
+			least = i
+		}
+	}
+	return uint16(least)
+}
+
+func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Settings) (*partition.Partition, error) {
+	// The log may tell of synced records before the partition stands.
+	var p atomic.Pointer[partition.Partition]
+	log, err := dir.Log(id, settings.Log, func(end int64) {
+		if p := p.Load(); p != nil {
+			p.Synced(end)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	highWatermark, _ := dir.HighWatermark(id.Topic, id.Partition) // 0 where none was noted
+	opened := partition.New(id, r.brokerID, log, settings, highWatermark)
+	p.Store(opened)
+	return opened, nil
+}
+
+// highWatermarks yields what the replication-offset-checkpoint of the directory with that number notes.
+func (r *replicas) highWatermarks(dir int) iter.Seq[logdir.Offset] {
+	return func(yield func(logdir.Offset) bool) {
+		var there []*partition.Partition
+		r.mu.Lock()
+		r.topics.Range(func(_, h any) bool {
+			for i, p := range *h.(*hostedTopic).partitions.Load() {
+				if p != nil && int(h.(*hostedTopic).dirs[i]) == dir {
+					there = append(there, p)
+				}
+			}
+			return true
+		})
+		r.mu.Unlock()
+		for _, p := range there {
+			if id := p.ID(); !yield(logdir.Offset{Topic: id.Topic, Partition: id.Partition, Offset: p.HighWatermark()}) {
+				return
+			}
+		}
+	}
+}
+
+// retain deletes what retention lets go, and forgets producers that were silent for too long.
+func (r *replicas) retain(now time.Time) {
+	for p := range r.all() {
+		n, err := p.ApplyRetention(now)
+		if err != nil && !errors.Is(err, commitlog.ErrClosed) {
+			r.log.Warn("delete old segments", "partition", p.ID().String(), "error", err)
+		}
+		if n > 0 {
+			r.log.Info("deleted old segments", "partition", p.ID().String(), "segments", n, "log start", p.Log().LogStart())
+		}
+		p.Log().ExpireProducers(now)
+	}
+}
+
+// close ends the service of all replicas; whoever waits is answered.
+func (r *replicas) close() {
+	for p := range r.all() {
+		p.Close(fmt.Errorf("the broker is stopping: %w", commitlog.ErrClosed))
+	}
+}

@@ -1,0 +1,113 @@
+package broker
+
+import (
+	"strings"
+	"time"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/partition"
+	"github.com/moldau/moldau/internal/record"
+)
+
+// topicConfigs answers the controller's questions about topic settings from the table of settings.
+type topicConfigs struct{ cfg *config.Config }
+
+func (t topicConfigs) ValidateTopic(name, value string) error {
+	return t.cfg.ValidateTopic(name, value)
+}
+
+func (t topicConfigs) ValidateTopicSet(overrides map[string]string) error {
+	return t.cfg.ValidateTopicConfigs(overrides)
+}
+
+func (t topicConfigs) TopicList(name string) (value string, list bool) {
+	if kind, ok := config.TopicType(name); !ok || kind != config.List {
+		return "", false
+	}
+	return strings.Join(t.cfg.TopicList(name, nil), ","), true
+}
+
+func (t topicConfigs) TopicRules(overrides map[string]string, _ int) controller.Rules {
+	topic := t.cfg.Topic(overrides)
+	return controller.Rules{MinISR: topic.MinInsyncReplicas, Unclean: topic.UncleanElection}
+}
+
+// topicSettings are what the partitions of one topic act on. They share the log's part.
+type topicSettings partition.Settings
+
+// of returns the settings of one partition: the topic's, with its number for the texts of errors.
+func (t *topicSettings) of(id commitlog.ID) *partition.Settings {
+	s := partition.Settings(*t)
+	s.Rules.Partition = id.Partition
+	return &s
+}
+
+// partitionSettings turns a topic's overrides into what its partitions act on.
+func partitionSettings(cfg *config.Config, topic string, overrides map[string]string) *topicSettings {
+	t := cfg.Topic(overrides)
+	s := &topicSettings{
+		Log: &commitlog.Config{
+			SegmentBytes:       t.SegmentBytes,
+			SegmentAge:         t.SegmentAge,
+			SegmentJitter:      t.SegmentJitter,
+			SegmentIndexBytes:  int32(t.SegmentIndexBytes),
+			IndexIntervalBytes: int32(t.IndexIntervalBytes),
+			RetentionBytes:     t.RetentionBytes,
+			RetentionAge:       t.Retention,
+			Delete:             t.Delete,
+			Compact:            t.Compact,
+			FileDeleteDelay:    t.FileDeleteDelay,
+			FlushMessages:      t.FlushMessages,
+			FlushInterval:      t.FlushInterval,
+			Durable:            t.Durable,
+		},
+		Rules: record.Rules{
+			Topic:                topic,
+			BeforeMax:            t.TimestampBeforeMs,
+			AfterMax:             t.TimestampAfterMs,
+			Compacted:            t.Compact,
+			MaxBatchBytes:        int64(t.MaxMessageBytes),
+			MaxDecompressedBytes: t.MaxDecompressedBytes,
+			MaxRecordBytes:       t.MaxDecompressedBytes,
+			Compression:          compression(t),
+		},
+		MinISR:        t.MinInsyncReplicas,
+		DeleteAllowed: t.Delete || !t.Compact,
+		Zstd:          t.Compression == "zstd",
+	}
+	if t.IndexIntervalBytes == 0 {
+		s.Log.IndexIntervalBytes = -1 // an index entry with every append
+	}
+	if t.Retention == 0 {
+		s.Log.RetentionAge = 1 // at once; nothing would mean for ever
+	}
+	if t.RetentionBytes == 0 {
+		s.Log.RetentionBytes = 1
+	}
+	if t.FlushInterval == time.Duration(1<<63-1) {
+		s.Log.FlushInterval = 0 // never
+	}
+	if t.LogAppendTime {
+		s.Rules.TimestampType = record.LogAppendTime
+	}
+	return s
+}
+
+// compression is what compression.type asks for; nil leaves a batch as its producer made it.
+func compression(t config.Topic) *record.Compression {
+	switch t.Compression {
+	case "uncompressed":
+		return &record.Compression{Codec: record.None}
+	case "gzip":
+		return &record.Compression{Codec: record.Gzip, Level: t.GzipLevel}
+	case "snappy":
+		return &record.Compression{Codec: record.Snappy}
+	case "lz4":
+		return &record.Compression{Codec: record.LZ4, Level: t.LZ4Level}
+	case "zstd":
+		return &record.Compression{Codec: record.Zstd, Level: t.ZstdLevel}
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package handler
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/protocol"
+)
+
+// CreateTopics, versions 2 to 7: makes topics; each succeeds or fails alone.
+//
+//	v4  -1 stands for the broker's defaults (KIP-464)
+//	v5  the new topic's partitions, replication factor and settings in the response (KIP-525)
+//	v7  topic ids (KIP-516)
+//
+// The response leaves when the topics are committed and hosted here; the time-out in the request is not needed for that.
+
+func serveCreateTopics(h *Handler, c call, req *kmsg.CreateTopicsRequest) kmsg.Response {
+	create := &controller.CreateTopics{ValidateOnly: req.ValidateOnly, Topics: make([]controller.NewTopic, len(req.Topics))}
+	for i, t := range req.Topics {
+		n := controller.NewTopic{Name: t.Topic, Partitions: t.NumPartitions, ReplicationFactor: t.ReplicationFactor}
+		for _, a := range t.ReplicaAssignment {
+			n.Assignments = append(n.Assignments, controller.Assignment{Partition: a.Partition, Brokers: a.Replicas})
+		}
+		for _, cfg := range t.Configs {
+			n.Configs = append(n.Configs, controller.Config{Name: cfg.Name, Value: cfg.Value})
+		}
+		create.Topics[i] = n
+	}
+	resp := kmsg.NewPtrCreateTopicsResponse()
+	done, err := h.Controller.Do(c.ctx, create)
+	if err != nil {
+		h.Log.Warn("create topics", "error", err)
+		for _, t := range req.Topics {
+			rt := kmsg.NewCreateTopicsResponseTopic()
+			rt.Topic, rt.ErrorCode = t.Topic, int16(protocol.NotController)
+			resp.Topics = append(resp.Topics, rt)
+		}
+		return resp
+	}
+	for _, t := range done.(*controller.CreateTopicsResponse).Topics {
+		rt := kmsg.NewCreateTopicsResponseTopic()
+		rt.Topic, rt.TopicID = t.Name, t.ID
+		rt.ErrorCode, rt.ErrorMessage = failure(t.Error)
+		rt.NumPartitions, rt.ReplicationFactor = -1, -1
+		if !t.Error.Failed() {
+			rt.NumPartitions, rt.ReplicationFactor = t.Partitions, t.ReplicationFactor
+			for _, e := range h.Config.DescribeTopic(t.Configs) {
+				rc := kmsg.NewCreateTopicsResponseTopicConfig()
+				rc.Name, rc.Value, rc.ReadOnly, rc.Source, rc.IsSensitive = e.Name, e.Value, e.ReadOnly, int8(e.Source), e.Sensitive
+				rt.Configs = append(rt.Configs, rc)
+			}
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
+// failure splits a controller's answer into code and message; success has neither.
+func failure(e controller.Error) (int16, *string) {
+	if e.Message == "" {
+		return int16(e.Code), nil
+	}
+	return int16(e.Code), &e.Message
+}
