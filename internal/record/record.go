@@ -46,38 +46,39 @@ func (f *fields) parse(body []byte) error {
 	if len(body) == 0 {
 		return errStructure
 	}
-	// Nearly all integers take one byte, so that case is written out; calls would cost more than the reading.
 	i := 1
-	if i < len(body) && body[i] < 0x80 {
-		f.timestampDelta = int64(body[i]>>1) ^ -int64(body[i]&1)
-		i++
+	if u, n := short(body, i); n > 0 {
+		f.timestampDelta, i = int64(zigzag(u)), i+n
 	} else if f.timestampDelta, i = varlong(body, i); i < 0 {
 		return errStructure
 	}
-	if i < len(body) && body[i] < 0x80 {
-		f.offsetDelta = int32(body[i]>>1) ^ -int32(body[i]&1)
-		i++
+	if u, n := short(body, i); n > 0 {
+		f.offsetDelta, i = zigzag(u), i+n
 	} else if f.offsetDelta, i = varint(body, i); i < 0 {
 		return errStructure
 	}
 	f.afterOffsetDelta = i
-	var n int32
-	if i < len(body) && body[i] < 0x80 {
-		n = int32(body[i]>>1) ^ -int32(body[i]&1)
-		i++
-	} else if n, i = varint(body, i); i < 0 {
+	var length int32
+	if u, n := short(body, i); n > 0 {
+		length, i = zigzag(u), i+n
+	} else if length, i = varint(body, i); i < 0 {
 		return errStructure
 	}
-	if n < -1 || int(n) > len(body)-i {
+	if length < -1 || int(length) > len(body)-i {
 		return errStructure
 	}
-	f.keyAt, f.keyLen = i, int(n)
-	i += max(int(n), 0)
-	if n, i = varint(body, i); i < 0 || n < -1 || int(n) > len(body)-i {
+	f.keyAt, f.keyLen = i, int(length)
+	i += max(int(length), 0)
+	if u, n := short(body, i); n > 0 {
+		length, i = zigzag(u), i+n
+	} else if length, i = varint(body, i); i < 0 {
 		return errStructure
 	}
-	f.valueAt, f.valueLen = i, int(n)
-	i += max(int(n), 0)
+	if length < -1 || int(length) > len(body)-i {
+		return errStructure
+	}
+	f.valueAt, f.valueLen = i, int(length)
+	i += max(int(length), 0)
 	if i == len(body)-1 && body[i] == 0 { // no headers and the end
 		f.headersAt, f.headers = len(body), 0
 		return nil

@@ -170,14 +170,8 @@ type walker struct {
 func (w *walker) walk(p []byte) error {
 	var f fields
 	for count := w.batch.Count(); w.index < count; w.index++ {
-		// The common lengths take one to three bytes.
-		var n, i int
-		if len(p) > 3 && p[0] < 0x80 {
-			n, i = int(p[0]>>1)^-int(p[0]&1), 1
-		} else if len(p) > 3 && p[1] < 0x80 {
-			u := uint32(p[0]&0x7f) | uint32(p[1])<<7
-			n, i = int(u>>1)^-int(u&1), 2
-		}
+		u, i := short(p, 0)
+		n := int(zigzag(u))
 		if i == 0 || uint(n) > uint(len(p)-i) {
 			body, rest, err := nextBody(p)
 			if err != nil {

@@ -20,6 +20,24 @@ func varint(p []byte, i int) (int32, int) {
 	return 0, -1
 }
 
+// short reads the bits of a number that takes 1 or 2 bytes, as nearly all in a record do, and returns how many it takes, or
+// 0 if it is longer or p ends near. It is small enough to be inlined: calls would cost more than the reading.
+func short(p []byte, i int) (u uint32, n int) {
+	if i+1 < len(p) {
+		u = uint32(p[i])
+		if u < 0x80 {
+			return u, 1
+		}
+		if hi := uint32(p[i+1]); hi < 0x80 {
+			return u&0x7f | hi<<7, 2
+		}
+	}
+	return 0, 0
+}
+
+// zigzag returns the number of the bits that short gives.
+func zigzag(u uint32) int32 { return int32(u>>1) ^ -int32(u&1) }
+
 // varlong is varint for an int64.
 func varlong(p []byte, i int) (int64, int) {
 	var v uint64
