@@ -455,3 +455,22 @@ func TestFaultAsksBeforeEverything(t *testing.T) {
 		t.Errorf("a failed operation happened: %d entries, content %q", len(entries), data)
 	}
 }
+
+// TestRemovedDirectoriesAreForgotten: a file system that lives long does not remember every directory that ever was.
+func TestRemovedDirectoriesAreForgotten(t *testing.T) {
+	m := NewMem()
+	check(t, MkdirAllSynced(m, "/logs", 0o755))
+	for range 3 {
+		check(t, m.MkdirAll("/logs/topic-0/sub", 0o755))
+		check(t, mustCreate(t, m, "/logs/topic-0/f").Close())
+		check(t, mustCreate(t, m, "/logs/topic-0/sub/g").Close())
+		check(t, m.RemoveAll("/logs/topic-0"))
+		if !exists(m.Peek(KeepAll, 0), "/logs") || exists(m.Peek(KeepAll, 0), "/logs/topic-0") {
+			t.Fatal("the wrong directory is gone")
+		}
+		check(t, m.SyncDir("/logs"))
+	}
+	if len(m.dirOps) != 0 || m.Used() != 0 {
+		t.Errorf("%d changes and %d bytes are remembered", len(m.dirOps), m.Used())
+	}
+}

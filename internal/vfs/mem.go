@@ -378,9 +378,11 @@ func (m *Mem) SyncDir(name string) error {
 	// Earlier changes that it builds on in that other directory may be lost still.
 	rest := m.dirOps[:0]
 	for _, op := range m.dirOps {
-		if op.touches(n) {
+		switch {
+		case op.touches(n):
 			op.commit()
-		} else {
+		case m.dead(op): // nobody can sync these directories any more; a crash may still bring them back as they were
+		default:
 			rest = append(rest, op)
 		}
 	}
@@ -396,6 +398,16 @@ func (op dirOp) touches(dir *memNode) bool {
 		}
 	}
 	return false
+}
+
+// dead says whether op changed nothing but directories that have no name any more.
+func (m *Mem) dead(op dirOp) bool {
+	for _, c := range op {
+		if c.dir.links > 0 || c.dir == m.root {
+			return false
+		}
+	}
+	return true
 }
 
 func (m *Mem) SyncFS(name string) error {

@@ -8,7 +8,8 @@ import (
 // sectorSize is what a disk writes as a whole or not at all.
 const sectorSize = 512
 
-// Survivors says what of the unsynced bytes and directory changes a power loss leaves. What is synced survives always.
+// Survivors says what of the unsynced bytes and directory changes a power loss leaves. What is synced survives always. Of
+// bytes written several times since the last sync, only the last ones are remembered.
 type Survivors int
 
 const (
