@@ -9,6 +9,7 @@ type Reader struct {
 	waiter  interface{ WaitReadable() error } // connections of Mem
 	sys     readerSys
 	small   []byte // for connections that cannot wait without a buffer
+	busy    bool   // the last read of such a connection filled small: the next goes to a real buffer
 	acquire func() []byte
 	release func()
 }
@@ -37,6 +38,10 @@ func (r *Reader) Read() (n int, err error) {
 			return 0, err
 		}
 		return r.conn.Read(r.acquire())
+	case r.busy:
+		n, err = r.conn.Read(r.acquire())
+		r.busy = n >= smallRead
+		return n, err
 	default:
 		if r.small == nil {
 			r.small = make([]byte, smallRead)
@@ -49,6 +54,7 @@ func (r *Reader) Read() (n int, err error) {
 				return 0, io.ErrShortBuffer
 			}
 			copy(b, r.small[:n])
+			r.busy = n == smallRead
 		}
 		return n, err
 	}

@@ -3,10 +3,12 @@ package server
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/moldau/moldau/internal/invariant"
 )
 
 // budget counts the memory that requests hold. Who finds none waits in line, with nothing but his place.
-// Invariant: used never exceeds limit.
+// Invariant: 0 <= used <= limit.
 type budget struct {
 	limit   int64
 	used    atomic.Int64
@@ -66,7 +68,9 @@ func (b *budget) leave(w *waiter) {
 }
 
 func (b *budget) give(n int64) {
-	b.used.Add(-n)
+	if b.used.Add(-n) < 0 { // not an argument of Check, which would allocate each time
+		invariant.Check(false, "more memory was given back than taken")
+	}
 	if b.waiting.Load() > 0 {
 		b.grant()
 	}
