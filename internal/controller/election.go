@@ -108,57 +108,52 @@ func (s *step) rules(t *metadata.Topic) Rules {
 // active says which brokers may lead as the image stands.
 func (s *step) active(broker int32) bool { return s.img.Broker(broker).Active() }
 
-// shrink takes the broker out of every ISR and away from every leadership.
-func (s *step) shrink(broker int32) {
+// sweep adds the changes of all partitions that touched picks; the function fills in what is asked of a partition.
+func (s *step) sweep(touched func(*metadata.Partition) bool, ask func(*metadata.Partition, *change)) {
 	for t := range s.img.Topics() {
-		var rules *Rules
+		var rules *Rules // of the topic, once a partition needs them
 		for i, p := range t.Partitions {
-			if !metadata.Has(p.ISR, broker) {
+			if !touched(p) {
 				continue
 			}
 			if rules == nil {
 				rules = new(s.rules(t))
 			}
-			c := change{topic: t, number: int32(i), isr: without(p.ISR, broker), lossy: metadata.NoLeader, rules: *rules,
-				leader: func(id int32) bool { return id != broker && s.active(id) }}
+			c := change{topic: t, number: int32(i), isr: p.ISR, lossy: metadata.NoLeader, leader: s.active, rules: *rules}
+			ask(p, &c)
 			if r := c.record(); r != nil {
 				s.add(r)
 			}
 		}
 	}
+}
+
+// shrink takes the broker out of every ISR and away from every leadership.
+func (s *step) shrink(broker int32) {
+	others := func(id int32) bool { return id != broker && s.active(id) }
+	s.sweep(func(p *metadata.Partition) bool { return metadata.Has(p.ISR, broker) }, func(p *metadata.Partition, c *change) {
+		c.isr, c.leader = without(p.ISR, broker), others
+	})
 }
 
 // strike takes the broker out of ISR and ELR of every partition whose data it lost.
 func (s *step) strike(broker int32, lost func(directory uuid.UUID) bool) {
-	for t := range s.img.Topics() {
-		for i, p := range t.Partitions {
-			at := slices.Index(p.Replicas, broker)
-			if at < 0 || !metadata.Has(p.ISR, broker) && !metadata.Has(p.ELR, broker) || !lost(p.Directories[at]) {
-				continue
-			}
-			c := change{topic: t, number: int32(i), isr: without(p.ISR, broker), lossy: broker, rules: s.rules(t),
-				leader: func(id int32) bool { return id != broker && s.active(id) }}
-			if r := c.record(); r != nil {
-				s.add(r)
-			}
-		}
-	}
+	others := func(id int32) bool { return id != broker && s.active(id) }
+	s.sweep(func(p *metadata.Partition) bool {
+		at := slices.Index(p.Replicas, broker)
+		return at >= 0 && (metadata.Has(p.ISR, broker) || metadata.Has(p.ELR, broker)) && lost(p.Directories[at])
+	}, func(p *metadata.Partition, c *change) {
+		c.isr, c.lossy, c.leader = without(p.ISR, broker), broker, others
+	})
 }
 
 // lead elects leaders for partitions that have none and a replica on the broker, which counts as active.
 func (s *step) lead(broker int32) {
-	for t := range s.img.Topics() {
-		for i, p := range t.Partitions {
-			if p.Leader != metadata.NoLeader || !metadata.Has(p.Replicas, broker) {
-				continue
-			}
-			c := change{topic: t, number: int32(i), isr: p.ISR, lossy: metadata.NoLeader, rules: s.rules(t),
-				leader: func(id int32) bool { return id == broker || s.active(id) }}
-			if r := c.record(); r != nil {
-				s.add(r)
-			}
-		}
-	}
+	with := func(id int32) bool { return id == broker || s.active(id) }
+	s.sweep(func(p *metadata.Partition) bool {
+		return p.Leader == metadata.NoLeader && metadata.Has(p.Replicas, broker)
+	},
+		func(_ *metadata.Partition, c *change) { c.leader = with })
 }
 
 func without(ids []int32, id int32) []int32 {

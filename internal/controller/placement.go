@@ -14,8 +14,8 @@ import (
 // replica is on a broker that is not fenced. It returns why it cannot in Kafka's words.
 //
 // Both racks and brokers are gone through in rings. Each partition starts one rack further, and in each rack one broker further,
-// so leaders and replicas spread evenly; after as many partitions as there are brokers the rings are shuffled, so that two
-// brokers do not share all of their partitions.
+// one less whenever the racks come round, so that every broker of a rack leads in its turn. After as many partitions as there
+// are brokers the rings are shuffled, so that two brokers do not share all of their partitions.
 func place(brokers []*metadata.Broker, count, factor int, rnd random.Source) ([][]int32, string) {
 	rings := newRings(brokers, rnd)
 	switch {
@@ -34,26 +34,24 @@ func place(brokers []*metadata.Broker, count, factor int, rnd random.Source) ([]
 	return placed, ""
 }
 
-// ring is a list of brokers gone through from a start that moves by one with each turn.
+// ring is a list of brokers; each turn goes through it once, from another start.
 type ring struct {
 	brokers []int32
-	start   int
+	start   int // of turn 0
 	taken   int // in this turn
 	turn    int
 }
 
-func (r *ring) next(turn int) (int32, bool) {
-	if len(r.brokers) == 0 {
-		return 0, false
-	}
+// next returns the next broker of a turn whose start is shifted.
+func (r *ring) next(turn, shift int) (int32, bool) {
 	if r.turn != turn {
-		r.turn, r.taken, r.start = turn, 0, (r.start+1)%len(r.brokers)
+		r.turn, r.taken = turn, 0
 	}
 	if r.taken == len(r.brokers) {
 		return 0, false
 	}
 	r.taken++
-	return r.brokers[(r.start+r.taken-1)%len(r.brokers)], true
+	return r.brokers[(r.start+shift+r.taken-1)%len(r.brokers)], true
 }
 
 type rack struct {
@@ -62,11 +60,11 @@ type rack struct {
 }
 
 // next prefers brokers that are not fenced.
-func (r *rack) next(turn int) (int32, bool) {
-	if id, ok := r.unfenced.next(turn); ok {
+func (r *rack) next(turn, shift int) (int32, bool) {
+	if id, ok := r.unfenced.next(turn, shift); ok {
 		return id, true
 	}
-	return r.fenced.next(turn)
+	return r.fenced.next(turn, shift)
 }
 
 type rings struct {
@@ -113,12 +111,12 @@ func newRings(brokers []*metadata.Broker, rnd random.Source) *rings {
 func (r *rings) next(factor int) []int32 {
 	if r.turn == r.unfenced && r.unfenced > 1 {
 		r.shuffle()
-		r.turn = 0
 	}
+	shift := r.turn%len(r.racks) + r.turn/len(r.racks)
 	replicas := make([]int32, 0, factor)
 	first := r.start
 	for {
-		if id, ok := r.racks[first].unfenced.next(r.turn); ok {
+		if id, ok := r.racks[first].unfenced.next(r.turn, shift); ok {
 			replicas = append(replicas, id)
 			break
 		}
@@ -130,7 +128,7 @@ func (r *rings) next(factor int) []int32 {
 			skip = -1
 			continue
 		}
-		if id, ok := r.racks[at].next(r.turn); ok {
+		if id, ok := r.racks[at].next(r.turn, shift); ok {
 			replicas = append(replicas, id)
 		}
 	}
@@ -140,10 +138,12 @@ func (r *rings) next(factor int) []int32 {
 }
 
 func (r *rings) shuffle() {
+	r.turn = 0
 	shuffle(r.racks, r.random)
 	for _, in := range r.racks {
 		shuffle(in.unfenced.brokers, r.random)
 		shuffle(in.fenced.brokers, r.random)
+		in.unfenced.turn, in.fenced.turn = -1, -1
 	}
 }
 
