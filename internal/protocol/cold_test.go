@@ -3,7 +3,6 @@ package protocol
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"reflect"
 	"testing"
 
@@ -20,6 +19,7 @@ func (g gen) fill(v reflect.Value) {
 		}
 	case reflect.Struct:
 		if v.Type() == reflect.TypeFor[kmsg.Tags]() {
+			g.unknown(v.Addr().Interface().(*kmsg.Tags), g.tagged)
 			return
 		}
 		for i := range v.NumField() {
@@ -65,6 +65,7 @@ func eachCold(t *testing.T, f func(key APIKey, api API, version int16)) {
 func randomCold(g gen, key APIKey, version int16) kmsg.Request {
 	k := kmsg.RequestForKey(int16(key))
 	k.SetVersion(version)
+	g.tagged = k.IsFlexible()
 	g.fill(reflect.ValueOf(k).Elem())
 	return k
 }
@@ -166,7 +167,7 @@ func TestDecodeColdRefuses(t *testing.T) {
 func FuzzDecodeCold(f *testing.F) {
 	for key := range coldShapes {
 		for v := apis[key].Min; v <= apis[key].Max; v++ {
-			f.Add(int16(key), v, randomCold(gen{rand.New(rand.NewPCG(1, 1))}, key, v).AppendTo(nil))
+			f.Add(int16(key), v, randomCold(newGen(1), key, v).AppendTo(nil))
 		}
 	}
 	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {

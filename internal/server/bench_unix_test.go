@@ -34,16 +34,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// benchClient: address, connections, requests in flight on each, bytes of records, requests on each.
+// benchClient: address, connections, requests in flight on each, bytes of records, requests on each, 1 for a write each.
 func benchClient(args []string) {
-	var n [4]int
+	var n [5]int
 	for i := range n {
 		n[i], _ = strconv.Atoi(args[i+1])
 	}
 	var wg sync.WaitGroup
 	for range n[0] {
 		wg.Go(func() {
-			if err := benchConn(args[0], n[1], n[2], n[3]); err != nil {
+			if err := benchConn(args[0], n[1], n[2], n[3], n[4] != 0); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}
@@ -60,7 +60,7 @@ func benchRequest(records int) []byte {
 	return b
 }
 
-func benchConn(addr string, inFlight, records, total int) error {
+func benchConn(addr string, inFlight, records, total int, single bool) error {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
@@ -75,8 +75,14 @@ func benchConn(addr string, inFlight, records, total int) error {
 	outstanding, sent, got := 0, 0, 0
 	for got < total {
 		if n := min(inFlight-outstanding, total-sent); n > 0 {
-			if _, err := c.Write(many[:n*len(one)]); err != nil {
-				return err
+			piece := n * len(one)
+			if single {
+				piece = len(one)
+			}
+			for at := 0; at < n*len(one); at += piece {
+				if _, err := c.Write(many[at : at+piece]); err != nil {
+					return err
+				}
 			}
 			outstanding, sent = outstanding+n, sent+n
 		}
@@ -162,13 +168,16 @@ func BenchmarkProduce(b *testing.B) {
 	for _, c := range []struct {
 		name                    string
 		conns, inFlight, record int
-		later                   bool
+		later                   bool // answered by another goroutine
+		single                  int  // 1 if the client writes each request by itself
 	}{
-		{"1rec/4x16", 4, 16, 100, false},
-		{"1rec/4x16/acked-together", 4, 16, 100, true},
-		{"1rec/1x1", 1, 1, 100, false},
-		{"16KiB/4x4", 4, 4, 16 << 10, false},
-		{"1MiB/2x2", 2, 2, 1 << 20, false},
+		{"1rec/4x16", 4, 16, 100, false, 0},
+		{"1rec/4x16/single", 4, 16, 100, false, 1},
+		{"1rec/4x16/acked-together", 4, 16, 100, true, 0},
+		{"1rec/4x16/single-acked-together", 4, 16, 100, true, 1},
+		{"1rec/1x1", 1, 1, 100, false, 0},
+		{"16KiB/4x4", 4, 4, 16 << 10, false, 1},
+		{"1MiB/2x2", 2, 2, 1 << 20, false, 1},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			p := &producer{later: c.later, wake: make(chan struct{}, 1)}
@@ -187,7 +196,7 @@ func BenchmarkProduce(b *testing.B) {
 			b.SetBytes(int64(c.record))
 			b.ReportAllocs()
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d %d %d", clientEnv, l.Addr(), c.conns, c.inFlight, c.record, b.N/c.conns+1))
+			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d %d %d %d", clientEnv, l.Addr(), c.conns, c.inFlight, c.record, b.N/c.conns+1, c.single))
 			cmd.Stderr = os.Stderr
 			before := cpu()
 			b.ResetTimer()
