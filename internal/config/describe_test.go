@@ -125,7 +125,7 @@ func TestPageIsFresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(data) != Page() {
-		t.Errorf("%s is stale: run go generate ./internal/config", path)
+		t.Errorf("%s is stale: run go generate ./internal/docgen", path)
 	}
 }
 

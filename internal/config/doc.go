@@ -2,5 +2,3 @@
 // server.properties and KAFKA_* variables, and the effective settings of a topic. It does no I/O: the command line hands it
 // the bytes of the file and the environment. It never acts on a setting; what acts reads the typed Config and Topic.
 package config
-
-//go:generate go run ./gen ../../docs/configuration.md

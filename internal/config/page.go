@@ -11,7 +11,7 @@ func Page() string {
 	var b strings.Builder
 	b.WriteString(`# Configuration
 
-<!-- Written by "go generate ./internal/config" from the tables in that package; do not edit. -->
+<!-- Written by "go generate ./internal/docgen" from the tables in that package; do not edit. -->
 
 Settings have Kafka's names and meanings. They come from flags of ` + "`moldau serve`" + `, from ` + "`KAFKA_*`" + ` environment variables
 and from a file in the format of ` + "`server.properties`" + ` (` + "`--config FILE`" + `); a flag beats the environment, the environment beats the file.
