@@ -85,13 +85,18 @@ func Cases(table []API) ([]Case, error) {
 	return all, nil
 }
 
-// sequences is filled by the seq_*.go files in the order of their names.
-var sequences []Case
-
-// sequence registers a script of several requests. Its answers get a file of their own.
-func sequence(name string, run func(*Script)) {
-	sequences = append(sequences, Case{Suite: "seq-" + name, API: -1, Version: -1, Name: "sequence", Run: run})
+// sequence is a script of several requests. Its answers get a file of their own.
+func sequence(name string, run func(*Script)) Case {
+	return Case{Suite: "seq-" + name, API: -1, Version: -1, Name: "sequence", Run: run}
 }
 
 // Sequences returns the scripts of several requests.
-func Sequences() []Case { return sequences }
+func Sequences() []Case {
+	var all []Case
+	for _, some := range [][]Case{
+		wireSequences(), topicSequences(), produceSequences(), idempotentSequences(), fetchSequences(), sessionSequences(), logSequences(), restartSequences(),
+	} {
+		all = append(all, some...)
+	}
+	return all
+}

@@ -36,6 +36,10 @@ var rules = []rule{
 	{"ProduceResponseTopicPartition", "LogAppendTime", (*normaliser).timestamp, "times near the clock of this run become <now>"},
 	{"ListOffsetsResponseTopicPartition", "Timestamp", (*normaliser).timestamp, "times near the clock of this run become <now>"},
 	{"ListOffsetsRequestTopicPartition", "Timestamp", (*normaliser).timestamp, "as in the answers"},
+	{"*", "LeaderEpoch", (*normaliser).epoch, "only after a restart: how far a restart moves the leader epoch is the broker's affair; epochs are numbered as they appear"},
+	{"*", "CurrentLeaderEpoch", (*normaliser).epoch, "as LeaderEpoch"},
+	{"*", "LastFetchedEpoch", (*normaliser).epoch, "as LeaderEpoch"},
+	{"FetchResponseTopicPartitionDivergingEpoch", "Epoch", (*normaliser).epoch, "as LeaderEpoch"},
 	{"DescribeConfigsResponseResourceConfig", "Documentation", (*normaliser).present, "the text is ours; that there is one is compared"},
 }
 
@@ -85,6 +89,7 @@ type normaliser struct {
 	topicIDs     map[[16]byte]string
 	sessions     map[int32]string
 	producers    map[int64]string
+	epochs       map[int32]string // set once the script restarts the broker
 	clusterID    string
 	numbers      map[string]int // how many ids of each kind were numbered
 	recompressed bool           // the broker changed the codec of what this script reads
@@ -92,13 +97,22 @@ type normaliser struct {
 }
 
 func newNormaliser(addr, prefix string) *normaliser {
-	host, port, _ := net.SplitHostPort(addr)
-	return &normaliser{
-		host: host, port: port, prefix: prefix, now: time.Now().UnixMilli(),
+	n := &normaliser{
+		prefix: prefix, now: time.Now().UnixMilli(),
 		topicIDs:  map[[16]byte]string{{}: "0"},
 		sessions:  map[int32]string{0: "0"},
 		producers: map[int64]string{},
 		numbers:   map[string]int{},
+	}
+	n.broker(addr)
+	return n
+}
+
+// broker sets the address the broker is expected to name.
+func (n *normaliser) broker(addr string) {
+	var err error
+	if n.host, n.port, err = net.SplitHostPort(addr); err != nil {
+		panic(fmt.Sprintf("address of the broker: %v", err))
 	}
 }
 
@@ -133,6 +147,17 @@ func (n *normaliser) issuedProducer(v reflect.Value) string {
 		return strconv.FormatInt(v.Int(), 10)
 	}
 	return numbered(n, n.producers, v.Int(), "producer")
+}
+
+func (n *normaliser) epoch(v reflect.Value) string { return n.leaderEpoch(int32(v.Int())) }
+
+// leaderEpoch renders a leader epoch as it is, or, in scripts that restart the broker, by its order of appearance. 0 is every topic's
+// first epoch and negative numbers are no epochs: these stay.
+func (n *normaliser) leaderEpoch(epoch int32) string {
+	if n.epochs == nil || epoch <= 0 {
+		return strconv.FormatInt(int64(epoch), 10)
+	}
+	return numbered(n, n.epochs, epoch, "epoch")
 }
 
 func (n *normaliser) claimedProducer(v reflect.Value) string { return n.producerID(v.Int()) }
@@ -183,6 +208,7 @@ func (n *normaliser) present(v reflect.Value) string {
 }
 
 var (
+	beyond   = regexp.MustCompile(`-92233[0-9]{14}\b`) // now less the largest number, the lower bound where a topic sets none
 	digits13 = regexp.MustCompile(`\b1[0-9]{12}\b`)
 	id22     = regexp.MustCompile(`\b[A-Za-z0-9_-]{22}\b`)
 	foreign  = regexp.MustCompile(`^d[0-9a-f]{8}-`)
@@ -192,6 +218,7 @@ var (
 func (n *normaliser) text(s string) string {
 	s = strings.ReplaceAll(s, n.prefix, "~")
 	s = strings.ReplaceAll(s, n.host+":"+n.port, "<host>:<port>")
+	s = beyond.ReplaceAllString(s, "<now-for-ever>")
 	s = digits13.ReplaceAllStringFunc(s, func(d string) string {
 		ms, err := strconv.ParseInt(d, 10, 64)
 		if err != nil {

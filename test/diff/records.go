@@ -18,12 +18,11 @@ const longPayload = 96
 func (w *walker) batches(path string, data []byte) {
 	for i := 0; len(data) > 0; i++ {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if len(data) < 17 {
-			w.leaf(at, "Cut", strconv.Itoa(len(data)))
-			return
+		size := int64(0)
+		if len(data) >= 17 {
+			size = 12 + int64(int32(binary.BigEndian.Uint32(data[8:])))
 		}
-		size := 12 + int64(int32(binary.BigEndian.Uint32(data[8:])))
-		if size > int64(len(data)) && w.norm.isResponse {
+		if w.norm.isResponse && (len(data) < 17 || size > int64(len(data))) {
 			// Kafka cuts what it returns at a byte limit. How much of a batch was left carries no meaning for a client.
 			w.leaf(at, "Cut", "true")
 			return
@@ -55,7 +54,7 @@ func (w *walker) batch(at string, b []byte) {
 	} else {
 		number("Length", int64(len(b)-12))
 	}
-	number("LeaderEpoch", int64(int32(be.Uint32(b[12:]))))
+	w.leaf(at, "LeaderEpoch", w.norm.leaderEpoch(int32(be.Uint32(b[12:]))))
 	if !valid {
 		w.leaf(at, "CRC", "invalid")
 	}

@@ -19,7 +19,7 @@ func (s *Script) decode(key, version int16, correlation int32, payload []byte) (
 		return nil, "answered " + hex.EncodeToString(payload), nil
 	}
 	resp.SetVersion(version)
-	if key == keyApiVersions && version > resp.MaxVersion() {
+	if key == keyApiVersions && (version > resp.MaxVersion() || version < 0) {
 		resp.SetVersion(0) // what a broker answers to a version it does not know
 	}
 	if len(payload) < 4 {
@@ -166,7 +166,11 @@ func (w *walker) list(field, path string, v reflect.Value) {
 		if seen[e.id]++; seen[e.id] > 1 {
 			id = fmt.Sprintf("%s#%d", e.id, seen[e.id])
 		}
-		w.message(fmt.Sprintf("%s[%s]", path, id), e.value, e.identity)
+		at, before := fmt.Sprintf("%s[%s]", path, id), len(w.leaves)
+		w.message(at, e.value, e.identity)
+		if len(w.leaves) == before {
+			w.leaf(at, "present", "true") // everything in it is at its default
+		}
 	}
 }
 

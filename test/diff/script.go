@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -11,7 +12,7 @@ import (
 // Target is a broker that scripts are played to.
 type Target struct {
 	Addr    string       // HOST:PORT
-	Restart func() error // stops the broker cleanly and starts it again on the same data; required by the restart sequences
+	Restart func() error // stops the broker cleanly, starts it again on the same data and sets Addr; the restart sequences need it
 	Settle  func()       // returns when changes of metadata that were answered have taken effect everywhere; nil: they have when answered
 	Tag     string       // distinguishes the topics of several runs against one broker
 }
@@ -23,12 +24,12 @@ type Script struct {
 	conns   map[int]*Conn
 	norm    *normaliser
 	answers []Answer
-	note    string // what the next request is about
-	polls   int    // round trips spent on waiting
+	note    string    // what the next request is about
+	waiting time.Time // when the script first had to wait
 }
 
-// maxPolls bounds the round trips a script spends on waiting.
-const maxPolls = 50_000
+// maxWaiting bounds how long after its first wait a script still waits for something to appear.
+const maxWaiting = time.Minute
 
 // Play runs a case against a broker and returns the normalised answers.
 func Play(target *Target, c Case) (answers []Answer) {
@@ -122,9 +123,13 @@ func (s *Script) await(topic string, partitions int32) {
 	}
 }
 
-// again counts the polls for something that is not there yet and gives up in the end. Each is a round trip, which is pause enough.
+// again is called before another poll for something that is not there yet and gives up in the end. Each poll is a round trip, which is
+// pause enough.
 func (s *Script) again(what string) {
-	if s.polls++; s.polls > maxPolls {
+	if s.waiting.IsZero() {
+		s.waiting = time.Now()
+	}
+	if time.Since(s.waiting) > maxWaiting {
 		panic("gave up waiting for " + what)
 	}
 }
@@ -136,6 +141,9 @@ func (s *Script) Settle() {
 	}
 }
 
+// Restarts says that the script will restart the broker, after which leader epochs are compared by their order of appearance.
+func (s *Script) Restarts() { s.norm.epochs = map[int32]string{} }
+
 // Restart stops the broker and starts it again. Every connection of the script ends with it.
 func (s *Script) Restart() {
 	for _, c := range s.conns {
@@ -146,6 +154,10 @@ func (s *Script) Restart() {
 	}
 	if err := s.target.Restart(); err != nil {
 		panic(fmt.Sprintf("restart broker: %v", err))
+	}
+	s.norm.broker(s.target.Addr)
+	if err := Warm(s.target); err != nil {
+		panic(err)
 	}
 }
 
