@@ -116,8 +116,12 @@ func (l *Log) assignEpochLocked(e int32, start int64) {
 // are. The rules are Kafka's.
 func (l *Log) activeFor(first, last record.Batch, size int64, cfg *Config) (*segment.Segment, error) {
 	v := l.view.Load()
-	if v == nil {
-		return l.rollLocked(first.BaseOffset(), cfg)
+	if v == nil { // the first segment is named after the log start, so that this is known to the next start
+		base := l.marks.logEnd.Load()
+		if last.LastOffset()-base > maxRelative {
+			base = first.BaseOffset()
+		}
+		return l.rollLocked(base, cfg)
 	}
 	s := v.active()
 	have := s.Size()

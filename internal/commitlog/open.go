@@ -120,7 +120,8 @@ type opening struct {
 	segments []*segment.Segment
 	state    *producer.State
 	epochs   epoch.Cache
-	rescan   bool // the epochs must be read from all batches
+	filed    []epoch.Entry // what the epochs' file says
+	rescan   bool          // the epochs must be read from all batches
 	end      int64
 }
 
@@ -228,7 +229,10 @@ func (o *opening) loadEpochs() {
 	if err == nil {
 		var c *epoch.Cache
 		if c, err = epoch.Decode(b); err == nil {
+			o.filed = slices.Clone(c.Entries())
 			o.epochs, o.rescan = *c, false
+			// What begins above the snapshot comes back from the batches; the file may be older than a truncation there.
+			o.epochs.TruncateEnd(o.known)
 			return
 		}
 	}
@@ -296,9 +300,7 @@ func (o *opening) walk(s *segment.Segment, size int64, limits segment.Limits) (c
 
 func (o *opening) visit(s *segment.Segment, b record.Batch) {
 	if latest, ok := o.epochs.Latest(); !ok || b.LeaderEpoch() > latest {
-		if o.epochs.Assign(b.LeaderEpoch(), max(b.BaseOffset(), o.r.LogStart)) {
-			o.l.mu.newEpochs = true
-		}
+		o.epochs.Assign(b.LeaderEpoch(), max(b.BaseOffset(), o.r.LogStart))
 	}
 	if b.BaseOffset() < o.known || !b.HasProducerID() {
 		return
@@ -362,7 +364,6 @@ func (o *opening) finishEpochs() error {
 	}
 	if o.rescan {
 		l.recovered.Rebuilt++
-		l.mu.newEpochs = true
 		o.epochs.Clear()
 		for _, s := range o.segments {
 			err := s.Headers(s.Base(), func(b record.Batch, _ int64) bool {
@@ -376,12 +377,9 @@ func (o *opening) finishEpochs() error {
 			}
 		}
 	}
-	if o.epochs.TruncateEnd(o.end) {
-		l.mu.newEpochs = true
-	}
-	if o.epochs.TruncateStart(l.marks.logStart.Load()) {
-		l.mu.newEpochs = true
-	}
+	o.epochs.TruncateStart(l.marks.logStart.Load())
+	o.epochs.TruncateEnd(o.end)
+	l.mu.newEpochs = o.rescan || !slices.Equal(o.filed, o.epochs.Entries())
 	l.epochs.Store(&o.epochs)
 	return nil
 }

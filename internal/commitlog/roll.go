@@ -139,12 +139,13 @@ func (l *Log) derive() (again bool, err error) {
 		return false, nil
 	}
 	sealed, snap, epochs, newEpochs := l.mu.sealed, l.mu.snapshot, l.epochs.Load(), l.mu.newEpochs
+	if snap == nil && len(sealed) == 0 {
+		l.mu.Unlock()
+		return false, nil
+	}
 	l.mu.sealed, l.mu.snapshot, l.mu.newEpochs = nil, nil, false
 	active := l.view.Load().active()
 	l.mu.Unlock()
-	if snap == nil && len(sealed) == 0 {
-		return false, nil
-	}
 	for _, s := range append(sealed, active) {
 		if err := s.SyncIndexes(); err != nil {
 			return false, l.env.failSync(fmt.Errorf("sync indexes of %s: %w", l.id, err))

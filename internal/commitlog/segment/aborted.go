@@ -114,7 +114,7 @@ func (s *Segment) recoverAborted(known int64) error {
 }
 
 // truncateAborted forgets the transactions whose marker lies at or above end.
-func (s *Segment) truncateAborted(end int64) error {
+func (s *Segment) truncateAborted(end int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k := len(s.mu.aborted); k > 0 && s.mu.aborted[k-1].Last >= end; k-- {
@@ -123,7 +123,6 @@ func (s *Segment) truncateAborted(end int64) error {
 	if s.writer.abortedFiled > len(s.mu.aborted) {
 		s.writer.abortedFiled, s.writer.abortedStale = len(s.mu.aborted), true
 	}
-	return nil
 }
 
 func (s *Segment) writeAborted() error {

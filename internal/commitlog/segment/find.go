@@ -103,8 +103,12 @@ func (s *Segment) Read(offset, maxBytes, end int64, atLeastOne bool) (slice Slic
 	size, segmentEnd := s.mu.size, s.mu.end
 	s.mu.RUnlock()
 	if end < segmentEnd {
-		if size, _, err = s.Find(end); err != nil {
+		bound, found, err := s.Find(end)
+		if err != nil {
 			return Slice{}, false, err
+		}
+		if found { // else a gap reaches from the last batch to the next segment
+			size = bound
 		}
 		if size < pos { // the log was cut meanwhile
 			return Slice{}, true, nil

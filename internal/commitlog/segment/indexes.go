@@ -191,24 +191,16 @@ func (s *Segment) Check(sizes map[string]int64) bool {
 // Rebuild makes the indexes of an old segment anew.
 func (s *Segment) Rebuild() error { return s.rebuild() }
 
-// Truncate cuts an active segment before the first batch that ends above offset and returns the new end.
+// Truncate cuts an active segment before the first batch that ends above offset. The segment ends with its last batch then, or at
+// its base.
 func (s *Segment) Truncate(offset int64) (end int64, err error) {
 	pos, ok, err := s.Find(offset)
 	if err != nil {
 		return 0, err
 	}
-	if !ok { // nothing to cut, but offsets above the last batch may have been given out and lost
-		s.mu.Lock()
-		s.mu.end = min(s.mu.end, max(offset, s.base))
-		end = s.mu.end
-		s.mu.Unlock()
-		return end, nil
+	if !ok {
+		return s.End(), nil
 	}
-	b, err := s.header(pos)
-	if err != nil {
-		return 0, err
-	}
-	end = max(min(offset, b.BaseOffset()), s.base)
 	f, err := s.log.Acquire()
 	if err != nil {
 		return 0, err
@@ -224,7 +216,7 @@ func (s *Segment) Truncate(offset int64) (end int64, err error) {
 		start, times = int64(last.Pos), index.TimesUpTo(s.mu.times, int64(last.Rel))
 	}
 	s.mu.offsets, s.mu.times = s.mu.offsets[:keep:keep], s.mu.times[:times:times]
-	s.mu.size, s.mu.end, s.mu.recentN = pos, end, 0
+	s.mu.size, s.mu.end, s.mu.recentN = pos, s.base, 0
 	s.mu.max, s.mu.maxSet = timeMark{NoTimestamp, s.base}, true
 	if times > 0 {
 		s.mu.max = timeMark{s.mu.times[times-1].Timestamp, s.base + int64(s.mu.times[times-1].Rel)}
@@ -238,14 +230,17 @@ func (s *Segment) Truncate(offset int64) (end int64, err error) {
 		return 0, err
 	}
 	s.writer.reserved, s.writer.step = pos, 0
-	if err := s.remax(start, pos); err != nil {
+	if err := s.finishTail(start); err != nil {
 		return 0, err
 	}
-	return end, s.truncateAborted(end)
+	end = s.End()
+	s.truncateAborted(end)
+	return end, nil
 }
 
-// remax raises the largest timestamp by the batches from start to size.
-func (s *Segment) remax(start, size int64) error {
+// finishTail takes the end and the largest timestamp from the batches behind start, the last index entry.
+func (s *Segment) finishTail(start int64) error {
+	size := s.Size()
 	if start >= size {
 		return nil
 	}
@@ -263,6 +258,7 @@ func (s *Segment) remax(start, size int64) error {
 		if ts := b.MaxTimestamp(); ts > s.mu.max.timestamp {
 			s.mu.max = timeMark{ts, b.LastOffset()}
 		}
+		s.mu.end = b.NextOffset()
 		s.mu.Unlock()
 		pos += Length(b)
 	}
@@ -284,6 +280,20 @@ func (s *Segment) Reactivate() error {
 		return err
 	}
 	s.cache.forgetIndex(s)
+	if err := s.reactivate(); err != nil {
+		return err
+	}
+	start := int64(0)
+	if k := len(s.mu.offsets); k > 0 {
+		start = int64(s.mu.offsets[k-1].Pos)
+	}
+	s.mu.Lock()
+	s.mu.end = s.base // until now it was the base of the next segment
+	s.mu.Unlock()
+	return s.finishTail(start)
+}
+
+func (s *Segment) reactivate() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.mu.loaded { // the cache dropped it meanwhile; it cannot any more
