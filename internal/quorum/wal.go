@@ -146,7 +146,9 @@ func (w *wal) read(r *replay, number uint64, first, last bool) (bool, error) {
 	if !last && !allZero(b[at:]) {
 		return false, fmt.Errorf("%w: bytes behind the last frame at %d, and it is not the last file", ErrCorrupt, at)
 	}
-	w.end, w.ahead = int64(at), int64(len(b))
+	if at > 0 {
+		w.end = int64(at) // of a file that stays
+	}
 	return at > 0, nil
 }
 
