@@ -207,35 +207,51 @@ func (n *normaliser) present(v reflect.Value) string {
 	return choose(v.Elem().Len() > 0, "<text>", `""`)
 }
 
-var (
-	beyond   = regexp.MustCompile(`-92233[0-9]{14}\b`) // now less the largest number, the lower bound where a topic sets none
-	digits13 = regexp.MustCompile(`\b1[0-9]{12}\b`)
-	id22     = regexp.MustCompile(`\b[A-Za-z0-9_-]{22}\b`)
-	foreign  = regexp.MustCompile(`^d[0-9a-f]{8}-`)
-)
+// texts lists what is normalised inside any string, in this order.
+var texts = []struct {
+	Pattern *regexp.Regexp // nil: the prefix of the script's topics
+	How     func(n *normaliser, match string) string
+	Why     string
+}{
+	{nil, func(*normaliser, string) string { return "~" }, "topics of cases are kept apart by a prefix"},
+	{regexp.MustCompile(`127\.0\.0\.1:[0-9]+`), func(*normaliser, string) string { return "<host>:<port>" }, "ports of listeners are chosen by whoever starts the broker"},
+	{regexp.MustCompile(`^/.+`), func(*normaliser, string) string { return "<path>" }, "where data lies is chosen by whoever starts the broker"},
+	{regexp.MustCompile(`-92233[0-9]{14}\b`), func(*normaliser, string) string { return "<now-for-ever>" }, "the earliest time allowed where a topic sets none: now less the largest number"},
+	{regexp.MustCompile(`\b1[0-9]{12}\b`), (*normaliser).timeText, "times near the clock of this run"},
+	{regexp.MustCompile(`\b[A-Za-z0-9_-]{22}\b`), (*normaliser).idText, "topic ids, as in their own fields"},
+}
 
-// text normalises what can stand inside any string: the prefix of the script's topics, ids, times of this run, the address.
+var foreign = regexp.MustCompile(`^d[0-9a-f]{8}-`)
+
+// text normalises what can stand inside any string.
 func (n *normaliser) text(s string) string {
-	s = strings.ReplaceAll(s, n.prefix, "~")
-	s = strings.ReplaceAll(s, n.host+":"+n.port, "<host>:<port>")
-	s = beyond.ReplaceAllString(s, "<now-for-ever>")
-	s = digits13.ReplaceAllStringFunc(s, func(d string) string {
-		ms, err := strconv.ParseInt(d, 10, 64)
-		if err != nil {
-			return d
+	for _, t := range texts {
+		if t.Pattern == nil {
+			s = strings.ReplaceAll(s, n.prefix, t.How(n, n.prefix))
+			continue
 		}
-		return n.time(ms)
-	})
-	return id22.ReplaceAllStringFunc(s, func(t string) string {
-		raw, err := base64.RawURLEncoding.DecodeString(t)
-		if err != nil || len(raw) != 16 {
-			return t
-		}
-		if name, ok := n.topicIDs[[16]byte(raw)]; ok {
-			return name
-		}
-		return t
-	})
+		s = t.Pattern.ReplaceAllStringFunc(s, func(match string) string { return t.How(n, match) })
+	}
+	return s
+}
+
+func (n *normaliser) timeText(digits string) string {
+	ms, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return digits
+	}
+	return n.time(ms)
+}
+
+func (n *normaliser) idText(id string) string {
+	raw, err := base64.RawURLEncoding.DecodeString(id)
+	if err != nil || len(raw) != 16 {
+		return id
+	}
+	if name, ok := n.topicIDs[[16]byte(raw)]; ok {
+		return name
+	}
+	return id
 }
 
 // foreign reports whether an element of a Metadata answer is a topic of another case, which an all-topics request returns too.
