@@ -59,6 +59,7 @@ func startMoldau(dir string) (*Process, error) {
 	var stderr bytes.Buffer
 	cmd := exec.Command(exe, "serve", "--data", data, "--listen", "127.0.0.1:0")
 	cmd.Stderr = &stderr
+	endWithUs(cmd)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
