@@ -15,6 +15,7 @@ type applyBatch struct {
 	restore *snapshot
 	entries []*pb.Entry
 	conf    *pb.ConfState // after the last entry
+	members bool          // conf is new: take a snapshot that says so
 }
 
 // applier drives the state machine and takes its snapshots; run is its goroutine.
@@ -50,7 +51,7 @@ func (a *applier) batch(batch applyBatch) error {
 	}
 	a.node.status.apply(a.node, a.index, a.term)
 	o := &a.node.options
-	if a.index-a.taken >= o.SnapshotEntries || a.bytes >= o.SnapshotBytes {
+	if batch.members || a.index-a.taken >= o.SnapshotEntries || a.bytes >= o.SnapshotBytes {
 		return a.snapshot(o.FS, o.Dir, batch.conf)
 	}
 	return nil

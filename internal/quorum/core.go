@@ -35,6 +35,7 @@ type core struct {
 // output is what one step of a core asks the world to do, in the order of the fields. What must be durable first is.
 type output struct {
 	restore   *snapshot // replaces the state machine
+	members   bool      // the members changed: a snapshot is due
 	committed []*pb.Entry
 	messages  []*pb.Message
 	reads     []raft.ReadState
@@ -126,9 +127,11 @@ func (c *core) handle(send func([]*pb.Message)) (output, error) {
 			}
 		}
 		for _, e := range rd.CommittedEntries {
-			if err := c.configure(e); err != nil {
+			changed, err := c.configure(e)
+			if err != nil {
 				return out, err
 			}
+			out.members = out.members || changed
 		}
 		out.committed = append(out.committed, rd.CommittedEntries...)
 		out.messages = append(out.messages, messages...)
@@ -158,27 +161,28 @@ func sendEarly(messages []*pb.Message, send func([]*pb.Message)) (rest []*pb.Mes
 	return rest
 }
 
-// configure applies an entry that changes the configuration.
-func (c *core) configure(e *pb.Entry) error {
+// configure applies an entry that changes the members, and says whether it is one.
+func (c *core) configure(e *pb.Entry) (bool, error) {
 	var change pb.ConfChangeI
 	switch e.GetType() {
 	case pb.EntryConfChange:
 		cc := &pb.ConfChange{}
 		if err := proto.Unmarshal(e.GetData(), cc); err != nil {
-			return fmt.Errorf("decode configuration change %d: %w", e.GetIndex(), err)
+			return false, fmt.Errorf("decode configuration change %d: %w", e.GetIndex(), err)
 		}
 		change = cc
 	case pb.EntryConfChangeV2:
 		cc := &pb.ConfChangeV2{}
 		if err := proto.Unmarshal(e.GetData(), cc); err != nil {
-			return fmt.Errorf("decode configuration change %d: %w", e.GetIndex(), err)
+			return false, fmt.Errorf("decode configuration change %d: %w", e.GetIndex(), err)
 		}
 		change = cc
 	default:
-		return nil
+		return false, nil
 	}
 	c.conf = c.raft.ApplyConfChange(change)
-	return nil
+	c.storage.changed = e.GetIndex()
+	return true, nil
 }
 
 // receive takes in a message from another voter. Messages that make no sense are dropped, as the network may lose any.

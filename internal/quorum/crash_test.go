@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -156,14 +157,16 @@ func TestEveryDiskErrorEndsTheNode(t *testing.T) {
 	}
 	for point := int64(1); point <= probe.Changes(); point++ {
 		mem := vfs.NewMem()
-		failed, after := false, 0
+		var failed atomic.Bool
+		var after atomic.Int32
 		fault := vfs.NewFault(mem, func(op vfs.Op) error {
+			ofLog := strings.Contains(op.Name, logSuffix)
 			switch {
 			case op.Change == point:
-				failed = !strings.Contains(op.Name, snapshotSuffix)
+				failed.Store(ofLog)
 				return syscall.EIO
-			case failed && op.Kind.Changes() && op.Kind != vfs.OpRemove:
-				after++
+			case ofLog && failed.Load() && op.Kind.Changes():
+				after.Add(1)
 			}
 			return nil
 		})
@@ -171,8 +174,8 @@ func TestEveryDiskErrorEndsTheNode(t *testing.T) {
 		if !errors.Is(err, syscall.EIO) && point <= probe.Changes()-4 {
 			t.Fatalf("point %d: the node ended with %v", point, err)
 		}
-		if after > 0 {
-			t.Fatalf("point %d: %d changes of the disk after the error", point, after)
+		if after.Load() > 0 {
+			t.Fatalf("point %d: %d changes of the log after the error", point, after.Load())
 		}
 		holds(t, survivors(t, mem.Crash(vfs.LoseUnsynced, 0)), acknowledged)
 	}

@@ -280,7 +280,7 @@ func (n *Node) handle() error {
 			n.readAt(r)
 		}
 		if out.restore != nil || len(out.committed) > 0 {
-			if err := n.push(applyBatch{restore: out.restore, entries: out.committed, conf: n.core.conf}); err != nil {
+			if err := n.push(applyBatch{restore: out.restore, entries: out.committed, conf: n.core.conf, members: out.members}); err != nil {
 				return err
 			}
 		}

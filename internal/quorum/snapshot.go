@@ -58,7 +58,11 @@ func (s *snapshot) encode() []byte {
 		b = append(b, 0)
 	}
 	b = append(b, s.chain[:]...)
-	b = append(b, s.data...)
+	return sealSnapshot(append(b, s.data...))
+}
+
+// sealSnapshot fills in length and CRC.
+func sealSnapshot(b []byte) []byte {
 	binary.BigEndian.PutUint64(b[12:], uint64(len(b)-snapshotHeader))
 	binary.BigEndian.PutUint32(b[8:], crc32.Checksum(b[12:], castagnoli))
 	return b

@@ -18,7 +18,8 @@ type storage struct {
 	wal       *wal
 	snapshots []uint64 // indexes of the files, rising
 	newest    *snapshot
-	failed    error // of a read that the library asked for
+	changed   uint64 // index of the last change of the members
+	failed    error  // of a read that the library asked for
 }
 
 // openStorage reads the directory.
@@ -85,8 +86,12 @@ func (s *snapshot) raft(data []byte) *pb.Snapshot {
 	return &pb.Snapshot{Data: data, Metadata: &pb.SnapshotMetadata{ConfState: s.conf, Index: new(s.index), Term: new(s.term)}}
 }
 
-// Snapshot returns the newest snapshot with its bytes, for a follower that needs it.
+// Snapshot returns the newest snapshot with its bytes, for a follower that needs it. One that does not know of the last change
+// of the members is of no use to a node that this change added; a newer one is under way.
 func (s *storage) Snapshot() (*pb.Snapshot, error) {
+	if s.newest.index < s.changed {
+		return nil, raft.ErrSnapshotTemporarilyUnavailable
+	}
 	full, err := readSnapshot(s.fs, s.dir, s.newest.index)
 	if err != nil {
 		s.failed = err

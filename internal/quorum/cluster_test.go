@@ -1,0 +1,169 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moldau/moldau/internal/random"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// wires connect nodes in memory.
+type wires struct {
+	sync.Mutex
+	nodes map[uint64]*Node
+}
+
+func (w *wires) Send(to uint64, message []byte) {
+	w.Lock()
+	n := w.nodes[to]
+	w.Unlock()
+	if n != nil {
+		_ = n.Receive(message) // what this package encodes decodes; the simulation would show otherwise
+	}
+}
+
+func (w *wires) start(t *testing.T, id uint64, mem *vfs.Mem, voters []uint64) *running {
+	t.Helper()
+	// A node must be known before it runs, or its first messages get no answer.
+	r := start(t, Options{FS: mem, Random: random.Seeded(id), NewID: id, Voters: voters, Transport: w, Tick: 5 * time.Millisecond, SnapshotEntries: 20, SegmentBytes: 2000})
+	w.Lock()
+	w.nodes[id] = r.Node
+	w.Unlock()
+	return r
+}
+
+// leader waits for one of the nodes to lead.
+func leader(t *testing.T, nodes []*running) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	led := make(chan *running, len(nodes))
+	for _, n := range nodes {
+		go func() {
+			if _, err := n.Lead(ctx); err == nil {
+				led <- n
+			}
+		}()
+	}
+	return <-led
+}
+
+func TestThreeNodes(t *testing.T) {
+	w := &wires{nodes: map[uint64]*Node{}}
+	ids := []uint64{101, 102, 103}
+	disks := map[uint64]*vfs.Mem{}
+	var nodes []*running
+	for _, id := range ids {
+		disks[id] = vfs.NewMem()
+		nodes = append(nodes, w.start(t, id, disks[id], ids))
+	}
+	count := 0
+	// propose does it until it is known to be done, as a client would.
+	propose := func(nodes []*running) *running {
+		for {
+			l := leader(t, nodes)
+			term, err := l.Lead(t.Context())
+			if err == nil {
+				err = l.Propose(t.Context(), term, fmt.Appendf(nil, "entry %d", count))
+			}
+			if err == nil {
+				count++
+				return l
+			}
+			if !errors.Is(err, ErrNotLeader) && !errors.Is(err, ErrLeadershipLost) && !errors.Is(err, ErrStopped) {
+				t.Fatal(err)
+			}
+		}
+	}
+	var l *running
+	for range 30 {
+		l = propose(nodes)
+	}
+	for _, n := range nodes { // M6: every node sees all of it once the quorum has told it up to where
+		if err := n.ReadIndex(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		contains(t, n, count)
+	}
+
+	// The leader goes; the others go on without waiting for it to be missed.
+	others := slices.DeleteFunc(slices.Clone(nodes), func(n *running) bool { return n == l })
+	l.stop(t)
+	for _, n := range others {
+		if err := n.ForgetLeader(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 50 {
+		propose(others)
+	}
+	// It comes back behind what the others have compacted, and gets a snapshot.
+	back := w.start(t, l.ID(), disks[l.ID()], nil)
+	nodes = append(others, back)
+	if err := back.ReadIndex(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, back, count)
+
+	// A fourth node learns, votes, and leaves again.
+	disks[104] = vfs.NewMem()
+	fourth := w.start(t, 104, disks[104], []uint64{})
+	change := func(c Change) {
+		for leader(t, nodes).ChangeMembers(t.Context(), MemberChange{c, 104}) != nil {
+		}
+	}
+	change(AddLearner)
+	if err := fourth.ReadIndex(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, fourth, count)
+	change(AddVoter)
+	propose(nodes)
+	if err := fourth.ReadIndex(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	voters, learners, err := fourth.Members(t.Context())
+	slices.Sort(voters)
+	if err != nil || !slices.Equal(voters, []uint64{101, 102, 103, 104}) || len(learners) != 0 {
+		t.Fatalf("voters %v, learners %v, %v", voters, learners, err)
+	}
+	fourth.stop(t)
+	again := w.start(t, 104, disks[104], nil) // the members are part of the log
+	if err := again.ReadIndex(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	change(Remove)
+	propose(nodes)
+	again.stop(t)
+	for _, n := range nodes {
+		if err := n.ReadIndex(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		contains(t, n, count)
+	}
+	for _, n := range nodes {
+		n.stop(t)
+	}
+}
+
+// contains fails unless the node has entries 0 to count-1; an entry whose answer was lost may be there twice.
+func contains(t *testing.T, n *running, count int) {
+	t.Helper()
+	next := 0
+	for _, e := range n.machine.all() {
+		if string(e) == fmt.Sprintf("entry %d", next) {
+			next++
+		} else if string(e) != fmt.Sprintf("entry %d", next-1) {
+			t.Fatalf("node %d has %q where entry %d should be", n.ID(), e, next)
+		}
+	}
+	if next != count {
+		t.Fatalf("node %d has %d entries of %d", n.ID(), next, count)
+	}
+}
