@@ -2,6 +2,7 @@
 package cli
 
 import (
+	"bufio"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -105,15 +106,20 @@ func commands(t *testing.T, c command) {
 func (c command) follow(t *testing.T) {
 	t.Helper()
 	cmd := exec.Command(c.exe, "consume", c.topic, "--from", "-1", "--partition", "2", "--follow", "--count", "2", "--bootstrap", c.addr)
-	var out strings.Builder
-	cmd.Stdout = &out
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	kill := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
+	out := bufio.NewReader(pipe)
+	last, _ := out.ReadString('\n') // so it is reading
 	c.run(t, "later\n", "produce", c.topic, "--partition", "2")
-	if err := cmd.Wait(); err != nil || !strings.HasSuffix(out.String(), "later\n") {
-		t.Errorf("--follow: %v, read %q", err, out.String())
+	next, _ := out.ReadString('\n')
+	if err := cmd.Wait(); err != nil || next != "later\n" {
+		t.Errorf("--follow: %v, read %q and %q", err, last, next)
 	}
 }
