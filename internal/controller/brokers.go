@@ -81,11 +81,18 @@ func (r *RegisterBroker) step(s *step) Response {
 	if old != nil && old.Incarnation == r.Incarnation {
 		b.Epoch, b.Fenced, b.ControlledShutdown = old.Epoch, old.Fenced, old.ControlledShutdown
 	} else {
+		lost, any := r.lost(old)
 		if old != nil && !old.Fenced {
-			s.shrink(r.ID)
-			s.settle()
+			if r.Unfence {
+				s.restart(r.ID, lost)
+			} else {
+				s.shrink(r.ID)
+			}
 		}
-		s.strike(r.ID, r.lost(old))
+		if any {
+			s.settle()
+			s.strike(r.ID, lost)
+		}
 	}
 	s.add(&metadata.BrokerRecord{Broker: b})
 	if r.Unfence && b.Fenced {
@@ -122,17 +129,12 @@ func (r *RegisterBroker) check(img *metadata.Image) Error {
 	return Error{}
 }
 
-// lost says of which directories the new incarnation does not have what the old one had. A replica whose directory the
-// controller was never told counts as lost with any of the old directories.
-func (r *RegisterBroker) lost(old *metadata.Broker) func(uuid.UUID) bool {
+// lost says of which directories the new incarnation does not have what the old one had, and whether there are any. A replica
+// whose directory the controller was never told counts as lost with any of the old directories.
+func (r *RegisterBroker) lost(old *metadata.Broker) (lost func(uuid.UUID) bool, any bool) {
 	gone := func(id uuid.UUID) bool { return !slices.Contains(r.Directories, id) || slices.Contains(r.Lossy, id) }
-	any := old == nil || slices.ContainsFunc(old.Directories, gone)
-	return func(id uuid.UUID) bool {
-		if id.IsZero() {
-			return any
-		}
-		return gone(id)
-	}
+	any = old == nil || slices.ContainsFunc(old.Directories, gone)
+	return func(id uuid.UUID) bool { return any && (id.IsZero() || gone(id)) }, any
 }
 
 // unfence lets the broker serve and gives it the leadership of partitions that wait for it.

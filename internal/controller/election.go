@@ -136,6 +136,31 @@ func (s *step) shrink(broker int32) {
 	})
 }
 
+// restart is what shrink and then lead would do for a broker that died and is back with its data, in one change instead of two
+// where it is all there is: it leads on, in a new leader epoch, because what it appended last may not have survived.
+func (s *step) restart(broker int32, lost func(directory uuid.UUID) bool) {
+	others := func(id int32) bool { return id != broker && s.active(id) }
+	for t := range s.img.Topics() {
+		var rules *Rules
+		for i, p := range t.Partitions {
+			if !metadata.Has(p.ISR, broker) {
+				continue
+			}
+			if len(p.ISR) == 1 && p.Leader == broker && len(p.ELR)+len(p.LastKnownELR) == 0 && !lost(p.Directories[slices.Index(p.Replicas, broker)]) {
+				s.add(&metadata.PartitionChangeRecord{TopicID: t.ID, Number: int32(i), Leader: &broker})
+				continue
+			}
+			if rules == nil {
+				rules = new(s.rules(t))
+			}
+			c := change{topic: t, number: int32(i), isr: without(p.ISR, broker), lossy: metadata.NoLeader, leader: others, rules: *rules}
+			if r := c.record(); r != nil {
+				s.add(r)
+			}
+		}
+	}
+}
+
 // strike takes the broker out of ISR and ELR of every partition whose data it lost.
 func (s *step) strike(broker int32, lost func(directory uuid.UUID) bool) {
 	others := func(id int32) bool { return id != broker && s.active(id) }

@@ -351,16 +351,16 @@ func TestLoneBrokerLeadsAgain(t *testing.T) {
 	if epoch := b.register(0, 1); epoch <= first { // killed: it never said that it stops
 		t.Fatalf("epoch %d after %d", epoch, first)
 	}
-	if p := b.img.Topic("a").Partitions[0]; p.Leader != 0 || !slices.Equal(p.ISR, []int32{0}) || p.LeaderEpoch != 2 || p.PartitionEpoch != 2 {
+	if p := b.img.Topic("a").Partitions[0]; p.Leader != 0 || !slices.Equal(p.ISR, []int32{0}) || p.LeaderEpoch != 1 || p.PartitionEpoch != 1 {
 		t.Fatalf("%+v", p)
 	}
 	epoch := b.img.Broker(0).Epoch
 	b.do(&AlterBroker{ID: 0, Epoch: epoch, State: ControlledShutdown})
-	if p := b.img.Topic("a").Partitions[0]; p.Leader != -1 || !slices.Equal(p.ELR, []int32{0}) || p.LeaderEpoch != 3 {
+	if p := b.img.Topic("a").Partitions[0]; p.Leader != -1 || !slices.Equal(p.ELR, []int32{0}) || p.LeaderEpoch != 2 {
 		t.Fatalf("%+v", p)
 	}
 	b.register(0, 1)
-	if p := b.img.Topic("a").Partitions[0]; p.Leader != 0 || len(p.ELR) != 0 || p.LeaderEpoch != 4 {
+	if p := b.img.Topic("a").Partitions[0]; p.Leader != 0 || len(p.ELR) != 0 || p.LeaderEpoch != 3 {
 		t.Fatalf("%+v", p)
 	}
 	b.register(0, 99) // another disk: what was on the old one is gone
