@@ -36,10 +36,13 @@ type replicas struct {
 	found   map[string]uint16 // at start: which directory has the folder of a partition; nil afterwards
 }
 
-// hostedTopic is one topic's replicas by partition number; nil where this broker has none. It is replaced when it grows.
-type hostedTopic struct {
-	partitions atomic.Pointer[[]*partition.Partition]
-	dirs       []uint16 // the directory of each, as an index; guarded by replicas.mu
+// hostedTopic is one topic's replicas by partition number. It is replaced when it grows, so that readers take no lock.
+type hostedTopic struct{ partitions atomic.Pointer[[]hosted] }
+
+// hosted is one replica: nil where this broker has none, and the number of its directory.
+type hosted struct {
+	*partition.Partition
+	dir uint16
 }
 
 func newReplicas(cfg *config.Config, dirs []*logdir.Dir, log *slog.Logger) *replicas {
@@ -56,15 +59,15 @@ func (r *replicas) Partition(topic uuid.UUID, index int32) *partition.Partition 
 	if index < 0 || int(index) >= len(parts) {
 		return nil
 	}
-	return parts[index]
+	return parts[index].Partition
 }
 
 // all yields every replica.
-func (r *replicas) all() iter.Seq[*partition.Partition] {
-	return func(yield func(*partition.Partition) bool) {
+func (r *replicas) all() iter.Seq[hosted] {
+	return func(yield func(hosted) bool) {
 		r.topics.Range(func(_, h any) bool {
 			for _, p := range *h.(*hostedTopic).partitions.Load() {
-				if p != nil && !yield(p) {
+				if p.Partition != nil && !yield(p) {
 					return false
 				}
 			}
@@ -137,14 +140,13 @@ func (r *replicas) removeTopic(t *metadata.Topic) {
 	if !ok {
 		return
 	}
-	hosted := h.(*hostedTopic)
-	for i, p := range *hosted.partitions.Load() {
-		if p == nil {
+	for _, p := range *h.(*hostedTopic).partitions.Load() {
+		if p.Partition == nil {
 			continue
 		}
 		p.Close(partition.ErrDeleted)
-		r.load[hosted.dirs[i]]--
-		if err := r.dirs[hosted.dirs[i]].Remove(p.ID()); err != nil {
+		r.load[p.dir]--
+		if err := r.dirs[p.dir].Remove(p.ID()); err != nil {
 			r.log.Warn("remove the log of a deleted topic", "topic", t.Name, "partition", p.ID().Partition, "error", err)
 		}
 	}
@@ -156,27 +158,27 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 	if known, ok := r.topics.Load(t.ID); ok {
 		h = known.(*hostedTopic)
 	}
-	var parts []*partition.Partition
+	var parts []hosted
 	if now := h.partitions.Load(); now != nil {
 		parts = append(parts, *now...)
 	}
 	settings := partitionSettings(r.cfg, t.Name, t.Configs)
 	if change.Old != nil {
 		for _, p := range parts {
-			if p != nil {
+			if p.Partition != nil {
 				p.Configure(settings.of(p.ID()))
 			}
 		}
 	}
 	for len(parts) < len(t.Partitions) {
-		parts, h.dirs = append(parts, nil), append(h.dirs, 0)
+		parts = append(parts, hosted{})
 	}
 	for number, pair := range change.Partitions() {
 		assigned := pair[1]
 		if assigned == nil || !metadata.Has(assigned.Replicas, r.brokerID) {
 			continue
 		}
-		if parts[number] == nil {
+		if parts[number].Partition == nil {
 			id := commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number}
 			dir := r.place(id)
 			p, err := r.open(r.dirs[dir], id, settings.of(id))
@@ -184,7 +186,7 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 				r.log.Error("open the log of a partition", "topic", t.Name, "partition", number, "error", err)
 				continue // the partition answers that this broker does not lead it
 			}
-			parts[number], h.dirs[number] = p, dir
+			parts[number] = hosted{p, dir}
 			r.load[dir]++
 		}
 		parts[number].Apply(partition.Assignment{
@@ -230,22 +232,12 @@ func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Se
 	return opened, nil
 }
 
-// highWatermarks yields what the replication-offset-checkpoint of the directory with that number notes.
+// highWatermarks yields what the replication-offset-checkpoint of the directory with that number notes. It takes no lock: the directory
+// asks for it while it removes a log, which happens under mu.
 func (r *replicas) highWatermarks(dir int) iter.Seq[logdir.Offset] {
 	return func(yield func(logdir.Offset) bool) {
-		var there []*partition.Partition
-		r.mu.Lock()
-		r.topics.Range(func(_, h any) bool {
-			for i, p := range *h.(*hostedTopic).partitions.Load() {
-				if p != nil && int(h.(*hostedTopic).dirs[i]) == dir {
-					there = append(there, p)
-				}
-			}
-			return true
-		})
-		r.mu.Unlock()
-		for _, p := range there {
-			if id := p.ID(); !yield(logdir.Offset{Topic: id.Topic, Partition: id.Partition, Offset: p.HighWatermark()}) {
+		for p := range r.all() {
+			if id := p.ID(); int(p.dir) == dir && !yield(logdir.Offset{Topic: id.Topic, Partition: id.Partition, Offset: p.HighWatermark()}) {
 				return
 			}
 		}
