@@ -28,15 +28,22 @@ func (l *Log) Append(b record.Batch, epoch LeaderEpoch) (AppendInfo, error) {
 	if err := l.env.Err(); err != nil {
 		return AppendInfo{}, err
 	}
-	l.mu.Lock()
-	info, err := l.appendLocked(b, epoch, cfg)
-	if err != nil || info.Duplicate {
+	for {
+		l.mu.Lock()
+		info, err := l.appendLocked(b, epoch, cfg)
+		if err != nil || info.Duplicate {
+			l.mu.Unlock()
+			if err == errNamesFirst {
+				if err = l.syncNames(); err == nil {
+					continue
+				}
+			}
+			return info, err
+		}
+		todo := l.announceLocked(cfg)
 		l.mu.Unlock()
-		return info, err
+		return info, l.afterAppend(cfg, todo)
 	}
-	todo := l.announceLocked(cfg)
-	l.mu.Unlock()
-	return info, l.afterAppend(cfg, todo)
 }
 
 func (l *Log) appendLocked(b record.Batch, epoch LeaderEpoch, cfg *Config) (AppendInfo, error) {
@@ -66,6 +73,9 @@ func (l *Log) appendLocked(b record.Batch, epoch LeaderEpoch, cfg *Config) (Appe
 func (l *Log) writeLocked(run []byte, last record.Batch, size int64, cfg *Config) error {
 	first := record.Batch(run)
 	active, err := l.activeFor(first, last, size, cfg)
+	if err == errNamesFirst {
+		return err
+	}
 	if err != nil {
 		return l.env.fail(fmt.Errorf("roll %s: %w", l.id, err))
 	}
@@ -137,7 +147,11 @@ func (l *Log) activeFor(first, last record.Batch, size int64, cfg *Config) (*seg
 		return s, nil // a batch goes into an empty segment whatever the limits say
 	}
 	if full {
-		return l.rollLocked(first.BaseOffset(), cfg)
+		base := l.marks.logEnd.Load()
+		if last.LastOffset()-base > maxRelative {
+			base = first.BaseOffset() // Kafka's name; the log end is as good, and keeps the names without gaps
+		}
+		return l.rollLocked(base, cfg)
 	}
 	if s.IndexesWait() {
 		if err := s.WriteIndexes(false); err != nil {
@@ -214,31 +228,40 @@ func (l *Log) AppendReplica(batches []byte) (AppendInfo, error) {
 		return AppendInfo{First: -1, Last: -1}, err
 	}
 	cfg := l.config.Load()
-	l.mu.Lock()
-	info, err := l.appendReplicaLocked(batches, cfg)
-	if info.First < 0 {
-		l.mu.Unlock()
-		return info, err
+	info := AppendInfo{First: -1, Last: -1, Timestamp: record.NoTimestamp, LogStart: l.LogStart()}
+	for {
+		l.mu.Lock()
+		before := info.Last
+		rest, err := l.appendReplicaLocked(&info, batches, cfg)
+		if info.Last == before {
+			l.mu.Unlock()
+		} else {
+			todo := l.announceLocked(cfg)
+			l.mu.Unlock()
+			if afterErr := l.afterAppend(cfg, todo); afterErr != nil {
+				err = afterErr
+			}
+		}
+		if err == errNamesFirst {
+			err = l.syncNames()
+		}
+		if batches = rest; err != nil || len(batches) == 0 {
+			return info, err
+		}
 	}
-	todo := l.announceLocked(cfg)
-	l.mu.Unlock()
-	if afterErr := l.afterAppend(cfg, todo); err == nil {
-		err = afterErr
-	}
-	return info, err
 }
 
-func (l *Log) appendReplicaLocked(batches []byte, cfg *Config) (AppendInfo, error) {
-	info := AppendInfo{First: -1, Last: -1, Timestamp: record.NoTimestamp, LogStart: l.marks.logStart.Load()}
+// appendReplicaLocked appends run by run and returns what is left after an error.
+func (l *Log) appendReplicaLocked(info *AppendInfo, batches []byte, cfg *Config) (rest []byte, err error) {
 	if l.mu.state == closed {
-		return info, ErrClosed
+		return batches, ErrClosed
 	}
 	for len(batches) > 0 {
 		run, last, rest, runErr := l.replicaRun(batches, cfg)
 		if len(run) > 0 {
 			first := record.Batch(run).BaseOffset()
 			if err := l.writeLocked(run, last, int64(len(run)), cfg); err != nil {
-				return info, err
+				return batches, err
 			}
 			if info.First < 0 {
 				info.First = first
@@ -246,11 +269,11 @@ func (l *Log) appendReplicaLocked(batches []byte, cfg *Config) (AppendInfo, erro
 			info.Last, info.Timestamp = last.LastOffset(), max(info.Timestamp, last.MaxTimestamp())
 		}
 		if runErr != nil {
-			return info, runErr
+			return rest, runErr
 		}
 		batches = rest
 	}
-	return info, nil
+	return nil, nil
 }
 
 // replicaRun returns the batches at the start of b that go into one segment together. An error concerns the batch behind them.

@@ -30,7 +30,7 @@ func (l *Log) Close(clean bool) error {
 		return nil
 	}
 	if err == nil && snap != nil {
-		err = l.finish(c, snap)
+		err = l.finish(c, *snap)
 	}
 	for _, s := range segments {
 		s.Close()
@@ -61,7 +61,7 @@ func (l *Log) finishLocked() (capture, *snapshot, error) {
 }
 
 // finish syncs it.
-func (l *Log) finish(c capture, snap *snapshot) error {
+func (l *Log) finish(c capture, snap snapshot) error {
 	if err := l.sync(c); err != nil {
 		return l.env.failSync(err)
 	}
@@ -70,8 +70,10 @@ func (l *Log) finish(c capture, snap *snapshot) error {
 			return l.env.failSync(fmt.Errorf("close %s: %w", l.id, err))
 		}
 	}
-	if err := l.writeSnapshot(snap); err != nil {
-		return err
+	for _, snap := range append(l.mu.pending, snap) {
+		if err := l.writeSnapshot(snap); err != nil {
+			return err
+		}
 	}
 	end, raised, _ := l.synced(c)
 	if raised && l.onSynced != nil {
@@ -80,10 +82,19 @@ func (l *Log) finish(c capture, snap *snapshot) error {
 	return nil
 }
 
+// ReplayFrom is Replay for batches that ReadUnsynced had returned with from. If the log ends below, batches are missing in between
+// and the answer is ErrUnexpectedOffset.
+func (l *Log) ReplayFrom(from int64, batches []byte) error {
+	if end := l.LogEnd(); from > end {
+		return fmt.Errorf("replay into %s: %w: the journal goes on at %d, the log ends at %d", l.id, ErrUnexpectedOffset, from, end)
+	}
+	return l.Replay(batches)
+}
+
 // Replay puts batches of the journal back that the files lost. It is idempotent: a batch that is there is skipped; where the log holds
 // another batch of an older leader epoch at that offset, or of the same epoch and other content, it is cut there first, since the
-// journal is in the order of time and was synced. Only before the log is served. Batches below the log start are passed over, and one
-// that leaves a gap behind the log end is ErrUnexpectedOffset.
+// journal is in the order of time and was synced. Only before the log is served. Batches below the log start are passed
+// over.
 func (l *Log) Replay(batches []byte) error {
 	for len(batches) > 0 {
 		b, rest, err := record.Next(batches)
@@ -102,9 +113,6 @@ func (l *Log) replayOne(b record.Batch) error {
 	end := l.LogEnd()
 	if b.LastOffset() < l.LogStart() {
 		return nil
-	}
-	if b.BaseOffset() > end && l.Size() > 0 && end > l.LogStart() {
-		return fmt.Errorf("replay into %s: %w: batch at %d, log end %d", l.id, ErrUnexpectedOffset, b.BaseOffset(), end)
 	}
 	if b.BaseOffset() < end {
 		have, err := l.batchAt(b.BaseOffset())

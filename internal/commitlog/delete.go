@@ -16,7 +16,9 @@ import (
 // suffixes are those of a segment's files, the .log first: once it is renamed the others belong to nothing.
 var suffixes = []string{segment.LogSuffix, segment.IndexSuffix, segment.TimeSuffix, segment.AbortedSuffix}
 
-// discard renames the files of segments that are out of view to NNN.log.deleted and so on, and removes them later.
+// discard renames the files of segments that are out of view to NNN.log.deleted and so on, and removes them later. The order is that of
+// the argument, each name gone for good before the next: what a crash leaves is a log without a hole as long as the caller
+// begins at the end that does not stay.
 func (l *Log) discard(segments []*segment.Segment) error {
 	if len(segments) == 0 {
 		return nil
@@ -35,6 +37,9 @@ func (l *Log) discard(segments []*segment.Segment) error {
 			doomed = append(doomed, doomedFile{path + segment.DeletedSuffix, s})
 		}
 		s.Close()
+		if err := l.env.FS.SyncDir(l.dir()); err != nil {
+			return err
+		}
 	}
 	l.env.background(l.config.Load().FileDeleteDelay, remover(l.env.FS, doomed))
 	return nil

@@ -50,9 +50,11 @@ type EnvOptions struct {
 	OnFull func(error)
 	// OnFailure hears once that a write, sync, rename or truncation failed otherwise. The Env is offline by then.
 	OnFailure func(error)
-	// OnTruncated is called by TruncateTo and TruncateFullyAt after a cut and before they return: the owner must make
-	// its recovery point checkpoint durable with RecoveryPoint(), or a crash after the next append would trust bytes
-	// that were never synced. An error makes the truncation fail. Nil: nothing to do.
+	// OnTruncated is called by TruncateTo and TruncateFullyAt when the log has lower marks already and its files are not cut yet: what
+	// stays is synced in the segment files, nothing is unsynced and nothing is appended meanwhile. The owner must make
+	// its recovery point checkpoint durable with RecoveryPoint(), and see that its journal brings back nothing at or above
+	// LogEnd(): else a crash after the next append would trust bytes that were never synced. An error takes the Env
+	// offline. Nil: nothing to do.
 	OnTruncated func(l *Log) error
 
 	ProducerIDExpiry time.Duration // producer.id.expiration.ms; default 24 h

@@ -101,6 +101,8 @@ type world struct {
 	env       *Env
 	point     int64 // what the recovery point checkpoint says
 	failures  []error
+
+	onTruncated func(l *Log)
 }
 
 func newWorld(t testing.TB, fsys vfs.FS) *world {
@@ -114,6 +116,9 @@ func newWorld(t testing.TB, fsys vfs.FS) *world {
 		OnFailure: func(err error) { w.failures = append(w.failures, err) },
 		OnTruncated: func(l *Log) error {
 			w.point = min(w.point, l.RecoveryPoint())
+			if w.onTruncated != nil {
+				w.onTruncated(l)
+			}
 			return nil
 		},
 	})

@@ -56,13 +56,14 @@ type Log struct {
 		newFiles  bool // names in it are not durable yet
 		newEpochs bool // the epochs differ from their file
 		derive    bool // a roll left work for derive
+		names     int  // segments made since New; a sync that sees another number than at its start leaves newFiles
 		cuts      int  // truncations so far; a sync that sees another number than at its start raises nothing
 
 		synced       mark   // where SyncedEnd lies
 		captures     []mark // ends of the last calls of ReadUnsynced
 		sinceDerived int64
 		sealed       []*segment.Segment // whose indexes are not durable yet
-		snapshot     *snapshot          // to be written by derive
+		pending      []snapshot         // to be written by derive
 		snapshots    []int64            // offsets of the snapshot files
 		created      time.Time          // when the active segment was made, for records without timestamps
 		jitter       time.Duration      // by which the active segment rolls earlier

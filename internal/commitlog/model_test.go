@@ -29,6 +29,7 @@ type model struct {
 	epochs   epoch.Cache
 	lastSeq  map[int64]int32
 	producer producer.State
+	aborted  []producer.Aborted
 }
 
 func (m *model) add(b record.Batch) {
@@ -38,7 +39,9 @@ func (m *model) add(b record.Batch) {
 	if latest, ok := m.epochs.Latest(); !ok || latest < b.LeaderEpoch() {
 		m.epochs.Assign(b.LeaderEpoch(), b.BaseOffset())
 	}
-	m.producer.Update(b)
+	if a, ok := m.producer.Update(b); ok {
+		m.aborted = append(m.aborted, a)
+	}
 	if b.HasProducerID() && !b.IsControl() {
 		m.lastSeq[b.ProducerID()] = b.LastSequence()
 	}
@@ -184,6 +187,17 @@ func (r *modelRun) spec() batchSpec {
 	if r.rng.IntN(2) == 0 {
 		id := r.rng.Int64N(4)
 		s.pid = id + 1
+		if r.rng.IntN(4) == 0 {
+			id += 10
+			s.txn = true
+			s.control = r.rng.IntN(3) == 0
+			s.commit = r.rng.IntN(2) == 0
+			s.coordEpoch = 1
+			if s.control {
+				s.n = 1
+			}
+		}
+		s.pid = id + 1
 		if last, ok := r.m.lastSeq[id]; ok {
 			s.seq = last + 1
 		}
@@ -202,7 +216,7 @@ func (r *modelRun) append() {
 		r.t.Fatalf("%+v, end %d", info, r.m.end)
 	}
 	r.m.add(b)
-	if b.HasProducerID() {
+	if b.HasProducerID() && !b.IsControl() {
 		again, err := r.l.Append(append(record.Batch(nil), b...), LeaderEpoch(r.epoch))
 		if err != nil || !again.Duplicate || again.First != info.First || again.Timestamp != b.MaxTimestamp() {
 			r.t.Fatalf("duplicate: %+v, %v", again, err)
@@ -222,7 +236,7 @@ func (r *modelRun) appendReplica() {
 			end += r.rng.Int64N(5) // a gap, as compaction leaves
 		}
 		s := r.spec()
-		s.pid = 0
+		s.pid, s.txn, s.control, s.codec = 0, false, false, record.None
 		b := s.build()
 		b.SetBaseOffset(end)
 		b.SetLeaderEpoch(r.epoch)
@@ -275,13 +289,13 @@ func (r *modelRun) journal() {
 		}
 	}
 	if !bytes.Equal(b, want) || r.l.UnsyncedBytes() != int64(len(want)) {
-		r.t.Fatalf("unsynced bytes differ: %d, want %d, counted %d", len(b), len(want), r.l.UnsyncedBytes())
+		r.t.Fatalf("unsynced bytes from %d differ: %d, want %d, counted %d; %s", from, len(b), len(want), r.l.UnsyncedBytes(), offsets(r.m.visible()))
 	}
 	r.l.SetSynced(end)
 	if r.l.SyncedEnd() != end || r.l.UnsyncedBytes() != 0 {
 		r.t.Fatalf("synced end %d after %d", r.l.SyncedEnd(), end)
 	}
-	r.must(r.l.Replay(b)) // all of it is there
+	r.must(r.l.ReplayFrom(got, b)) // all of it is there
 }
 
 func (r *modelRun) reopen(clean bool) {
@@ -327,7 +341,7 @@ func (r *modelRun) compare() {
 	if offsets(got) != offsets(want) || !bytes.Equal(join(got), join(want)) {
 		t.Fatalf("log has\n%s\nwant\n%s", offsets(got), offsets(want))
 	}
-	if got, want := fmt.Sprint(l.Epochs()), fmt.Sprint(m.epochs.Entries()); got != want && !(len(l.Epochs()) == 0 && len(m.epochs.Entries()) == 0) {
+	if got, want := r.epochText(l.Epochs()), r.epochText(m.epochs.Entries()); got != want {
 		t.Fatalf("epochs %s, want %s", got, want)
 	}
 	if got, want := l.mu.producers.Encode(), m.producer.Encode(); !bytes.Equal(got, want) {
@@ -335,6 +349,40 @@ func (r *modelRun) compare() {
 	}
 	r.compareRead()
 	r.compareTime()
+	r.compareTxns()
+}
+
+// compareTxns compares the last stable offset and the aborted transactions.
+func (r *modelRun) compareTxns() {
+	want := r.m.end
+	if first, ok := r.m.producer.FirstUnstable(r.m.end); ok {
+		want = min(first, want)
+	}
+	if got := r.l.LastStable(r.m.end); got != want {
+		r.t.Fatalf("last stable offset %d, want %d", got, want)
+	}
+	aborted := []AbortedTxn{}
+	for _, a := range r.m.aborted {
+		if a.Last >= r.m.start {
+			aborted = append(aborted, AbortedTxn{a.ProducerID, a.First})
+		}
+	}
+	got, err := r.l.Aborted(r.m.start, r.m.end)
+	r.must(err)
+	// A search ends with the transaction that was the last to hold back what is asked for, so that it may miss none but list
+	// all up to there.
+	if len(got) > len(aborted) || fmt.Sprint(got) != fmt.Sprint(aborted[:len(got)]) || len(got) < len(aborted) && r.m.start < r.m.end {
+		r.t.Fatalf("aborted %v, want %v", got, aborted)
+	}
+}
+
+// epochText prints epochs. The first begins at the log start or at the first batch behind it, which is the same to everybody who asks.
+func (r *modelRun) epochText(entries []epoch.Entry) string {
+	entries = append([]epoch.Entry(nil), entries...)
+	if v := r.m.visible(); len(v) > 0 && len(entries) > 0 {
+		entries[0].Start = max(entries[0].Start, v[0].BaseOffset())
+	}
+	return fmt.Sprint(entries)
 }
 
 func join(batches []record.Batch) []byte {

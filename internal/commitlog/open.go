@@ -123,6 +123,8 @@ type opening struct {
 	filed    []epoch.Entry // what the epochs' file says
 	rescan   bool          // the epochs must be read from all batches
 	end      int64
+
+	lastEpoch int32 // of the batch walked last
 }
 
 func (o *opening) run() error {
@@ -199,13 +201,13 @@ func (l *Log) readSnapshot(offset int64) (*producer.State, error) {
 	return producer.Decode(b)
 }
 
-// chooseSnapshot takes the newest readable snapshot at or below the recovery point, and above the base of the first segment: what an
-// older one lacks is not in the log any more.
+// chooseSnapshot takes the newest readable snapshot at or below the recovery point, but none below the first segment: what such a one
+// lacks is not in the log any more. That at the base of the first segment is good in any case, since everything is walked then.
 func (o *opening) chooseSnapshot() {
 	o.state, o.known, o.first = &producer.State{}, o.ls.bases[0], 0
 	for i := len(o.ls.snapshots) - 1; i >= 0; i-- {
 		at := o.ls.snapshots[i]
-		if at > o.point || at < o.ls.bases[0] {
+		if at > o.point && at != o.ls.bases[0] || at < o.ls.bases[0] {
 			continue
 		}
 		state, err := o.l.readSnapshot(at)
@@ -233,6 +235,9 @@ func (o *opening) loadEpochs() {
 			o.epochs, o.rescan = *c, false
 			// What begins above the snapshot comes back from the batches; the file may be older than a truncation there.
 			o.epochs.TruncateEnd(o.known)
+			if o.known == o.ls.bases[0] {
+				o.epochs.Clear() // all batches are walked; what the file has may be older than TruncateFullyAt
+			}
 			return
 		}
 	}
@@ -242,7 +247,7 @@ func (o *opening) loadEpochs() {
 // loadSegments opens the segments; those from known on are walked.
 func (o *opening) loadSegments() error {
 	l := o.l
-	o.segments, o.end, l.mu.sealed = nil, o.ls.bases[0], nil
+	o.segments, o.end, o.lastEpoch, l.mu.sealed = nil, o.ls.bases[0], 0, nil
 	limits := l.config.Load().limits()
 	for i, base := range o.ls.bases {
 		last := i == len(o.ls.bases)-1
@@ -266,7 +271,8 @@ func (o *opening) loadSegments() error {
 		if err != nil {
 			return err
 		}
-		if cut && !last {
+		if !last && (cut || o.ls.bases[i+1] > max(o.end, o.point)) {
+			// Above the recovery point segments join without a gap, so what is missing was lost, be it at the edge of a batch.
 			return o.dropBehind(i + 1)
 		}
 		if !last {
@@ -285,7 +291,7 @@ func (o *opening) walk(s *segment.Segment, size int64, limits segment.Limits) (c
 	if s.Base() < o.end {
 		return false, fmt.Errorf("%w: segment %s begins below offset %d, where the one before ends", ErrCorrupt, s.Path(), o.end)
 	}
-	res, err := s.Recover(size, o.known, o.point, limits, func(b record.Batch) { o.visit(s, b) })
+	res, err := s.Recover(size, o.known, o.point, limits, func(b record.Batch) error { return o.visit(s, b) })
 	if err != nil {
 		return false, err
 	}
@@ -298,16 +304,25 @@ func (o *opening) walk(s *segment.Segment, size int64, limits segment.Limits) (c
 	return res.Truncated > 0, nil
 }
 
-func (o *opening) visit(s *segment.Segment, b record.Batch) {
+// visit enters a batch into epochs and producers. Leader epochs never fall along a log: where they do, the batch is left from before a
+// truncation that the disk forgot, behind one that was written after it.
+func (o *opening) visit(s *segment.Segment, b record.Batch) error {
+	if e := b.LeaderEpoch(); e >= 0 {
+		if e < o.lastEpoch {
+			return fmt.Errorf("%w: %s: epoch %d at offset %d after epoch %d", ErrCorrupt, s.Path(), e, b.BaseOffset(), o.lastEpoch)
+		}
+		o.lastEpoch = e
+	}
 	if latest, ok := o.epochs.Latest(); !ok || b.LeaderEpoch() > latest {
 		o.epochs.Assign(b.LeaderEpoch(), max(b.BaseOffset(), o.r.LogStart))
 	}
 	if b.BaseOffset() < o.known || !b.HasProducerID() {
-		return
+		return nil
 	}
 	if a, ok := o.state.Update(b); ok {
 		s.NoteAborted(segment.Aborted(a))
 	}
+	return nil
 }
 
 // dropBehind removes the segments behind a torn one: the log is a prefix of what was appended.
@@ -320,20 +335,14 @@ func (o *opening) dropBehind(i int) error {
 		gone = append(gone, segment.Open(l.env.Files, l.env.FS, l.dir(), base, size, base))
 	}
 	o.ls.bases = o.ls.bases[:i]
-	if err := l.discard(gone); err != nil {
-		return l.env.fail(err)
-	}
-	if err := l.env.FS.SyncDir(l.dir()); err != nil {
-		return l.env.failSync(err)
-	}
-	return nil
+	return l.env.fail(l.discardNewest(gone))
 }
 
 func (o *opening) setMarks() {
 	l := o.l
 	m := &l.marks
 	size, flushed := int64(0), int64(0)
-	point := min(o.point, o.end)
+	point := min(max(o.point, o.ls.bases[0]), o.end) // what is gone need not be synced
 	for _, s := range o.segments {
 		size += s.Size()
 		if s.End() <= point {

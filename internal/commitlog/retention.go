@@ -28,16 +28,21 @@ func (l *Log) DeleteOld(now time.Time, highWatermark int64) (deleted int, err er
 	if n == 0 || err != nil {
 		return 0, err
 	}
+	if n == len(l.segments()) {
+		if err := l.roll(); err != nil {
+			return 0, err
+		}
+	}
+	if n > 0 && l.segments()[n-1].End() > l.RecoveryPoint() {
+		// Should a crash bring one of them back it must be whole, or recovery would take what follows for the torn end.
+		if err := l.syncHeld(); err != nil {
+			return 0, err
+		}
+	}
 	l.mu.Lock()
 	if l.mu.state != present {
 		l.mu.Unlock()
 		return 0, nil
-	}
-	if n == len(l.segments()) {
-		if _, err := l.rollLocked(l.marks.logEnd.Load(), cfg); err != nil {
-			l.mu.Unlock()
-			return 0, l.env.fail(fmt.Errorf("roll %s: %w", l.id, err))
-		}
 	}
 	dropped := l.dropLocked(n)
 	l.mu.Unlock()

@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -22,18 +23,66 @@ func (l *Log) Roll() error {
 		return err
 	}
 	defer l.kick()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch v := l.view.Load(); {
-	case l.mu.state == closed:
-		return ErrClosed
-	case v == nil, v.active().Size() == 0 && v.active().Base() == l.marks.logEnd.Load():
+	return l.roll()
+}
+
+func (l *Log) roll() error {
+	for {
+		l.mu.Lock()
+		v := l.view.Load()
+		if l.mu.state == closed {
+			l.mu.Unlock()
+			return ErrClosed
+		}
+		if v == nil || v.active().Size() == 0 && v.active().Base() == l.marks.logEnd.Load() {
+			l.mu.Unlock()
+			return nil
+		}
+		_, err := l.rollLocked(l.marks.logEnd.Load(), l.config.Load())
+		l.mu.Unlock()
+		if err == errNamesFirst {
+			if err = l.syncNames(); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return l.env.fail(fmt.Errorf("roll %s: %w", l.id, err))
+		}
 		return nil
 	}
-	if _, err := l.rollLocked(l.marks.logEnd.Load(), l.config.Load()); err != nil {
-		return l.env.fail(fmt.Errorf("roll %s: %w", l.id, err))
+}
+
+// errNamesFirst says that the active segment's name is not durable yet, so that no newer one may be made: a crash could keep the newer
+// name and lose the older, and leave a hole in the log. The caller drops the lock, calls syncNames and tries again.
+var errNamesFirst = errors.New("names are not durable yet")
+
+// syncNames makes the names in the partition directory durable, and its own.
+func (l *Log) syncNames() error {
+	l.mu.Lock()
+	newDir, names := l.mu.newDir, l.mu.names
+	l.mu.Unlock()
+	err := l.env.FS.SyncDir(l.dir())
+	if err == nil && newDir {
+		err = l.env.FS.SyncDir(l.env.Dir)
 	}
+	if err != nil {
+		if l.ended() {
+			return ErrClosed
+		}
+		return l.env.failSync(fmt.Errorf("sync %s: %w", l.dir(), err))
+	}
+	l.mu.Lock()
+	l.namesDurableLocked(names)
+	l.mu.Unlock()
 	return nil
+}
+
+// namesDurableLocked notes that the directories were synced when so many segments had been made. partition.metadata may not be: it
+// costs nothing but its being written again.
+func (l *Log) namesDurableLocked(names int) {
+	if names == l.mu.names {
+		l.mu.newFiles, l.mu.newDir = false, false
+	}
 }
 
 // rollLocked makes a new active segment. The old one's indexes are written but not synced: that, and a snapshot of the producers
@@ -43,6 +92,9 @@ func (l *Log) rollLocked(base int64, cfg *Config) (*segment.Segment, error) {
 		if err := l.makeDirLocked(); err != nil {
 			return nil, err
 		}
+	}
+	if len(l.segments()) > 0 && l.mu.newFiles {
+		return nil, errNamesFirst
 	}
 	next, err := segment.Create(l.env.Files, l.env.FS, l.dir(), base)
 	if err != nil {
@@ -55,11 +107,11 @@ func (l *Log) rollLocked(base int64, cfg *Config) (*segment.Segment, error) {
 			return nil, err
 		}
 		l.mu.sealed = append(l.mu.sealed, old[k-1])
-		l.mu.snapshot = &snapshot{base, l.mu.producers.Encode()}
-		l.mu.sinceDerived = 0
+		l.snapshotLocked(base)
 	}
 	l.view.Store(&view{append(append([]*segment.Segment(nil), old...), next)})
 	l.mu.newFiles = true
+	l.mu.names++
 	l.mu.created, l.mu.jitter = l.env.Clock.Now(), 0
 	if j := cfg.SegmentJitter; j > 0 {
 		l.mu.jitter = time.Duration(l.env.Random.Uint64() % uint64(min(j, cfg.SegmentAge)))
@@ -114,14 +166,13 @@ const derivedEvery = 64 << 20
 func (l *Log) checkpointDerived() (bool, error) {
 	l.mu.Lock()
 	v := l.view.Load()
-	if l.mu.state != present || v == nil || l.mu.snapshot != nil || l.mu.sinceDerived < derivedEvery {
+	if l.mu.state != present || v == nil || len(l.mu.pending) > 0 || l.mu.sinceDerived < derivedEvery {
 		l.mu.Unlock()
 		return false, nil
 	}
 	err := v.active().WriteIndexes(false)
 	if err == nil {
-		l.mu.snapshot = &snapshot{l.marks.logEnd.Load(), l.mu.producers.Encode()}
-		l.mu.sinceDerived = 0
+		l.snapshotLocked(l.marks.logEnd.Load())
 	}
 	l.mu.Unlock()
 	if err != nil {
@@ -138,12 +189,12 @@ func (l *Log) derive() (again bool, err error) {
 		l.mu.Unlock()
 		return false, nil
 	}
-	sealed, snap, epochs, newEpochs := l.mu.sealed, l.mu.snapshot, l.epochs.Load(), l.mu.newEpochs
-	if snap == nil && len(sealed) == 0 {
+	sealed, pending, epochs, newEpochs := l.mu.sealed, l.mu.pending, l.epochs.Load(), l.mu.newEpochs
+	if len(pending) == 0 && len(sealed) == 0 {
 		l.mu.Unlock()
 		return false, nil
 	}
-	l.mu.sealed, l.mu.snapshot, l.mu.newEpochs = nil, nil, false
+	l.mu.sealed, l.mu.pending, l.mu.newEpochs = nil, nil, false
 	active := l.view.Load().active()
 	l.mu.Unlock()
 	for _, s := range append(sealed, active) {
@@ -156,13 +207,24 @@ func (l *Log) derive() (again bool, err error) {
 			return false, err
 		}
 	}
-	if snap == nil {
-		return false, nil
-	}
-	if err := l.writeSnapshot(snap); err != nil {
-		return false, err
+	for _, snap := range pending {
+		if err := l.writeSnapshot(snap); err != nil {
+			return false, err
+		}
 	}
 	return false, nil
+}
+
+// maxPending bounds the snapshots that wait for derive; many rolls in a row leave only the newest.
+const maxPending = 8
+
+// snapshotLocked notes the producers' state before offset, for derive.
+func (l *Log) snapshotLocked(offset int64) {
+	if len(l.mu.pending) == maxPending {
+		l.mu.pending = append([]snapshot(nil), l.mu.pending[1:]...)
+	}
+	l.mu.pending = append(l.mu.pending, snapshot{offset, l.mu.producers.Encode()})
+	l.mu.sinceDerived = 0
 }
 
 func (l *Log) writeEpochs(c *epoch.Cache) error {
@@ -183,7 +245,7 @@ func (l *Log) snapshotPath(offset int64) string {
 }
 
 // writeSnapshot writes a snapshot file and removes those between two segments that it makes useless. The caller holds the log.
-func (l *Log) writeSnapshot(snap *snapshot) error {
+func (l *Log) writeSnapshot(snap snapshot) error {
 	if err := vfs.WriteFileAtomic(l.env.FS, l.snapshotPath(snap.offset), snap.data); err != nil {
 		return l.env.fail(fmt.Errorf("write producer snapshot of %s: %w", l.id, err))
 	}

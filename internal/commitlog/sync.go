@@ -14,6 +14,7 @@ import (
 type capture struct {
 	to       mark
 	cuts     int
+	names    int
 	segments []*segment.Segment
 	newDir   bool
 	newFiles bool
@@ -29,26 +30,36 @@ func (l *Log) SyncFiles() (end int64, err error) {
 		return l.RecoveryPoint(), err
 	}
 	c, release := l.capture()
-	err = l.sync(c)
+	end, due, err := l.syncCapture(c)
 	release()
-	if err != nil {
+	if due {
+		l.env.background(0, l.checkpointDerived)
+	}
+	return end, err
+}
+
+// syncHeld is SyncFiles for who holds the log.
+func (l *Log) syncHeld() error {
+	l.mu.Lock()
+	c := l.captureLocked()
+	l.mu.Unlock()
+	_, _, err := l.syncCapture(c)
+	return err
+}
+
+// syncCapture does the work of a capture and raises the marks. due says that the derived state should be made durable too.
+func (l *Log) syncCapture(c capture) (end int64, due bool, err error) {
+	if err := l.sync(c); err != nil {
 		if l.ended() {
-			return l.RecoveryPoint(), ErrClosed // its files are on their way out
+			return l.RecoveryPoint(), false, ErrClosed // its files are on their way out
 		}
-		err = l.env.failSync(err)
-		l.mu.Lock() // matters where the disk was full: what is not durable yet must be synced the next time
-		l.mu.newDir, l.mu.newFiles = l.mu.newDir || c.newDir, l.mu.newFiles || c.newFiles
-		l.mu.Unlock()
-		return l.RecoveryPoint(), err
+		return l.RecoveryPoint(), false, l.env.failSync(err)
 	}
 	end, raised, due := l.synced(c)
 	if raised && l.onSynced != nil {
 		l.onSynced(end)
 	}
-	if due {
-		l.env.background(0, l.checkpointDerived)
-	}
-	return end, nil
+	return end, due, nil
 }
 
 // capture takes what there is to sync. If the epochs are to be written it holds the log until release, so that their file has one
@@ -74,8 +85,9 @@ func (l *Log) ended() bool {
 }
 
 func (l *Log) captureLocked() capture {
-	c := capture{to: l.endLocked(), cuts: l.mu.cuts, newDir: l.mu.newDir, newFiles: l.mu.newFiles, epochs: l.epochs.Load(), write: l.mu.newEpochs && l.mu.state == present}
-	l.mu.notified, l.mu.newDir, l.mu.newFiles = false, false, false
+	c := capture{to: l.endLocked(), cuts: l.mu.cuts, names: l.mu.names, newDir: l.mu.newDir, newFiles: l.mu.newFiles,
+		epochs: l.epochs.Load(), write: l.mu.newEpochs && l.mu.state == present}
+	l.mu.notified = false
 	if c.write {
 		l.mu.newEpochs = false
 	}
@@ -158,6 +170,7 @@ func (l *Log) syncFile(name string) error {
 func (l *Log) synced(c capture) (end int64, raised, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.namesDurableLocked(c.names)
 	if c.cuts != l.mu.cuts {
 		// Cut meanwhile, perhaps appended again: what was synced may not be what lies there now.
 		return l.marks.recovery.Load(), false, false
@@ -168,7 +181,7 @@ func (l *Log) synced(c capture) (end int64, raised, due bool) {
 		l.marks.flushed.Store(c.to.written)
 	}
 	l.marks.check()
-	return l.marks.recovery.Load(), raised, l.mu.sinceDerived >= derivedEvery && l.mu.snapshot == nil
+	return l.marks.recovery.Load(), raised, l.mu.sinceDerived >= derivedEvery && len(l.mu.pending) == 0
 }
 
 // raiseLocked raises the synced end to m unless it is there.
@@ -241,8 +254,8 @@ func (l *Log) SetSynced(end int64) {
 	raised := false
 	if end > l.marks.synced.Load() {
 		for _, m := range l.mu.captures {
-			if m.offset == end {
-				raised = l.raiseLocked(m)
+			if m.offset == end && l.raiseLocked(m) {
+				raised = true // two captures may have ended here
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/moldau/moldau/internal/commitlog/epoch"
 	"github.com/moldau/moldau/internal/commitlog/producer"
@@ -11,8 +12,12 @@ import (
 	"github.com/moldau/moldau/internal/record"
 )
 
-// TruncateTo removes everything from offset on; a batch that contains it goes whole. Env.OnTruncated runs before it returns. The caller
-// sees to it that nothing is appended meanwhile.
+// TruncateTo removes everything from offset on; a batch that contains it goes whole. The caller sees to it that nothing is appended
+// meanwhile. When it returns the cut is durable.
+//
+// The order is what makes a crash harmless. What stays is synced first, so that neither the journal nor a scan is needed for
+// it. Then the log forgets the rest, and Env.OnTruncated makes the lower recovery point durable; then segments go, the newest first,
+// then the file of the last one is cut. Whatever of that a crash keeps is a log that ends somewhere between here and there.
 func (l *Log) TruncateTo(offset int64) error {
 	if offset < 0 {
 		return fmt.Errorf("truncate %s to %d: %w", l.id, offset, ErrOffsetOutOfRange)
@@ -32,111 +37,116 @@ func (l *Log) TruncateTo(offset int64) error {
 		l.mu.Unlock()
 		return nil
 	}
-	if segments := l.segments(); len(segments) > 0 && offset < segments[0].Base() {
-		l.mu.Unlock()
+	segments := l.segments()
+	l.mu.Unlock()
+	if len(segments) == 0 || offset < segments[0].Base() {
 		return l.truncateFully(offset)
 	}
-	removed, err := l.cutLocked(offset)
+	if err := l.syncHeld(); err != nil {
+		return fmt.Errorf("truncate %s: %w", l.id, err)
+	}
+	l.mu.Lock()
+	removed, err := l.forgetLocked(offset)
 	l.mu.Unlock()
-	return l.afterCut(removed, err)
+	if err != nil {
+		return fmt.Errorf("truncate %s to %d: %w", l.id, offset, err)
+	}
+	if err := l.cutFiles(removed); err != nil {
+		return l.env.failSync(fmt.Errorf("truncate %s to %d: %w", l.id, offset, err))
+	}
+	if err := l.reloadProducers(); err != nil {
+		return fmt.Errorf("truncate %s to %d: %w", l.id, offset, err)
+	}
+	return nil
 }
 
-// cutLocked removes what lies from offset on. The removed segments are out of view; their files are still there.
-func (l *Log) cutLocked(offset int64) (removed []*segment.Segment, err error) {
+// forgetLocked takes what lies from offset on out of view. Its files are still there.
+func (l *Log) forgetLocked(offset int64) (removed []*segment.Segment, err error) {
 	v := l.view.Load()
-	if v == nil { // no record was ever here: the end is that of the checkpoints
-		l.setEnds(offset)
-		l.lowerLocked(offset)
-		return nil, nil
-	}
 	at := v.floor(offset)
 	keep, removed := v.segments[:at+1:at+1], v.segments[at+1:]
 	last := keep[at]
 	if err := last.Reactivate(); err != nil {
 		return nil, err
 	}
-	before := l.marks.size.Load()
 	l.cuts.Add(1)
-	l.mu.cuts++
-	end, err := last.Truncate(offset)
+	end, err := last.Forget(offset)
 	if err != nil {
 		return nil, err
 	}
+	l.mu.cuts++
 	l.view.Store(&view{keep})
-	size := int64(0)
+	size, before := int64(0), l.marks.size.Load()
 	for _, s := range keep {
 		size += s.Size()
 	}
 	l.marks.size.Store(size)
 	l.marks.logStart.Store(min(l.marks.logStart.Load(), end))
 	l.marks.written.Add(size - before)
-	l.changeEpochsLocked(func(c *epoch.Cache) bool { return c.TruncateEnd(end) })
 	l.lowerLocked(end)
 	l.marks.logEnd.Store(end)
+	l.changeEpochsLocked(func(c *epoch.Cache) bool { return c.TruncateEnd(end) })
 	l.cuts.Add(1) // a read that began in between must not believe what it saw
 	return removed, nil
 }
 
-// lowerLocked brings the marks down to a new end.
+// lowerLocked brings the marks of what is durable down to a new end.
 func (l *Log) lowerLocked(end int64) {
+	if l.marks.recovery.Load() >= end {
+		l.marks.recovery.Store(end)
+		l.marks.flushed.Store(l.marks.written.Load())
+	}
 	if l.marks.synced.Load() >= end {
 		l.marks.synced.Store(end)
 		l.marks.durable.Store(l.marks.written.Load())
 		l.mu.synced = mark{}
 	}
-	if l.marks.recovery.Load() >= end {
-		l.marks.recovery.Store(end)
-		l.marks.flushed.Store(l.marks.written.Load())
-	}
 	l.mu.captures = nil
-	l.mu.snapshot = nil
+	l.mu.pending = slices.DeleteFunc(l.mu.pending, func(s snapshot) bool { return s.offset > end })
 }
 
-// afterCut ends a truncation: the removed segments and the snapshots above the end go, for good, before anything can be appended in
-// their place; the producers are read again.
-func (l *Log) afterCut(removed []*segment.Segment, err error) error {
-	if err != nil {
-		return l.env.fail(fmt.Errorf("truncate %s: %w", l.id, err))
-	}
-	if err := l.removeNow(removed, l.LogEnd()); err != nil {
-		return l.env.fail(fmt.Errorf("truncate %s: %w", l.id, err))
-	}
-	if err := l.reloadProducers(); err != nil {
-		return fmt.Errorf("truncate %s: %w", l.id, err)
-	}
+// cutFiles does to the files what forgetLocked did in memory.
+func (l *Log) cutFiles(removed []*segment.Segment) error {
 	if l.env.OnTruncated != nil {
 		if err := l.env.OnTruncated(l); err != nil {
-			return fmt.Errorf("truncate %s: %w", l.id, err)
+			return err
 		}
 	}
-	return nil
+	if err := l.discardNewest(removed); err != nil {
+		return err
+	}
+	if v := l.view.Load(); v != nil {
+		if err := v.active().Shorten(); err != nil {
+			return err
+		}
+	}
+	return l.dropSnapshots(l.LogEnd())
 }
 
-// removeNow takes the files of segments and the snapshots above end out of the directory and makes that durable: were one to come back
-// after a crash it would contradict what is appended next. The caller holds the log.
-func (l *Log) removeNow(segments []*segment.Segment, end int64) error {
+// discardNewest is discard, from the end.
+func (l *Log) discardNewest(segments []*segment.Segment) error {
+	segments = slices.Clone(segments)
+	slices.Reverse(segments)
+	return l.discard(segments)
+}
+
+// dropSnapshots removes the snapshots above end for good: were one to come back it would contradict what is appended next.
+func (l *Log) dropSnapshots(end int64) error {
 	l.mu.Lock()
-	present := l.mu.state == present
-	var keep, gone []int64
-	for _, at := range l.mu.snapshots {
-		if at > end {
-			gone = append(gone, at)
-		} else {
-			keep = append(keep, at)
-		}
+	k := len(l.mu.snapshots)
+	for k > 0 && l.mu.snapshots[k-1] > end {
+		k--
 	}
-	l.mu.snapshots = keep
+	gone := l.mu.snapshots[k:]
+	l.mu.snapshots = l.mu.snapshots[:k:k]
 	l.mu.Unlock()
-	if !present || len(gone)+len(segments) == 0 {
+	if len(gone) == 0 {
 		return nil
 	}
 	for _, at := range gone {
 		if err := l.env.FS.Remove(l.snapshotPath(at)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-	}
-	if err := l.discard(segments); err != nil {
-		return err
 	}
 	return l.env.FS.SyncDir(l.dir())
 }
@@ -162,9 +172,10 @@ func (l *Log) truncateFully(offset int64) error {
 		return ErrClosed
 	}
 	removed := l.segments()
+	point := min(l.marks.recovery.Load(), offset)
 	l.cuts.Add(1)
 	l.mu.cuts++
-	l.mu.sealed = nil
+	l.mu.sealed, l.mu.pending, l.mu.captures = nil, nil, nil
 	l.view.Store(nil)
 	l.marks.written.Add(-l.marks.size.Swap(0))
 	l.changeEpochsLocked(func(c *epoch.Cache) bool {
@@ -173,30 +184,43 @@ func (l *Log) truncateFully(offset int64) error {
 		return changed
 	})
 	l.mu.producers.Clear()
+	l.mu.synced = mark{}
 	l.setEnds(offset)
-	l.lowerLocked(offset)
+	l.marks.recovery.Store(point) // until the old files are gone they are what a crash leaves
 	l.cuts.Add(1)
 	files := l.mu.state == present
 	l.mu.Unlock()
-	if !files {
-		return nil
+	if files {
+		if err := l.startAnew(removed, offset); err != nil {
+			return l.env.failSync(fmt.Errorf("truncate %s fully: %w", l.id, err))
+		}
 	}
-	if err := l.removeNow(removed, -1); err != nil {
-		return l.env.fail(fmt.Errorf("truncate %s: %w", l.id, err))
+	l.mu.Lock()
+	l.marks.recovery.Store(offset)
+	l.mu.Unlock()
+	return nil
+}
+
+func (l *Log) startAnew(removed []*segment.Segment, offset int64) error {
+	if err := l.cutFiles(removed); err != nil {
+		return err
+	}
+	if err := l.dropSnapshots(-1); err != nil {
+		return err
 	}
 	l.mu.Lock()
 	_, err := l.rollLocked(offset, l.config.Load())
+	names := l.mu.names
 	l.mu.Unlock()
 	if err == nil {
 		err = l.env.FS.SyncDir(l.dir())
 	}
-	if err != nil {
-		return l.env.fail(fmt.Errorf("truncate %s: %w", l.id, err))
+	if err == nil {
+		l.mu.Lock()
+		l.namesDurableLocked(names)
+		l.mu.Unlock()
 	}
-	if l.env.OnTruncated != nil {
-		return l.env.OnTruncated(l)
-	}
-	return nil
+	return err
 }
 
 // AdvanceLogStart raises the log start (DeleteRecords; a leader's log start on a follower). The segments below go with the next

@@ -191,9 +191,9 @@ func (s *Segment) Check(sizes map[string]int64) bool {
 // Rebuild makes the indexes of an old segment anew.
 func (s *Segment) Rebuild() error { return s.rebuild() }
 
-// Truncate cuts an active segment before the first batch that ends above offset. The segment ends with its last batch then, or at
-// its base.
-func (s *Segment) Truncate(offset int64) (end int64, err error) {
+// Forget takes everything from the first batch that ends above offset out of an active segment: readers do not find it any more.
+// Shorten then makes the file as short. The segment ends with its last batch, or at its base.
+func (s *Segment) Forget(offset int64) (end int64, err error) {
 	pos, ok, err := s.Find(offset)
 	if err != nil {
 		return 0, err
@@ -201,12 +201,6 @@ func (s *Segment) Truncate(offset int64) (end int64, err error) {
 	if !ok {
 		return s.End(), nil
 	}
-	f, err := s.log.Acquire()
-	if err != nil {
-		return 0, err
-	}
-	defer s.log.Release()
-
 	s.mu.Lock()
 	keep := index.FloorPos(s.mu.offsets, pos-1) + 1
 	start := int64(0)
@@ -226,16 +220,27 @@ func (s *Segment) Truncate(offset int64) (end int64, err error) {
 	s.writer.since = pos - start
 	s.backed.Store(min(s.backed.Load(), pos))
 	s.writer.firstSet = s.writer.firstSet && pos > 0
-	if err := f.Truncate(pos); err != nil {
-		return 0, err
-	}
-	s.writer.reserved, s.writer.step = pos, 0
 	if err := s.finishTail(start); err != nil {
 		return 0, err
 	}
 	end = s.End()
 	s.truncateAborted(end)
 	return end, nil
+}
+
+// Shorten makes the file end with the last batch, durably.
+func (s *Segment) Shorten() error {
+	f, err := s.log.Acquire()
+	if err != nil {
+		return err
+	}
+	defer s.log.Release()
+	size := s.Size()
+	if err := f.Truncate(size); err != nil {
+		return err
+	}
+	s.writer.reserved, s.writer.step = size, 0
+	return f.Datasync()
 }
 
 // finishTail takes the end and the largest timestamp from the batches behind start, the last index entry.

@@ -21,9 +21,9 @@ type Result struct {
 var ErrDamaged = errors.New("batch below the recovery point is damaged")
 
 // Recover makes an opened segment the active one. The index is believed below the offset known, up to which it was once made durable;
-// from there on batches are walked, entered into the indexes and shown to visit (a header; control batches whole). At and above
+// from there on batches are walked, shown to visit (a header; control batches whole), which may refuse one with ErrCorrupt, and entered into the indexes. At and above
 // the recovery point each CRC is checked too, and the file is cut behind the last good batch.
-func (s *Segment) Recover(fileSize, known, recoveryPoint int64, limits Limits, visit func(b record.Batch)) (Result, error) {
+func (s *Segment) Recover(fileSize, known, recoveryPoint int64, limits Limits, visit func(b record.Batch) error) (Result, error) {
 	var r Result
 	start, whole, err := s.recoverIndex(fileSize, known)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Segment) Recover(fileSize, known, recoveryPoint int64, limits Limits, v
 }
 
 // scan walks the batches from position start to the end of the file.
-func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits Limits, visit func(record.Batch)) (end int64, err error) {
+func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits Limits, visit func(record.Batch) error) (end int64, err error) {
 	w, err := s.walk(max(fileSize, 1))
 	if err != nil {
 		return 0, err
@@ -69,6 +69,9 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 	for last := int64(0); pos < fileSize; {
 		w.scanning(s.mu.end >= recoveryPoint, last)
 		b, n, err := s.scanOne(w, pos, recoveryPoint)
+		if err == nil {
+			err = visit(b)
+		}
 		if err != nil {
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				return pos, nil // torn: nothing lies behind
@@ -84,9 +87,6 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 		}
 		if b.BaseOffset() >= recoveryPoint {
 			r.Scanned += n
-		}
-		if visit != nil {
-			visit(b)
 		}
 		s.noteLocked(b, pos, n, limits.IndexInterval)
 		pos, last = pos+n, n
