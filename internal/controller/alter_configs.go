@@ -98,8 +98,7 @@ func (a *AlterResource) check() Error {
 	}
 	for _, op := range a.Ops {
 		if op.Op < OpSet || op.Op > OpSubtract {
-			// Kafka has no words for this: it stumbles over the missing operation.
-			return Error{protocol.UnknownServerError, "The server experienced an unexpected error when processing the request."}
+			return Error{Code: protocol.UnknownServerError} // Kafka stumbles over the missing operation and has no words for it
 		}
 	}
 	return Error{}

@@ -179,10 +179,15 @@ func (p *produce) appendAll(internalAllowed bool) (failed bool) {
 
 // appendOne validates and appends one partition's batch.
 func (p *produce) appendOne(part *partition.Partition, records []byte, now int64, topic, index int) error {
+	out := &p.resp.Topics[topic].Partitions[index]
 	b, err := record.ForProduce(records, p.version)
 	if err != nil {
+		if errors.Is(err, record.ErrCorrupt) {
+			out.ErrorMessage = new(err.Error())
+		}
 		return err
 	}
+	out.LogStartOffset = part.Log().LogStart()
 	settings := part.Settings()
 	b, err = record.Validate(b, now, &settings.Rules)
 	if err != nil {
@@ -192,7 +197,6 @@ func (p *produce) appendOne(part *partition.Partition, records []byte, now int64
 	if err != nil {
 		return err
 	}
-	out := &p.resp.Topics[topic].Partitions[index]
 	out.BaseOffset, out.LogStartOffset = info.First, info.LogStart
 	if settings.Rules.TimestampType == record.LogAppendTime {
 		out.LogAppendTimeMs = info.Timestamp
@@ -206,6 +210,10 @@ func (p *produce) appendOne(part *partition.Partition, records []byte, now int64
 // fail fills in the code of an error, and what it says to the client.
 func (p *produce) fail(out *protocol.ProduceResponsePartition, err error) {
 	out.Error = codeOf(err)
+	switch out.Error {
+	case protocol.CorruptMessage, protocol.MessageTooLarge, protocol.RecordListTooLarge, protocol.NotLeaderOrFollower, protocol.StorageError:
+		out.LogStartOffset = -1 // with these Kafka does not tell it
+	}
 	var refused *record.Error
 	if errors.As(err, &refused) && len(refused.Records) > 0 {
 		for i := range refused.Records {

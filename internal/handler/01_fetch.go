@@ -202,8 +202,7 @@ func (f *fetch) readAll() bool {
 		limit := max(0, min(int(p.Position.MaxBytes), left))
 		res, err := r.part.Read(partition.ReadRequest{
 			Offset: p.Position.Offset, MaxBytes: limit, AtLeastOne: first, Isolation: isolation,
-			LeaderEpoch:      commitlog.LeaderEpoch(p.Position.LeaderEpoch),
-			LastFetchedEpoch: commitlog.LeaderEpoch(p.Position.LastFetchedEpoch),
+			LeaderEpoch: epochOf(p.Position.LeaderEpoch), LastFetchedEpoch: epochOf(p.Position.LastFetchedEpoch),
 		})
 		r.result = res
 		if err != nil {
@@ -230,6 +229,11 @@ func (f *fetch) readAll() bool {
 		enough = enough || res.Diverging
 	}
 	return enough || known == 0 || available >= f.minBytes
+}
+
+// epochOf reads a leader epoch of a request: every negative one means that none is named, as in Kafka.
+func epochOf(epoch int32) commitlog.LeaderEpoch {
+	return max(commitlog.LeaderEpoch(epoch), partition.NoEpoch)
 }
 
 // find looks up one partition.
@@ -329,6 +333,9 @@ func (f *fetch) add(k fetchsession.Key, r *read) {
 		Partition: k.Partition, Error: r.code, PreferredReadReplica: -1,
 		HighWatermark: r.result.HighWatermark, LastStableOffset: r.result.LastStable, LogStartOffset: r.result.LogStart,
 	}
+	if r.topic == nil {
+		p.Aborted = []protocol.AbortedTransaction{} // null everywhere else where there is an error, as in Kafka
+	}
 	if r.result.Aborted != nil {
 		p.Aborted = make([]protocol.AbortedTransaction, len(r.result.Aborted))
 		for i, a := range r.result.Aborted {
@@ -341,7 +348,7 @@ func (f *fetch) add(k fetchsession.Key, r *read) {
 	if r.result.Diverging {
 		p.DivergingEpoch = &protocol.EpochEndOffset{Epoch: int32(r.result.DivergingEpoch), EndOffset: r.result.DivergingEnd}
 	}
-	if f.version >= 16 && r.topic != nil && f.isLeaderError(r.code) {
+	if f.version >= 16 && r.topic != nil && f.isLeaderError(r.code) && f.req.ReplicaID < 0 {
 		p.CurrentLeader = currentLeader(r.topic, k.Partition)
 		f.resp.NodeEndpoints = f.h.addEndpoint(f.resp.NodeEndpoints, p.CurrentLeader.ID, f.conn)
 	}

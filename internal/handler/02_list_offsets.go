@@ -3,7 +3,6 @@ package handler
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
@@ -61,14 +60,20 @@ func serveListOffsets(h *Handler, c call, req *kmsg.ListOffsetsRequest) kmsg.Res
 		for _, p := range t.Partitions {
 			rp := kmsg.NewListOffsetsResponseTopicPartition()
 			rp.Partition, rp.Offset, rp.Timestamp, rp.LeaderEpoch = p.Partition, -1, -1, -1
-			if asked[place{t.Topic, p.Partition}] > 1 {
+			at := place{t.Topic, p.Partition}
+			if times := asked[at]; times == 0 {
+				continue // answered once
+			} else if times > 1 {
+				asked[at] = 0
 				rp.ErrorCode = int16(protocol.InvalidRequest)
-			} else if code := h.listOffset(img, c, t.Topic, p, isolation, &rp); code != protocol.None {
-				rp.ErrorCode = int16(code)
+			} else {
+				rp.ErrorCode = int16(h.listOffset(img, c, t.Topic, p, isolation, &rp))
 			}
 			rt.Partitions = append(rt.Partitions, rp)
 		}
-		resp.Topics = append(resp.Topics, rt)
+		if len(rt.Partitions) > 0 {
+			resp.Topics = append(resp.Topics, rt)
+		}
 	}
 	return resp
 }
@@ -84,7 +89,7 @@ func (h *Handler) listOffset(img *metadata.Image, c call, topic string, p kmsg.L
 	}
 	epoch := partition.NoEpoch
 	if c.version >= 4 {
-		epoch = commitlog.LeaderEpoch(p.CurrentLeaderEpoch)
+		epoch = epochOf(p.CurrentLeaderEpoch)
 	}
 	found, err := part.ListOffset(p.Timestamp, isolation, epoch)
 	if err != nil {

@@ -43,9 +43,13 @@ func serveCreateTopics(h *Handler, c call, req *kmsg.CreateTopicsRequest) kmsg.R
 		rt.Topic, rt.TopicID = t.Name, t.ID
 		rt.ErrorCode, rt.ErrorMessage = failure(t.Error)
 		rt.NumPartitions, rt.ReplicationFactor = -1, -1
+		rt.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // not null, also where there is an error
 		if !t.Error.Failed() {
 			rt.NumPartitions, rt.ReplicationFactor = t.Partitions, t.ReplicationFactor
 			for _, e := range h.Config.DescribeTopic(t.Configs) {
+				if raw, set := t.Configs[e.Name]; set {
+					e.Value = &raw // as it was given, while DescribeConfigs shows how it was understood
+				}
 				rc := kmsg.NewCreateTopicsResponseTopicConfig()
 				rc.Name, rc.Value, rc.ReadOnly, rc.Source, rc.IsSensitive = e.Name, e.Value, e.ReadOnly, int8(e.Source), e.Sensitive
 				rt.Configs = append(rt.Configs, rc)

@@ -1,6 +1,8 @@
 package handler
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/protocol"
@@ -14,7 +16,10 @@ func serveDeleteRecords(h *Handler, c call, req *kmsg.DeleteRecordsRequest) kmsg
 	for _, t := range req.Topics {
 		rt := kmsg.NewDeleteRecordsResponseTopic()
 		rt.Topic = t.Topic
-		for _, p := range t.Partitions {
+		for i, p := range t.Partitions {
+			if slices.ContainsFunc(t.Partitions[i+1:], func(o kmsg.DeleteRecordsRequestTopicPartition) bool { return o.Partition == p.Partition }) {
+				continue // the last one counts, as in Kafka
+			}
 			rp := kmsg.NewDeleteRecordsResponseTopicPartition()
 			rp.Partition, rp.LowWatermark = p.Partition, -1
 			part, code := h.partitionByName(img, t.Topic, p.Partition)

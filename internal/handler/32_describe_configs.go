@@ -24,18 +24,29 @@ const (
 	resourceBroker = kmsg.ConfigResourceTypeBroker
 )
 
+// knownResources are all types that Kafka has, served or not.
+var knownResources = []kmsg.ConfigResourceType{resourceTopic, resourceBroker, kmsg.ConfigResourceTypeBrokerLogger,
+	kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig}
+
+// invalidRequest is what Kafka says of INVALID_REQUEST where it has nothing more to say.
+const invalidRequest = "This most likely occurs because of a request being malformed by the client library or the message was sent " +
+	"to an incompatible broker. See the broker logs for more details."
+
 func serveDescribeConfigs(h *Handler, c call, req *kmsg.DescribeConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeConfigsResponse()
+	unknown := slices.ContainsFunc(req.Resources, func(r kmsg.DescribeConfigsRequestResource) bool {
+		return !slices.Contains(knownResources, r.ResourceType)
+	})
 	for _, r := range req.Resources {
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
-		entries, code, message := h.describeResource(r)
-		if code != protocol.None {
-			out.ErrorCode = int16(code)
-			if message != "" {
-				out.ErrorMessage = kmsg.StringPtr(message)
-			}
+		if unknown { // Kafka refuses the whole request
+			out.ErrorCode, out.ErrorMessage = int16(protocol.InvalidRequest), kmsg.StringPtr(invalidRequest)
+			resp.Resources = append(resp.Resources, out)
+			continue
 		}
+		entries, code, message := h.describeResource(r)
+		out.ErrorCode, out.ErrorMessage = int16(code), kmsg.StringPtr(message) // Kafka sends "" for no message
 		for _, e := range entries {
 			if len(r.ConfigNames) > 0 && !slices.Contains(r.ConfigNames, e.Name) {
 				continue
@@ -72,7 +83,7 @@ func (h *Handler) describeResource(r kmsg.DescribeConfigsRequestResource) ([]con
 		}
 		return h.Config.DescribeBroker(), protocol.None, ""
 	}
-	return nil, protocol.InvalidRequest, fmt.Sprintf("Unsupported resource type: %d", r.ResourceType)
+	return nil, protocol.InvalidRequest, fmt.Sprintf("Configurations of resource type %d are not served yet.", r.ResourceType)
 }
 
 func configEntry(e config.Entry, req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {

@@ -1,6 +1,10 @@
 package handler
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/controller"
@@ -9,35 +13,58 @@ import (
 )
 
 // IncrementalAlterConfigs, versions 0 and 1: sets, deletes, appends to and subtracts from single settings of topics (KIP-339).
-// Settings of brokers and groups cannot be changed while the broker runs yet, and are refused.
+// No setting of a broker can be changed while it runs yet, so all are refused as Kafka refuses those that cannot.
 
 func serveIncrementalAlterConfigs(h *Handler, c call, req *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
-	alter := &controller.AlterConfigs{ValidateOnly: req.ValidateOnly, Resources: make([]controller.AlterResource, len(req.Resources))}
-	for i, r := range req.Resources {
-		a := controller.AlterResource{Resource: metadata.Resource{Type: int8(r.ResourceType), Name: r.ResourceName}}
-		for _, cfg := range r.Configs {
-			a.Ops = append(a.Ops, controller.ConfigOp{Name: cfg.Name, Op: int8(cfg.Op), Value: cfg.Value})
-		}
-		alter.Resources[i] = a
-	}
 	resp := kmsg.NewPtrIncrementalAlterConfigsResponse()
-	add := func(r metadata.Resource, code int16, message *string) {
+	alter := &controller.AlterConfigs{ValidateOnly: req.ValidateOnly}
+	var asked []int // which resource of the request each of alter's is
+	for i, r := range req.Resources {
 		rr := kmsg.NewIncrementalAlterConfigsResponseResource()
-		rr.ResourceType, rr.ResourceName = kmsg.ConfigResourceType(r.Type), r.Name
-		rr.ErrorCode, rr.ErrorMessage = code, message
+		rr.ResourceType, rr.ResourceName = r.ResourceType, r.ResourceName
+		if r.ResourceType == resourceBroker {
+			rr.ErrorCode, rr.ErrorMessage = int16(protocol.InvalidRequest), new(h.brokerRefusal(r))
+		} else {
+			a := controller.AlterResource{Resource: metadata.Resource{Type: int8(r.ResourceType), Name: r.ResourceName}}
+			for _, cfg := range r.Configs {
+				a.Ops = append(a.Ops, controller.ConfigOp{Name: cfg.Name, Op: int8(cfg.Op), Value: cfg.Value})
+			}
+			alter.Resources, asked = append(alter.Resources, a), append(asked, i)
+		}
 		resp.Resources = append(resp.Resources, rr)
+	}
+	if len(asked) == 0 {
+		return resp
 	}
 	done, err := h.Controller.Do(c.ctx, alter)
 	if err != nil {
 		h.Log.Warn("alter configurations", "error", err)
-		for _, a := range alter.Resources {
-			add(a.Resource, int16(protocol.NotController), nil)
+		for _, i := range asked {
+			resp.Resources[i].ErrorCode = int16(protocol.NotController)
 		}
 		return resp
 	}
-	for _, r := range done.(*controller.AlterConfigsResponse).Resources {
-		code, message := failure(r.Error)
-		add(r.Resource, code, message)
+	for n, r := range done.(*controller.AlterConfigsResponse).Resources {
+		rr := &resp.Resources[asked[n]]
+		rr.ErrorCode, rr.ErrorMessage = failure(r.Error)
 	}
 	return resp
+}
+
+// brokerRefusal says in Kafka's words why settings of a broker are not changed.
+func (h *Handler) brokerRefusal(r kmsg.IncrementalAlterConfigsRequestResource) string {
+	if r.ResourceName != "" {
+		id, err := strconv.ParseInt(r.ResourceName, 10, 32)
+		if err != nil {
+			return "Node id must be an integer, but it is: " + r.ResourceName
+		}
+		if int32(id) != h.BrokerID {
+			return fmt.Sprintf("Unexpected broker id, expected %d, but received %s", h.BrokerID, r.ResourceName)
+		}
+	}
+	var names []string
+	for _, cfg := range r.Configs {
+		names = append(names, cfg.Name)
+	}
+	return fmt.Sprintf("Cannot update these configs dynamically: [%s]", strings.Join(names, ", "))
 }

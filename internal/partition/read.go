@@ -89,10 +89,12 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	res.Slice = slice
 	res.More = slice.More
 	if r.Isolation == ReadCommitted && slice.Bytes > 0 {
-		if res.Aborted, err = p.log.Aborted(r.Offset, limit); err != nil {
+		aborted, err := p.log.Aborted(r.Offset, limit)
+		if err != nil {
 			slice.Release()
 			return unread, err
 		}
+		res.Aborted = append(res.Aborted, aborted...) // empty, not nil, where there is none
 	}
 	return res, nil
 }
@@ -136,7 +138,9 @@ func (p *Partition) ListOffset(ts int64, iso Isolation, epoch commitlog.LeaderEp
 		return Listed{limit, -1, p.assignment.LeaderEpoch}, nil
 	case Earliest, EarliestLocal:
 		epoch, ok := p.log.EpochAt(logStart)
-		if !ok {
+		if !ok && logStart == logEnd {
+			epoch = p.assignment.LeaderEpoch // the first record will be of this epoch
+		} else if !ok {
 			epoch = NoEpoch
 		}
 		return Listed{logStart, -1, epoch}, nil

@@ -18,9 +18,9 @@ const maxUnknownTags = 128
 const maxColdElements = 1 << 20
 
 // DecodeCold decodes the body of a request that has no codec of its own into req, whose key it must be. kmsg allocates by the lengths
-// it finds, up to 40 times the bytes it is given when they are hostile, and takes no notice of bytes left over. So the body is
+// it finds, up to 40 times the bytes it is given when they are hostile, and takes no notice of bytes left over, which Kafka passes over too. So the body is
 // walked first, without allocating, after a description of the request: every length must fit, null stands only where it may, unknown tags
-// are few, nothing is left over. The walk adds up what decoding will allocate and charge must grant it (it is given back with the
+// are few. The walk adds up what decoding will allocate and charge must grant it (it is given back with the
 // request); a nil charge grants everything.
 func DecodeCold(req kmsg.Request, version int16, body []byte, charge func(bytes int64) bool) error {
 	key := APIKey(req.Key())
@@ -31,7 +31,7 @@ func DecodeCold(req kmsg.Request, version int16, body []byte, charge func(bytes 
 	api := apis[key]
 	w := walker{r: Reader{buf: body}, version: version, flexible: api.Flexible(version), tagsLeft: maxUnknownTags, elementsLeft: maxColdElements}
 	w.structure(shape)
-	if err := w.r.Done(); err != nil {
+	if err := w.r.Err(); err != nil {
 		return fmt.Errorf("decode %s version %d: %w", key, version, err)
 	}
 	if charge != nil && !charge(w.cost) {

@@ -70,7 +70,7 @@ func randomCold(g gen, key APIKey, version int16) kmsg.Request {
 	return k
 }
 
-// The walker must accept whatever kmsg encodes, at every version, and then decode to the same; and refuse it cut or lengthened.
+// The walker must accept whatever kmsg encodes, at every version, and then decode to the same; and refuse it cut; bytes that follow are passed over.
 func TestDecodeCold(t *testing.T) {
 	eachCold(t, func(key APIKey, api API, v int16) {
 		g := newGen(uint64(key)<<8 | uint64(v))
@@ -83,13 +83,15 @@ func TestDecodeCold(t *testing.T) {
 			if again := got.AppendTo(nil); string(again) != string(body) {
 				t.Fatalf("%s v%d: %x decoded to %x", key, v, body, again)
 			}
-			for _, cut := range [][]byte{body[:g.IntN(max(len(body), 1))], append(body[:len(body):len(body)], 0)} {
-				if len(cut) == len(body) {
-					continue
-				}
-				if err := DecodeCold(kmsg.RequestForKey(int16(key)), v, cut, nil); !errors.Is(err, ErrMalformed) {
-					t.Fatalf("%s v%d: %d of %d bytes: %v", key, v, len(cut), len(body), err)
-				}
+			if err := DecodeCold(kmsg.RequestForKey(int16(key)), v, append(body[:len(body):len(body)], 0), nil); err != nil {
+				t.Fatalf("%s v%d: a byte more than %d: %v", key, v, len(body), err)
+			}
+			if len(body) == 0 {
+				continue
+			}
+			cut := body[:g.IntN(len(body))]
+			if err := DecodeCold(kmsg.RequestForKey(int16(key)), v, cut, nil); !errors.Is(err, ErrMalformed) {
+				t.Fatalf("%s v%d: %d of %d bytes: %v", key, v, len(cut), len(body), err)
 			}
 		}
 	})

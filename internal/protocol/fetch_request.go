@@ -91,7 +91,7 @@ func (f *FetchRequest) Decode(version int16, body []byte) error {
 	if flexible {
 		f.decodeTags(&r, version)
 	}
-	if err := r.Done(); err != nil {
+	if err := r.Err(); err != nil {
 		return fmt.Errorf("decode Fetch version %d: %w", version, err)
 	}
 	return nil

@@ -75,7 +75,7 @@ func (p *ProduceRequest) Decode(version int16, body []byte) error {
 	if flexible {
 		r.SkipTags()
 	}
-	if err := r.Done(); err != nil {
+	if err := r.Err(); err != nil {
 		return fmt.Errorf("decode Produce version %d: %w", version, err)
 	}
 	return nil

@@ -13,13 +13,12 @@ import (
 var ErrMalformed = errors.New("malformed request")
 
 var (
-	errShort    = fmt.Errorf("%w: ends before its last field", ErrMalformed)
-	errTrailing = fmt.Errorf("%w: bytes after its last field", ErrMalformed)
-	errLength   = fmt.Errorf("%w: length is negative or larger than what was received", ErrMalformed)
-	errVarint   = fmt.Errorf("%w: varint is too long", ErrMalformed)
-	errNull     = fmt.Errorf("%w: null where null is not allowed", ErrMalformed)
-	errTags     = fmt.Errorf("%w: tags do not ascend", ErrMalformed)
-	errTagSize  = fmt.Errorf("%w: tagged field does not have its size", ErrMalformed)
+	errShort   = fmt.Errorf("%w: ends before its last field", ErrMalformed)
+	errLength  = fmt.Errorf("%w: length is negative or larger than what was received", ErrMalformed)
+	errVarint  = fmt.Errorf("%w: varint is too long", ErrMalformed)
+	errNull    = fmt.Errorf("%w: null where null is not allowed", ErrMalformed)
+	errTags    = fmt.Errorf("%w: tags do not ascend", ErrMalformed)
+	errTagSize = fmt.Errorf("%w: tagged field does not have its size", ErrMalformed)
 )
 
 // Reader takes primitives off the front of a byte slice. Its error is sticky and after it every read returns zero, so that a
@@ -37,14 +36,6 @@ func (r *Reader) Err() error { return r.err }
 
 // Rest returns what has not been read.
 func (r *Reader) Rest() []byte { return r.buf }
-
-// Done returns the first error; bytes left over are one.
-func (r *Reader) Done() error {
-	if r.err == nil && len(r.buf) != 0 {
-		r.fail(errTrailing)
-	}
-	return r.err
-}
 
 func (r *Reader) fail(err error) {
 	if r.err == nil {
