@@ -1,7 +1,9 @@
 package handler
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,6 +67,7 @@ func serveProduce(h *Handler, req *server.Request, reply server.Reply) {
 		reply.Close(err)
 		return
 	}
+	p.keepLast()
 	acks := p.req.Acks
 	if code := p.refused(); code != protocol.None && acks != 0 {
 		p.failAll(code)
@@ -107,6 +110,39 @@ func (p *produce) refused() protocol.ErrorCode {
 		}
 	}
 	return protocol.None
+}
+
+// keepLast drops all but the last entry of a partition that the request names several times, as Kafka does.
+func (p *produce) keepLast() {
+	for i := range p.req.Topics {
+		t := &p.req.Topics[i]
+		if n := len(t.Partitions); n < 2 || slices.IsSortedFunc(t.Partitions, byPartition) && !hasNeighbours(t.Partitions) {
+			continue // the usual order
+		}
+		last := make(map[int32]int, len(t.Partitions))
+		for j, part := range t.Partitions {
+			last[part.Partition] = j
+		}
+		kept := t.Partitions[:0]
+		for j, part := range t.Partitions {
+			if last[part.Partition] == j {
+				kept = append(kept, part)
+			}
+		}
+		t.Partitions = kept
+	}
+}
+
+func byPartition(a, b protocol.ProducePartition) int { return cmp.Compare(a.Partition, b.Partition) }
+
+// hasNeighbours says whether sorted partitions name one twice.
+func hasNeighbours(sorted []protocol.ProducePartition) bool {
+	for i := range sorted[1:] {
+		if sorted[i].Partition == sorted[i+1].Partition {
+			return true
+		}
+	}
+	return false
 }
 
 // layOut shapes the response as the request is shaped.
@@ -198,8 +234,8 @@ func (p *produce) appendOne(part *partition.Partition, records []byte, now int64
 		return err
 	}
 	out.BaseOffset, out.LogStartOffset = info.First, info.LogStart
-	if settings.Rules.TimestampType == record.LogAppendTime {
-		out.LogAppendTimeMs = info.Timestamp
+	if settings.Rules.TimestampType == record.LogAppendTime || info.Duplicate {
+		out.LogAppendTimeMs = info.Timestamp // of the original, for a duplicate, whatever the topic says
 	}
 	if p.req.Acks == -1 && info.Last >= part.HighWatermark() {
 		p.waits = append(p.waits, produceWait{Wait: partition.Wait{End: info.Last + 1}, p: p, part: part, topic: topic, index: index})

@@ -58,6 +58,11 @@ type read struct {
 	result partition.ReadResult
 }
 
+// erroneous says that the partition is not known at all. Such ones come last in a response and do not end a wait, as in Kafka.
+func (r *read) erroneous() bool {
+	return r.code == protocol.UnknownTopicOrPartition || r.code == protocol.UnknownTopicID
+}
+
 var fetches = sync.Pool{New: func() any { return new(fetch) }}
 
 func serveFetch(h *Handler, req *server.Request, reply server.Reply) {
@@ -193,9 +198,9 @@ func (f *fetch) readAll() bool {
 	enough, first, known := false, true, 0
 	for i := range f.parts {
 		r, p := &f.reads[i], &f.parts[i]
-		f.find(img, p.Key, r)
+		f.find(img, p, r)
 		if r.code != protocol.None {
-			enough = enough || r.topic != nil && f.isLeaderError(r.code)
+			enough = enough || !r.erroneous()
 			continue
 		}
 		known++
@@ -237,8 +242,8 @@ func epochOf(epoch int32) commitlog.LeaderEpoch {
 }
 
 // find looks up one partition.
-func (f *fetch) find(img *metadata.Image, k fetchsession.Key, r *read) {
-	old := r.part
+func (f *fetch) find(img *metadata.Image, p *fetchsession.Part, r *read) {
+	k, old := p.Key, r.part
 	*r = read{result: partition.ReadResult{HighWatermark: -1, LastStable: -1, LogStart: -1}}
 	missing := protocol.UnknownTopicOrPartition
 	if f.version >= 13 {
@@ -248,6 +253,12 @@ func (f *fetch) find(img *metadata.Image, k fetchsession.Key, r *read) {
 	}
 	r.part = old // a watched partition stays noted until it is unwatched
 	switch {
+	case r.topic == nil && p.Name != "":
+		// The session knew the topic by this id: now the name stands for another one, or for none.
+		r.code = protocol.UnknownTopicOrPartition
+		if img.Topic(p.Name) != nil {
+			r.code = protocol.InconsistentTopicID
+		}
 	case r.topic == nil:
 		r.code = missing
 	case k.Partition < 0 || int(k.Partition) >= len(r.topic.Partitions):
@@ -285,7 +296,7 @@ func (f *fetch) answer() {
 	f.unknown = f.unknown[:0]
 	order := make([]int, 0, len(f.reads))
 	for i := range f.reads {
-		if f.reads[i].topic == nil {
+		if f.reads[i].erroneous() {
 			f.unknown = append(f.unknown, i)
 		} else {
 			order = append(order, i)
@@ -293,9 +304,12 @@ func (f *fetch) answer() {
 	}
 	order = append(order, f.unknown...)
 	for _, i := range order {
-		r := &f.reads[i]
+		r, part := &f.reads[i], f.parts[i]
+		if f.version >= 13 && r.topic != nil {
+			part.Name = r.topic.Name
+		}
 		f.results = append(f.results, fetchsession.Result{
-			Part: f.parts[i], HighWatermark: r.result.HighWatermark, LogStart: r.result.LogStart,
+			Part: part, HighWatermark: r.result.HighWatermark, LogStart: r.result.LogStart,
 			HasRecords: r.result.Slice.Bytes > 0, MustTell: r.code != protocol.None || r.result.Diverging, Failed: r.code != protocol.None,
 		})
 	}
@@ -333,7 +347,7 @@ func (f *fetch) add(k fetchsession.Key, r *read) {
 		Partition: k.Partition, Error: r.code, PreferredReadReplica: -1,
 		HighWatermark: r.result.HighWatermark, LastStableOffset: r.result.LastStable, LogStartOffset: r.result.LogStart,
 	}
-	if r.topic == nil {
+	if r.erroneous() {
 		p.Aborted = []protocol.AbortedTransaction{} // null everywhere else where there is an error, as in Kafka
 	}
 	if r.result.Aborted != nil {

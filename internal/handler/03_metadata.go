@@ -139,13 +139,13 @@ func (h *Handler) namedTopics(img *metadata.Image, c call, req *kmsg.MetadataReq
 		return append(unknown, known...)
 	}
 	if len(missing) > 0 && h.Config.AutoCreateTopics && (c.version < 4 || req.AllowAutoTopicCreation) {
-		h.autoCreate(c, missing, unknown)
+		h.autoCreate(c, missing)
 	}
 	return append(known, unknown...)
 }
 
-// autoCreate creates the topics with the broker's defaults, and puts the code of those that cannot be created into answers.
-func (h *Handler) autoCreate(c call, names []string, answers []kmsg.MetadataResponseTopic) {
+// autoCreate creates the topics with the broker's defaults. Whether that works shows when the client asks again.
+func (h *Handler) autoCreate(c call, names []string) {
 	create := &controller.CreateTopics{}
 	for _, name := range names {
 		create.Topics = append(create.Topics, controller.NewTopic{Name: name, Partitions: -1, ReplicationFactor: -1})
@@ -155,14 +155,9 @@ func (h *Handler) autoCreate(c call, names []string, answers []kmsg.MetadataResp
 		h.Log.Warn("create topics on first use", "topics", strings.Join(names, ","), "error", err)
 		return
 	}
-	for _, created := range resp.(*controller.CreateTopicsResponse).Topics {
-		if !created.Error.Failed() || created.Error.Code == protocol.TopicAlreadyExists {
-			continue
-		}
-		for i := range answers {
-			if answers[i].Topic != nil && *answers[i].Topic == created.Name {
-				answers[i].ErrorCode = int16(created.Error.Code)
-			}
+	for _, t := range resp.(*controller.CreateTopicsResponse).Topics {
+		if t.Error.Failed() && t.Error.Code != protocol.TopicAlreadyExists {
+			h.Log.Warn("create topic on first use", "topic", t.Name, "error", t.Error.Message)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func (h *RequestHeader) Decode(frame []byte) (body []byte, err error) {
 		return nil, fmt.Errorf("decode request header: %w", r.err)
 	}
 	api, ok := Lookup(h.Key)
-	if !ok || !api.Knows(h.Version) && (h.Key != KeyAPIVersions || h.Version < 0) {
+	if !ok || !api.Knows(h.Version) && h.Key != KeyAPIVersions {
 		return nil, &UnsupportedError{h.Key, h.Version}
 	}
 	id, _ := r.NullableString(false)

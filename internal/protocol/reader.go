@@ -134,11 +134,11 @@ func (r *Reader) length(flexible, short bool) int {
 	default:
 		n = int(r.Int32())
 	}
-	if n < -1 || n > len(r.buf) {
+	if n > len(r.buf) {
 		r.fail(errLength)
 		return 0
 	}
-	return n
+	return max(n, -1) // every negative length is null, as in Kafka
 }
 
 // String returns the bytes of a string that may not be null, aliasing the input.

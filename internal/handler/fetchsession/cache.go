@@ -70,6 +70,7 @@ type session struct {
 
 type part struct {
 	key           Key
+	name          string // of the topic, where the key has only its id; "" until it was known
 	position      Position
 	highWatermark int64 // as last told; -1 after an error, so that the recovery is told
 	logStart      int64
@@ -146,6 +147,8 @@ func nextEpoch(epoch int32) int32 {
 type Part struct {
 	Key      Key
 	Position Position
+	// Name is the name that the topic of an id had when the session last read it, "" if it never did.
+	Name string
 }
 
 // Request is the part of a Fetch request that concerns its session. Keys and their strings are copied where they are kept.
@@ -216,14 +219,14 @@ func (c *Cache) Begin(r Request, dst []Part) (f Fetch, parts []Part, code protoc
 	f.session, f.epoch = s, s.epoch
 	for e := s.parts.Front(); e != nil; e = e.Next() {
 		p := e.Value.(*part)
-		dst = append(dst, Part{Key: p.key, Position: p.position})
+		dst = append(dst, Part{Key: p.key, Position: p.position, Name: p.name})
 	}
 	return f, dst, protocol.None
 }
 
 func (s *session) add(p Part, highWatermark, logStart int64) {
 	p.Key.Topic = string(append([]byte(nil), p.Key.Topic...)) // the request's memory is not ours
-	s.index[p.Key] = s.parts.PushBack(&part{p.Key, p.Position, highWatermark, logStart})
+	s.index[p.Key] = s.parts.PushBack(&part{p.Key, p.Name, p.Position, highWatermark, logStart})
 }
 
 // Result is what a response has to say of one partition.
@@ -276,7 +279,7 @@ func (f *Fetch) End(results []Result, tell []bool) (sessionID int32, code protoc
 		}
 		p := e.Value.(*part)
 		tell[i] = r.HasRecords || r.MustTell || p.highWatermark != r.HighWatermark || p.logStart != r.LogStart
-		p.highWatermark, p.logStart = r.HighWatermark, r.LogStart
+		p.highWatermark, p.logStart, p.name = r.HighWatermark, r.LogStart, r.Part.Name
 		if r.Failed {
 			p.highWatermark = -1
 		}

@@ -26,7 +26,7 @@ func newCache(slots int) (*Cache, *fakeClock) {
 
 func parts(topic string, offsets ...int64) (ps []Part) {
 	for i, o := range offsets {
-		ps = append(ps, Part{Key{Topic: topic, Partition: int32(i)}, Position{Offset: o, MaxBytes: 100, LeaderEpoch: -1, LastFetchedEpoch: -1}})
+		ps = append(ps, Part{Key: Key{Topic: topic, Partition: int32(i)}, Position: Position{Offset: o, MaxBytes: 100, LeaderEpoch: -1, LastFetchedEpoch: -1}})
 	}
 	return ps
 }
