@@ -13,6 +13,7 @@ type background struct {
 	wake chan struct{}
 	done chan struct{}
 	stop chan struct{}
+	once sync.Once
 
 	mu struct {
 		sync.Mutex
@@ -89,6 +90,6 @@ func (b *background) step() bool {
 }
 
 func (b *background) close() {
-	close(b.stop)
+	b.once.Do(func() { close(b.stop) })
 	<-b.done
 }

@@ -227,19 +227,17 @@ func (d *Dir) replaceCheckpoint(name string, offsets []Offset) error {
 	return nil
 }
 
-// truncated is told after a log was cut back and before anything is appended to it. It makes the cut durable, voids the journal's
-// earlier entries of the log, and lowers its checkpointed recovery point, so that no crash afterwards brings back what was cut
-// or trusts bytes that were never synced.
+// truncated is told after a log was cut back and that was synced, before anything is appended to it. It voids the journal's earlier
+// entries of the log and lowers its checkpointed recovery point, so that no crash afterwards brings back what was cut or trusts
+// bytes that were never synced.
 func (d *Dir) truncated(l *commitlog.Log) error {
 	st := d.committer.find(l)
 	if st == nil {
 		return nil // not open yet: recovery syncs it and writes the checkpoint itself
 	}
-	if _, err := l.SyncFiles(); err != nil {
-		return fmt.Errorf("sync %s after a truncation: %w", l.ID(), err)
-	}
 	if err := d.committer.settle(st); err != nil {
 		return fmt.Errorf("settle %s after a truncation: %w", l.ID(), err)
 	}
+	d.committer.settled(st)
 	return d.checkpointRecovery()
 }

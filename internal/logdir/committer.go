@@ -21,6 +21,7 @@ type committer struct {
 	wait    sync.WaitGroup
 
 	group   []member // being formed; only the committing goroutine touches it
+	round   uint64   // its number
 	running bool
 
 	// mu guards the fields below and those of each state that say so.
@@ -30,9 +31,11 @@ type committer struct {
 		queue   []*state // announced by Dirty
 		spare   []*state // the queue's other array
 		settles []*settle
-		blocked []*settle // until a journal file is free
-		direct  []*state  // for the workers
-		cond    *sync.Cond
+		blocked []*settle           // until a journal file is free
+		direct  []*state            // for the workers
+		work    *sync.Cond          // direct has some
+		done    *sync.Cond          // a log is with no worker any more
+		starved []*state            // their sync found no space
 		files   map[uint64][]*state // journal file to the logs with entries in it
 		stopped bool
 	}
@@ -54,7 +57,7 @@ func newCommitter(d *Dir) *committer {
 	c := &committer{d: d, wake: make(chan struct{}, 1), reclaim: make(chan struct{}, 1), stop: make(chan struct{})}
 	c.mu.states = map[*commitlog.Log]*state{}
 	c.mu.files = map[uint64][]*state{}
-	c.mu.cond = sync.NewCond(&c.mu)
+	c.mu.work, c.mu.done = sync.NewCond(&c.mu), sync.NewCond(&c.mu)
 	return c
 }
 
@@ -75,7 +78,7 @@ func (c *committer) close() {
 	close(c.stop)
 	c.mu.Lock()
 	c.mu.stopped = true
-	c.mu.cond.Broadcast()
+	c.mu.work.Broadcast()
 	c.mu.Unlock()
 	c.wait.Wait()
 	c.mu.Lock()
@@ -155,6 +158,7 @@ func (c *committer) commit() bool {
 		c.journal.Settle(journal.LogID(s.st.id))
 	}
 	c.group = c.group[:0]
+	c.round++
 	taken := 0
 	for taken < len(queue) && c.journal.Pending() < c.d.opts.GroupMax {
 		c.take(queue[taken])
@@ -183,7 +187,7 @@ func (c *committer) take(st *state) {
 	n := l.UnsyncedBytes()
 	c.mu.Lock()
 	switch {
-	case st.committing.removed:
+	case st.committing.removed, st.committing.round == c.round: // announced twice, when a sync of its files came in between
 		c.mu.Unlock()
 		return
 	case st.committing.syncing:
@@ -191,11 +195,11 @@ func (c *committer) take(st *state) {
 		c.mu.Unlock()
 		return
 	case n >= c.d.opts.JournalMax:
-		c.syncLocked(st)
+		c.enqueueLocked(st)
 		c.mu.Unlock()
 		return
 	}
-	st.committing.last = c.journal.MaxSequence()
+	st.committing.last, st.committing.round = c.journal.MaxSequence(), c.round
 	c.mu.Unlock()
 	var end int64
 	added, err := c.journal.Append(journal.LogID(st.id), func(dst []byte) ([]byte, int64, error) {
@@ -213,6 +217,27 @@ func (c *committer) take(st *state) {
 	if added > 0 {
 		c.group = append(c.group, member{st, end})
 	}
+}
+
+// full says whether err is for lack of space, after which the log's files are synced again when there is some.
+func (c *committer) full(st *state, err error) bool {
+	if !errors.Is(err, commitlog.ErrReadOnly) || errors.Is(err, commitlog.ErrOffline) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.starved = append(c.mu.starved, st)
+	return true
+}
+
+// spaceAgain announces the logs whose sync found no space, and frees journal files.
+func (c *committer) spaceAgain() {
+	c.mu.Lock()
+	c.mu.queue = append(c.mu.queue, c.mu.starved...)
+	c.mu.starved = nil
+	c.mu.Unlock()
+	signal(c.wake)
+	signal(c.reclaim)
 }
 
 // gone says whether err means no more than that the log was removed meanwhile.
@@ -246,6 +271,7 @@ func (c *committer) committed(settles []*settle) {
 	_, known := c.mu.files[sequence]
 	files := c.mu.files[sequence]
 	for _, m := range c.group {
+		m.st.committing.journaled = max(m.st.committing.journaled, m.end)
 		if m.st.committing.inFile != sequence {
 			m.st.committing.inFile = sequence
 			files = append(files, m.st)
@@ -272,15 +298,27 @@ func (c *committer) withoutJournal(err error, settles []*settle) {
 			m.st.committing.again = true
 			continue
 		}
-		c.syncLocked(m.st)
+		c.enqueueLocked(m.st)
 	}
 	if errors.Is(err, journal.ErrFull) { // room comes when the reclaimer is done, which wakes the committer
 		c.mu.blocked = append(c.mu.blocked, settles...)
 		settles = nil
+		if c.journal.Reclaimable() { // or was done just now
+			c.unblockLocked()
+		}
 	}
 	c.mu.Unlock()
 	for _, s := range settles {
 		s.done <- err
+	}
+}
+
+// unblockLocked lets the requests try again that waited for a free journal file.
+func (c *committer) unblockLocked() {
+	if len(c.mu.blocked) > 0 {
+		c.mu.settles = append(c.mu.blocked, c.mu.settles...)
+		c.mu.blocked = nil
+		signal(c.wake)
 	}
 }
 
@@ -307,4 +345,11 @@ func (c *committer) settle(st *state) error {
 	c.mu.Unlock()
 	signal(c.wake)
 	return <-s.done
+}
+
+// settled notes that the log was cut: its end may now be below that of what the journal held.
+func (c *committer) settled(st *state) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st.committing.journaled = 0
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/uuid"
-	"github.com/moldau/moldau/internal/vfs"
 )
 
 // Endings of directory names, Kafka's.
@@ -58,31 +57,19 @@ func (d *Dir) discover() error {
 		d.addLocked(st)
 	}
 	each(d.mu.order, 2*runtime.GOMAXPROCS(0), func(st *state) {
-		st.id.TopicID, st.err = d.readTopicID(filepath.Join(d.opts.Path, st.id.DirName(), partitionMetadata))
+		st.id.TopicID, st.err = d.readTopicID(filepath.Join(d.opts.Path, st.id.DirName()))
 	})
 	return nil
 }
 
 // readTopicID reads the topic id of a partition directory; none if the file is missing or not whole, which a crash soon after
 // the first append explains.
-func (d *Dir) readTopicID(path string) (uuid.UUID, error) {
-	b, err := vfs.ReadFile(d.opts.FS, path)
-	if errors.Is(err, fs.ErrNotExist) {
+func (d *Dir) readTopicID(dir string) (uuid.UUID, error) {
+	id, err := commitlog.ReadTopicID(d.opts.FS, dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, commitlog.ErrCorrupt) {
 		return uuid.UUID{}, nil
 	}
-	if err != nil {
-		return uuid.UUID{}, fmt.Errorf("read %s: %w", path, err)
-	}
-	for line := range strings.Lines(string(b)) {
-		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "topic_id: "); ok {
-			id, err := uuid.Parse(text)
-			if err != nil {
-				return uuid.UUID{}, nil
-			}
-			return id, nil
-		}
-	}
-	return uuid.UUID{}, nil
+	return id, err
 }
 
 // Logs returns the partitions whose logs are in the directory. A zero topic id means that the directory does not say.

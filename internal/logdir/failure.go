@@ -16,6 +16,11 @@ func (d *Dir) fail(err error) {
 		if d.env != nil {
 			d.env.SetOffline(err)
 		}
+		if c := d.committer; c != nil {
+			c.mu.Lock()
+			c.unblockLocked() // to be refused
+			c.mu.Unlock()
+		}
 		d.opts.OnFailure(fmt.Errorf("take log directory %s offline: %w", d.opts.Path, err))
 	})
 }
@@ -27,8 +32,10 @@ func (d *Dir) offline() bool {
 
 // isFull makes the directory read-only until the sweeper finds space again.
 func (d *Dir) isFull(error) {
-	d.full.Store(true)
 	d.env.SetReadOnly(true)
+	if !d.full.Swap(true) {
+		d.opts.OnFull(true)
+	}
 }
 
 // judge applies the rule for a failed write of a small file: lack of space makes the directory read-only, all else offline.
@@ -54,4 +61,6 @@ func (d *Dir) probe() {
 	}
 	d.full.Store(false)
 	d.env.SetReadOnly(false)
+	d.committer.spaceAgain()
+	d.opts.OnFull(false)
 }

@@ -50,10 +50,11 @@ type Options struct {
 	NodeID    int32  // must be the one in meta.properties, if that exists
 	ClusterID string // likewise; empty: take the one that is there, or make one
 
-	Files            *commitlog.FileCache // open segment files, shared by all directories; default 1,024 of its own
+	Files            *commitlog.FileCache // open segment files, shared by all directories; default one of its own
 	ProducerIDExpiry time.Duration        // producer.id.expiration.ms; default commitlog's
 
 	OnFailure func(error) // hears once that the directory is offline for good; called in a goroutine of the Dir
+	OnFull    func(bool)  // hears that the disk is full and the directory read-only, and when that is over
 	Warn      func(error) // hears of what was survived: damage that recovery repaired, a file that could not be removed
 
 	// JournalMax is the number of unsynced bytes from which a log is synced in its own files instead of the journal;
@@ -87,10 +88,13 @@ func (o Options) withDefaults() Options {
 		o.Random = random.Real
 	}
 	if o.Files == nil {
-		o.Files = commitlog.NewFileCache(1024)
+		o.Files = commitlog.NewFileCache(0, 0)
 	}
 	if o.OnFailure == nil {
 		o.OnFailure = func(error) {}
+	}
+	if o.OnFull == nil {
+		o.OnFull = func(bool) {}
 	}
 	if o.Warn == nil {
 		o.Warn = func(error) {}

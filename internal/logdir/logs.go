@@ -35,6 +35,9 @@ func (d *Dir) Log(id commitlog.ID, cfg *commitlog.Config, onSynced func(end int6
 	} else {
 		st.log.Store(l)
 		d.committer.add(st)
+		if l.UnflushedBytes() > 0 {
+			d.committer.flush(st) // it was recovered just now
+		}
 	}
 	return l, nil
 }

@@ -15,12 +15,11 @@ import (
 
 // Names in a data directory, Kafka's but for the journal's.
 const (
-	lockFile          = ".lock"
-	metaFile          = "meta.properties"
-	cleanFile         = ".kafka_cleanshutdown"
-	kafkaMetadataDir  = "__cluster_metadata-0"
-	partitionMetadata = "partition.metadata"
-	journalDir        = "journal"
+	lockFile         = ".lock"
+	metaFile         = "meta.properties"
+	cleanFile        = ".kafka_cleanshutdown"
+	kafkaMetadataDir = "__cluster_metadata-0"
+	journalDir       = "journal"
 )
 
 // meta is the content of meta.properties.

@@ -65,6 +65,7 @@ func (d *Dir) recover() error {
 	opts.FS, opts.Clock, opts.Dir, opts.Directory = d.opts.FS, d.opts.Clock, dir, d.meta.directory
 	if r.keep {
 		d.committer.journal = journal.NewWriter(opts, scan)
+		r.pin()
 		return nil
 	}
 	d.committer.journal = journal.NewWriter(opts, nil)
@@ -105,6 +106,9 @@ func (r *recovery) sort() {
 
 // log recovers one log.
 func (r *recovery) log(st *state) {
+	if st.err == nil && st.id.TopicID.IsZero() {
+		return // nothing in it was acknowledged, or Kafka of old wrote it: recovered when it is asked for
+	}
 	if st.err == nil {
 		st.err = r.open(st)
 	}
@@ -133,12 +137,15 @@ func (r *recovery) open(st *state) error {
 	if err := r.replayAll(st, l); err != nil {
 		return errors.Join(err, l.Close(false))
 	}
-	if _, err := l.SyncFiles(); err != nil {
+	_, err = l.SyncFiles()
+	full := err != nil && r.d.committer.full(st, err) // reads go on, and the journal stays until there is space
+	if err != nil && !full {
 		return errors.Join(err, l.Close(false))
 	}
 	found := l.Recovered()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.keep = r.keep || full
 	r.report.ScannedBytes += found.ScannedBytes
 	r.report.TruncatedBytes += found.TruncatedBytes
 	if found.Lost && l.LogEnd() < st.found.Point {
@@ -167,6 +174,20 @@ func (r *recovery) replayAll(st *state, l *commitlog.Log) error {
 		st.committing.last = r.scan.Sequence() // until the files are removed; if they stay, a cut must settle
 	}
 	return nil
+}
+
+// pin keeps the journal's files until the logs with entries in them are synced; for good, if one could not be opened.
+func (r *recovery) pin() {
+	if len(r.report.Failed) > 0 || len(r.replay) == 0 {
+		return
+	}
+	c := r.d.committer
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for st := range r.replay {
+		st.committing.journaled = st.log.Load().LogEnd()
+		c.mu.files[r.scan.Sequence()] = append(c.mu.files[r.scan.Sequence()], st)
+	}
 }
 
 // forgetMissing drops what the checkpoints say of partitions that have no log.

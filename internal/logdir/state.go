@@ -23,11 +23,13 @@ type state struct {
 		sweeps int // for so many it has had unflushed bytes
 	}
 	committing struct { // guarded by committer.mu
-		syncing bool   // a worker has it
-		again   bool   // it was announced meanwhile
-		removed bool   // nothing of it is written any more
-		inFile  uint64 // the last journal file in whose list it is
-		last    uint64 // the last journal file that may hold an entry of it; 0: none
+		syncing   bool   // a worker has it
+		again     bool   // it was announced meanwhile
+		removed   bool   // nothing of it is written any more
+		inFile    uint64 // the last journal file in whose list it is
+		last      uint64 // the last journal file that may hold an entry of it; 0: none
+		journaled int64  // end of what is in the journal
+		round     uint64 // the last group it was in
 	}
 }
 

@@ -5,21 +5,47 @@ import (
 	"sync/atomic"
 )
 
-// syncLocked gives the log to the workers; a log is with one of them at a time.
-func (c *committer) syncLocked(st *state) {
-	if st.committing.syncing {
+// enqueueLocked gives the log to the workers, unless one has it.
+func (c *committer) enqueueLocked(st *state) {
+	if st.committing.syncing || c.mu.stopped {
 		return
 	}
 	st.committing.syncing = true
 	c.mu.direct = append(c.mu.direct, st)
-	c.mu.cond.Signal()
+	c.mu.work.Signal()
 }
 
-// flush syncs the log's files in the background unless a worker has it already.
+// flush syncs the log's files in the background.
 func (c *committer) flush(st *state) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.syncLocked(st)
+	c.enqueueLocked(st)
+}
+
+// acquire waits until no other goroutine syncs the log's files. Two at once would do the work twice.
+func (c *committer) acquire(st *state) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for st.committing.syncing {
+		c.mu.done.Wait()
+	}
+	st.committing.syncing = true
+}
+
+// release lets others sync the log's files, and announces what came meanwhile.
+func (c *committer) release(st *state) {
+	c.mu.Lock()
+	st.committing.syncing = false
+	again := st.committing.again
+	if again {
+		st.committing.again = false
+		c.mu.queue = append(c.mu.queue, st)
+	}
+	c.mu.done.Broadcast()
+	c.mu.Unlock()
+	if again {
+		signal(c.wake)
+	}
 }
 
 // syncLoop is one worker: it syncs segment files, log by log. What is appended during a sync is the next sync's.
@@ -27,31 +53,24 @@ func (c *committer) syncLoop() {
 	for {
 		c.mu.Lock()
 		for len(c.mu.direct) == 0 && !c.mu.stopped {
-			c.mu.cond.Wait()
+			c.mu.work.Wait()
 		}
-		if c.mu.stopped {
+		if len(c.mu.direct) == 0 {
 			c.mu.Unlock()
 			return
 		}
 		st := c.mu.direct[0]
 		c.mu.direct = c.mu.direct[1:]
+		stopped := c.mu.stopped
 		c.mu.Unlock()
-		c.syncFiles(st)
-		c.mu.Lock()
-		st.committing.syncing = false
-		again := st.committing.again
-		if again {
-			st.committing.again = false
-			c.mu.queue = append(c.mu.queue, st)
+		if !stopped {
+			c.syncFiles(st)
 		}
-		c.mu.Unlock()
-		if again {
-			signal(c.wake)
-		}
+		c.release(st)
 	}
 }
 
-// syncFiles syncs the log's files and says whether the log is as it should be, synced or gone.
+// syncFiles syncs the log's files and says whether the log is as it should be, synced or gone. The caller has acquired the log.
 func (c *committer) syncFiles(st *state) bool {
 	if c.d.offline() {
 		return false
@@ -61,6 +80,9 @@ func (c *committer) syncFiles(st *state) bool {
 	if _, err := l.SyncFiles(); err != nil {
 		if c.gone(st, err) {
 			return true
+		}
+		if c.full(st, err) {
+			return false
 		}
 		c.d.fail(fmt.Errorf("sync %s: %w", l.ID(), err))
 		return false
@@ -95,44 +117,41 @@ func (c *committer) reclaimLoop() {
 // reclaimOldest frees the oldest file unless it is the one that is written, and says whether it did.
 func (c *committer) reclaimOldest() bool {
 	c.mu.Lock()
-	sequence := c.journal.Sequence()
+	current := c.journal.Sequence()
+	sequence := current
 	for s := range c.mu.files {
 		sequence = min(sequence, s)
 	}
-	if sequence >= c.journal.Sequence() {
-		c.mu.Unlock()
+	logs := c.mu.files[sequence]
+	c.mu.Unlock()
+	if sequence >= current {
 		return false
 	}
-	var need []*state
-	for _, st := range c.mu.files[sequence] {
-		if !st.committing.removed && st.log.Load().UnflushedBytes() > 0 {
-			need = append(need, st)
+	var failed atomic.Bool
+	each(logs, reclaimers, func(st *state) {
+		if failed.Load() || c.inFiles(st) {
+			return
 		}
-	}
-	c.mu.Unlock()
-	if !c.syncAll(need, reclaimers) {
+		c.acquire(st)
+		defer c.release(st)
+		if !c.inFiles(st) && !c.syncFiles(st) {
+			failed.Store(true)
+		}
+	})
+	if failed.Load() {
 		return false
 	}
 	c.mu.Lock()
 	delete(c.mu.files, sequence)
 	c.journal.Retire(sequence)
-	blocked := c.mu.blocked
-	c.mu.settles = append(blocked, c.mu.settles...)
-	c.mu.blocked = nil
+	c.unblockLocked()
 	c.mu.Unlock()
-	if len(blocked) > 0 {
-		signal(c.wake)
-	}
 	return true
 }
 
-// syncAll syncs the files of all the logs and says whether all are done.
-func (c *committer) syncAll(logs []*state, workers int) bool {
-	var failed atomic.Bool
-	each(logs, workers, func(st *state) {
-		if !failed.Load() && !c.syncFiles(st) {
-			failed.Store(true)
-		}
-	})
-	return !failed.Load()
+// inFiles says whether the segment files have all that the journal holds of the log.
+func (c *committer) inFiles(st *state) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return st.committing.removed || st.log.Load().RecoveryPoint() >= st.committing.journaled
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
@@ -156,6 +157,9 @@ func (w *Writer) Retire(sequence uint64) {
 	}
 }
 
+// Reclaimable says that a file was retired which the next groups may make free.
+func (w *Writer) Reclaimable() bool { return w.retired.Load() >= w.oldest.Load() }
+
 // Commit makes the group durable and begins another. After an error the group is gone: with ErrFull and ENOSPC the Writer
 // goes on as if it had never been, after any other it is broken for good.
 func (w *Writer) Commit() error {
@@ -191,7 +195,7 @@ func (w *Writer) commit() error {
 func (w *Writer) rotate(need int64) error {
 	next := w.freeSlot()
 	if next < 0 && len(w.slots) >= w.opts.Files {
-		if w.current < 0 || w.retired.Load() < w.oldest.Load() {
+		if w.current < 0 || !w.Reclaimable() {
 			return ErrFull
 		}
 		// A file is retired and no group says so yet.
@@ -337,20 +341,28 @@ func (w *Writer) Close() error {
 	return first
 }
 
-// Remove removes the files that are in no use any more, of a Writer that is closed or was never used: everything that they
-// held is in synced segment files.
+// discardedSuffix ends the name of a journal's directory that is being removed.
+const discardedSuffix = ".discarded"
+
+// Remove removes the journal in dir, whose Writer is closed or was never used: everything in it is in synced segment files. It is renamed
+// first, so that a crash leaves all of it or nothing.
 func Remove(fsys vfs.FS, dir string) error {
-	names, err := list(fsys, dir)
-	if err != nil || len(names) == 0 {
-		return err
+	discarded := dir + discardedSuffix
+	if err := fsys.RemoveAll(discarded); err != nil { // of an earlier Remove that a crash interrupted
+		return fmt.Errorf("remove journal: %w", err)
 	}
-	for _, name := range names {
-		if err := fsys.Remove(filepath.Join(dir, name)); err != nil {
-			return fmt.Errorf("remove journal file: %w", err)
-		}
+	err := fsys.Rename(dir, discarded)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	if err := fsys.SyncDir(dir); err != nil {
-		return fmt.Errorf("sync journal directory: %w", err)
+	if err != nil {
+		return fmt.Errorf("remove journal: %w", err)
+	}
+	if err := fsys.SyncDir(filepath.Dir(dir)); err != nil {
+		return fmt.Errorf("remove journal: %w", err)
+	}
+	if err := fsys.RemoveAll(discarded); err != nil {
+		return fmt.Errorf("remove journal: %w", err)
 	}
 	return nil
 }
