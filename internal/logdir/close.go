@@ -3,7 +3,6 @@ package logdir
 import (
 	"errors"
 	"path/filepath"
-	"runtime"
 	"sync"
 
 	"github.com/moldau/moldau/internal/commitlog"
@@ -71,7 +70,7 @@ func (d *Dir) closeClean() error {
 func (d *Dir) closeLogs(clean bool) error {
 	var mu sync.Mutex
 	var errs []error
-	each(d.states(), 2*runtime.GOMAXPROCS(0), func(st *state) {
+	each(d.states(), d.opts.SyncWorkers, func(st *state) {
 		st.opening.Lock()
 		defer st.opening.Unlock()
 		l := st.log.Load()

@@ -62,7 +62,7 @@ type Options struct {
 	JournalMax int64
 	// GroupMax bounds the bytes of one journal group; default 8 MiB.
 	GroupMax int
-	// SyncWorkers sync segment files in parallel; default 16.
+	// SyncWorkers sync segment files in parallel, and open and close logs; default 16.
 	SyncWorkers int
 	// CheckpointInterval and CheckpointBytes bound what a recovery scans; defaults 5 s and 256 MiB.
 	CheckpointInterval time.Duration

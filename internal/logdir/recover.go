@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -50,7 +49,7 @@ func (d *Dir) recover() error {
 	states := d.states()
 	if !d.clean || len(r.replay) > 0 {
 		d.clean = false
-		each(states, 2*runtime.GOMAXPROCS(0), r.log)
+		each(states, d.opts.SyncWorkers, r.log)
 	}
 	r.report.Logs, r.report.Took = len(states), d.opts.Clock.Now().Sub(began)
 	d.report = r.report

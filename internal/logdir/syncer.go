@@ -96,7 +96,7 @@ func (c *committer) syncFiles(st *state) bool {
 // reclaimers sync the logs of a journal file that is to be used again. Few, so that they leave the disk to those who wait.
 const reclaimers = 4
 
-// reclaimLoop frees journal files, the oldest first, when they are left.
+// reclaimLoop frees journal files that were left.
 func (c *committer) reclaimLoop() {
 	for {
 		select {
@@ -104,7 +104,7 @@ func (c *committer) reclaimLoop() {
 			return
 		case <-c.reclaim:
 		}
-		for c.reclaimOldest() {
+		for c.reclaimFiles() {
 			select {
 			case <-c.stop:
 				return
@@ -114,17 +114,11 @@ func (c *committer) reclaimLoop() {
 	}
 }
 
-// reclaimOldest frees the oldest file unless it is the one that is written, and says whether it did.
-func (c *committer) reclaimOldest() bool {
-	c.mu.Lock()
-	current := c.journal.Sequence()
-	sequence := current
-	for s := range c.mu.files {
-		sequence = min(sequence, s)
-	}
-	logs := c.mu.files[sequence]
-	c.mu.Unlock()
-	if sequence >= current {
+// reclaimFiles frees all journal files but the one that is written, once they are half of those there may be: a log with entries in
+// several is synced once. It says whether it did.
+func (c *committer) reclaimFiles() bool {
+	logs, last, left := c.inLeftFiles()
+	if left == 0 || left < c.journal.Files()/2 {
 		return false
 	}
 	var failed atomic.Bool
@@ -142,11 +136,37 @@ func (c *committer) reclaimOldest() bool {
 		return false
 	}
 	c.mu.Lock()
-	delete(c.mu.files, sequence)
-	c.journal.Retire(sequence)
+	defer c.mu.Unlock()
+	for sequence := range c.mu.files {
+		if sequence <= last {
+			delete(c.mu.files, sequence)
+		}
+	}
+	c.journal.Retire(last)
 	c.unblockLocked()
-	c.mu.Unlock()
 	return true
+}
+
+// inLeftFiles returns the logs with entries in files that are not written any more, the last of those files, and how many they are.
+func (c *committer) inLeftFiles() (logs []*state, last uint64, left int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	current := c.journal.Sequence()
+	seen := map[*state]bool{}
+	for sequence, in := range c.mu.files {
+		if sequence >= current {
+			continue
+		}
+		left++
+		last = max(last, sequence)
+		for _, st := range in {
+			if !seen[st] {
+				seen[st] = true
+				logs = append(logs, st)
+			}
+		}
+	}
+	return logs, last, left
 }
 
 // inFiles says whether the segment files have all that the journal holds of the log.

@@ -146,6 +146,9 @@ func (w *Writer) Sequence() uint64 { return w.sequence.Load() }
 // Oldest returns the lowest sequence whose entries a crash now would replay.
 func (w *Writer) Oldest() uint64 { return w.oldest.Load() }
 
+// Files returns how many files there may be.
+func (w *Writer) Files() int { return w.opts.Files }
+
 // Retire says that nothing in files up to the sequence is needed any more. The next group makes that durable; then they are
 // written again.
 func (w *Writer) Retire(sequence uint64) {
