@@ -125,19 +125,6 @@ func (f *osFile) control(op string, call func(fd uintptr) error) error {
 	return pathError(op, f.f.Name(), err)
 }
 
-// writeEach is WritevAt where the system has no vectored write.
-func writeEach(f io.WriterAt, bufs [][]byte, off int64) (int, error) {
-	total := 0
-	for _, b := range bufs {
-		n, err := f.WriteAt(b, off+int64(total))
-		total += n
-		if err != nil {
-			return total, err
-		}
-	}
-	return total, nil
-}
-
 // pathError wraps err as the errors of package os are, so that callers need not know which call made it.
 func pathError(op, name string, err error) error {
 	if err == nil {

@@ -2,7 +2,10 @@
 
 package vfs
 
-import "errors"
+import (
+	"errors"
+	"io"
+)
 
 func (f *osFile) Datasync() error                              { return f.f.Sync() }
 func (f *osFile) Preallocate(off, n int64) error               { return nil }
@@ -11,3 +14,16 @@ func (f *osFile) writev(bufs [][]byte, off int64) (int, error) { return writeEac
 
 // syncFS has no portable form: sync(2) elsewhere starts the writing and does not wait for it. Callers sync file by file.
 func syncFS(string) error { return errors.ErrUnsupported }
+
+// writeEach is WritevAt where the system has no vectored write.
+func writeEach(f io.WriterAt, bufs [][]byte, off int64) (int, error) {
+	total := 0
+	for _, b := range bufs {
+		n, err := f.WriteAt(b, off+int64(total))
+		total += n
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
