@@ -7,6 +7,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// barrier is the value of a record written with acks -1 behind others that were not: once it is acknowledged, consumers see all of them.
+const barrier = "barrier"
+
 func produceCases(v int16) *suite {
 	s := newSuite(keyProduce, v)
 
@@ -14,6 +17,8 @@ func produceCases(v int16) *suite {
 		t := x.Topic("a", 2)
 		x.Do(produce(v, -1, on(t, 0, of("one", "two"))))
 		x.Do(produce(v, 1, on(t, 0, of("three")), on(t, 1, of("four"))))
+		x.put(t, 0, barrier)
+		x.put(t, 1, barrier)
 		x.Do(stored(t, 0, 0))
 		x.Do(stored(t, 1, 0))
 	})
@@ -27,6 +32,7 @@ func produceCases(v int16) *suite {
 	s.add(Ordinary, "silent", func(x *Script) {
 		t := x.Topic("a", 1)
 		x.On(0).Silent(produce(v, 0, on(t, 0, of("no answer wanted"))))
+		x.put(t, 0, barrier)
 		x.Do(stored(t, 0, 0))
 	})
 	s.add(Boundary, "", func(x *Script) {

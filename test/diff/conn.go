@@ -39,7 +39,12 @@ type Pending struct {
 	correlation int32
 	answer      Answer
 	err         error // sending failed
+	sent        time.Time
+	maxWait     time.Duration // how long the broker may hold the answer back
 }
+
+// noticeable is the least time to hold an answer back that scripts tell from none.
+const noticeable = time.Second
 
 // Do sends a request, records the answer and returns it; nil where there was none that kmsg can read.
 func (c *Conn) Do(req kmsg.Request) kmsg.Response { return c.Start(req).Answer() }
@@ -48,6 +53,9 @@ func (c *Conn) Do(req kmsg.Request) kmsg.Response { return c.Start(req).Answer()
 func (c *Conn) Start(req kmsg.Request) *Pending {
 	p := c.pending(req.Key(), req.GetVersion())
 	p.answer.Request, p.answer.detail = c.script.describe(req, c.number)
+	if f, ok := req.(*kmsg.FetchRequest); ok {
+		p.maxWait = time.Duration(f.MaxWaitMillis) * time.Millisecond
+	}
 	body := req.AppendTo(nil)
 	p.err = c.send(frame(header1(p.key, p.version, p.correlation, ptr(clientID), req.IsFlexible()), body))
 	return p
@@ -96,7 +104,7 @@ func (c *Conn) Silent(req kmsg.Request) {
 
 func (c *Conn) pending(key, version int16) *Pending {
 	c.correlation++
-	p := &Pending{conn: c, key: key, version: version, correlation: c.correlation}
+	p := &Pending{conn: c, key: key, version: version, correlation: c.correlation, sent: time.Now()}
 	p.answer.Request = fmt.Sprintf("%s v%d", kmsg.NameForKey(key), version)
 	return p
 }
@@ -110,6 +118,9 @@ func (p *Pending) Answer() kmsg.Response {
 		return nil
 	}
 	resp := p.decode(payload)
+	if p.maxWait >= noticeable && time.Since(p.sent) > p.maxWait/2 {
+		p.answer.Leaves = append(p.answer.Leaves, Leaf{"", "waited", "true"})
+	}
 	p.conn.script.record(p.answer)
 	return resp
 }

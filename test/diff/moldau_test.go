@@ -1,46 +1,74 @@
 package diff
 
 import (
+	"fmt"
 	"os"
 	"testing"
+
+	"github.com/moldau/moldau/internal/broker"
+	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/handler"
 )
 
-// startMoldau starts the broker under test on a data directory of its own with the properties that the recorded Kafka had (Properties)
-// and registers its end with the test. Where it is nil, MOLDAU_DIFF_ADDR names a broker that runs already: it should be fresh, and
-// cannot be restarted.
-var startMoldau func(t *testing.T) *Target
-
-// served is the table of APIs that the broker under test serves; its rows must have cases.
-var served = Table
-
-// target returns the broker under test, or nil where there is none.
-func target(t *testing.T) *Target {
-	if startMoldau != nil {
-		return startMoldau(t)
+// served is the table of APIs that Moldau serves; its rows must have cases.
+func served() []API {
+	var rows []API
+	for _, s := range handler.Table() {
+		rows = append(rows, API{Key: int16(s.Key), Min: s.Min, Max: s.Max})
 	}
+	return rows
+}
+
+// target returns the broker under test: Moldau inside this process on a directory of its own, with the properties that the recorded Kafka
+// had. MOLDAU_DIFF_ADDR names a broker that runs already instead; it should be fresh, and it cannot be restarted.
+func target(t *testing.T) *Target {
 	if addr := os.Getenv("MOLDAU_DIFF_ADDR"); addr != "" {
 		return &Target{Addr: addr}
 	}
-	return nil
+	properties := []byte(Properties(0, 0, t.TempDir()))
+	var running *broker.Broker
+	target := &Target{}
+	start := func() error {
+		cfg, _, err := config.Load(config.Sources{FileName: "server.properties", File: properties})
+		if err != nil {
+			return fmt.Errorf("load configuration: %w", err)
+		}
+		if running, err = broker.Start(broker.Options{Config: cfg}); err != nil {
+			return fmt.Errorf("start broker: %w", err)
+		}
+		target.Addr = running.Addresses()[0]
+		return nil
+	}
+	target.Restart = func() error {
+		if err := running.Stop(); err != nil {
+			return fmt.Errorf("stop broker: %w", err)
+		}
+		return start()
+	}
+	if err := start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := running.Stop(); err != nil {
+			t.Errorf("stop broker: %v", err)
+		}
+	})
+	return target
 }
 
 // TestMoldau plays every case to Moldau. What differs from Kafka must stand in the table of deliberate differences, and what stands
 // there must differ.
 func TestMoldau(t *testing.T) {
 	cases, rec := recording(t)
-	broker := target(t)
-	if broker == nil {
-		t.Log("no broker under test: the recordings are checked, nothing is compared")
-		return
-	}
-	if err := Warm(broker); err != nil {
+	moldau := target(t)
+	if err := Warm(moldau); err != nil {
 		t.Fatal(err)
 	}
 	var all []Difference
 	played := 0
 	for _, c := range cases {
 		t.Run(c.ID(), func(t *testing.T) {
-			differences := Compare(c.ID(), rec[c.ID()], Play(broker, c))
+			differences := Compare(c.ID(), rec[c.ID()], Play(moldau, c))
 			rest, _ := Judge(Differences(), differences)
 			for i, d := range rest {
 				if i == maxShown {

@@ -174,6 +174,9 @@ func (n *normaliser) producerID(id int64) string {
 func (n *normaliser) time(ms int64) string {
 	const hour = 3_600_000
 	d := ms - n.now
+	if d == 0 {
+		return "<start>" // what the script itself took for the time
+	}
 	if d < -48*hour || d > 48*hour {
 		return strconv.FormatInt(ms, 10)
 	}

@@ -12,39 +12,39 @@ func fetchSequences() []Case {
 			req.MaxWaitMillis, req.MinBytes = 30, 1
 			x.Note("nothing comes")
 			x.Do(req)
-			req.MaxWaitMillis = 8_000
+			req.MaxWaitMillis = 3_000
 			x.Note("answered by a produce on another connection")
 			p := x.On(0).Start(req)
 			x.On(1).Do(produce(9, -1, on(t, 1, of("wake"))))
 			p.Answer()
 			req = fetch(12, from(t, 0, 0), from(t, 1, 1))
-			req.MaxWaitMillis, req.MinBytes = 8_000, 150
+			req.MaxWaitMillis, req.MinBytes = 3_000, 150
 			x.Note("the first produce is not enough, the second is")
 			p = x.On(0).Start(req)
 			x.On(1).Do(produce(9, 1, on(t, 0, of("little"))))
 			x.On(1).Do(produce(9, 1, on(t, 1, of(strings.Repeat("much", 20)))))
 			p.Answer()
 			req = fetch(12, from(t, 0, 0), from(t, 1, 0))
-			req.MaxWaitMillis, req.MinBytes = 8_000, 200
+			req.MaxWaitMillis, req.MinBytes = 3_000, 200
 			x.Note("enough is there")
 			x.Do(req)
 			req = fetch(12, from(t, 0, 1), from(t, 9, 0))
-			req.MaxWaitMillis = 8_000
-			x.Note("an error does not wait")
+			req.MaxWaitMillis = 3_000
+			x.Note("an unknown partition waits like the others")
 			x.Do(req)
 			req = fetch(12, from(t, 0, 9), from(t, 1, 2))
-			req.MaxWaitMillis = 8_000
+			req.MaxWaitMillis = 3_000
 			x.Note("out of range does not wait")
 			x.Do(req)
 			req = fetch(12)
-			req.MaxWaitMillis = 8_000
+			req.MaxWaitMillis = 3_000
 			x.Note("no partitions do not wait")
 			x.Do(req)
 		}),
 		sequence("long-poll-many", func(x *Script) {
 			t := x.Topic("a", 1)
 			req := fetch(12, from(t, 0, 0))
-			req.MaxWaitMillis = 8_000
+			req.MaxWaitMillis = 3_000
 			one, two, three := x.On(1).Start(req), x.On(2).Start(req), x.On(3).Start(req)
 			x.Do(produce(9, -1, on(t, 0, of("for all"))))
 			one.Answer()
@@ -144,6 +144,7 @@ func fetchSequences() []Case {
 			one.Answer()
 			two.Answer()
 			three.Answer()
+			x.put(t, 0, barrier)
 			x.Do(stored(t, 0, 0))
 		}),
 	}

@@ -13,10 +13,13 @@ func (s *Script) newProducer() int64 {
 	return resp.ProducerID
 }
 
+// recent makes a batch with the time at which the script began: Kafka forgets producers whose last batch says that it is a day old.
+func (s *Script) recent(values ...string) batch { return of(values...).at(s.norm.now) }
+
 // send writes one batch of n records as a producer and records the answer.
 func (s *Script) send(about string, t Topic, n int, id int64, epoch int16, sequence int32) {
 	s.Note(about)
-	s.Do(produce(9, -1, on(t, 0, of(many(n)...).by(id, epoch, sequence))))
+	s.Do(produce(9, -1, on(t, 0, s.recent(many(n)...).by(id, epoch, sequence))))
 }
 
 func idempotentSequences() []Case {
@@ -35,7 +38,7 @@ func idempotentSequences() []Case {
 			x.send("overlapping", t, 2, id, 0, 11)
 			x.send("next", t, 1, id, 0, 12)
 			x.Note("same numbers, other records: still a duplicate")
-			x.Do(produce(9, -1, on(t, 0, of("other").by(id, 0, 12))))
+			x.Do(produce(9, -1, on(t, 0, x.recent("other").by(id, 0, 12))))
 			x.Do(stored(t, 0, 0))
 		}),
 		sequence("idempotent-out-of-order", func(x *Script) {
@@ -87,9 +90,9 @@ func idempotentSequences() []Case {
 			x.send("and on", t, 1, 7001, 0, 6)
 			x.send("an id nobody was given, epoch 3", t, 1, 7002, 3, 0)
 			x.Note("newer protocol")
-			x.Do(produce(12, -1, on(t, 0, of("v12").by(7003, 0, 5))))
+			x.Do(produce(12, -1, on(t, 0, x.recent("v12").by(7003, 0, 5))))
 			x.Note("other partition, own numbers")
-			x.Do(produce(9, -1, on(t, 1, of("p1").by(7000, 0, 0)), on(t, 0, of("p0").by(7000, 0, 1))))
+			x.Do(produce(9, -1, on(t, 1, x.recent("p1").by(7000, 0, 0)), on(t, 0, x.recent("p0").by(7000, 0, 1))))
 			x.Note("without any identity in between")
 			x.Do(produce(9, -1, on(t, 0, of("plain"))))
 			x.send("and on", t, 1, 7000, 0, 2)
@@ -99,11 +102,11 @@ func idempotentSequences() []Case {
 		sequence("idempotent-acks", func(x *Script) {
 			t := x.Topic("a", 1)
 			id := x.newProducer()
-			x.On(0).Silent(produce(9, 0, on(t, 0, of("acks 0").by(id, 0, 0))))
+			x.On(0).Silent(produce(9, 0, on(t, 0, x.recent("acks 0").by(id, 0, 0))))
 			x.Note("duplicate with acks 1")
-			x.Do(produce(9, 1, on(t, 0, of("acks 1").by(id, 0, 0))))
+			x.Do(produce(9, 1, on(t, 0, x.recent("acks 1").by(id, 0, 0))))
 			x.Note("out of order with acks 0 closes the connection")
-			x.On(0).Silent(produce(9, 0, on(t, 0, of("acks 0").by(id, 0, 9))))
+			x.On(0).Silent(produce(9, 0, on(t, 0, x.recent("acks 0").by(id, 0, 9))))
 			x.send("next", t, 1, id, 0, 1)
 			x.Do(stored(t, 0, 0))
 		}),
@@ -120,7 +123,7 @@ func idempotentSequences() []Case {
 		sequence("idempotent-codecs", func(x *Script) {
 			t := x.Topic("a", 1)
 			for i, codec := range []int16{0, attrGzip, attrSnappy, attrLZ4, attrZstd} {
-				b := of(many(3)...).with(codec).by(7000, 0, int32(3*i))
+				b := x.recent(many(3)...).with(codec).by(7000, 0, int32(3*i))
 				x.Do(produce(9, -1, on(t, 0, b)))
 				x.Do(produce(9, -1, on(t, 0, b)))
 			}
@@ -132,7 +135,7 @@ func idempotentSequences() []Case {
 			req.TransactionalID = ptr("never-opened")
 			x.Do(req)
 			for _, v := range []int16{9, 12} {
-				p := produce(v, -1, on(t, 0, of("transactional").by(7000, 0, 0).with(attrTransactional)))
+				p := produce(v, -1, on(t, 0, x.recent("transactional").by(7000, 0, 0).with(attrTransactional)))
 				p.TransactionID = ptr("never-opened")
 				x.Note("transactional batch, transactional id")
 				x.Do(p)
@@ -145,7 +148,7 @@ func idempotentSequences() []Case {
 				x.Note("transactional batch without a producer")
 				x.Do(p)
 				x.Note("transactional batch, no transactional id")
-				x.Do(produce(v, -1, on(t, 0, of("transactional").by(7000, 0, 0).with(attrTransactional))))
+				x.Do(produce(v, -1, on(t, 0, x.recent("transactional").by(7000, 0, 0).with(attrTransactional))))
 			}
 			x.Do(stored(t, 0, 0))
 		}),

@@ -145,6 +145,7 @@ func produceSequences() []Case {
 			c.Silent(produce(9, 0, on(t, 0, of("1"), of("2"))))
 			x.Note("one good and one bad partition")
 			c.Silent(produce(9, 0, on(t, 0, of("good")), on(t, 3, of("bad"))))
+			x.put(t, 0, barrier)
 			x.Do(stored(t, 0, 0))
 		}),
 		sequence("same-partition-twice", func(x *Script) {

@@ -161,7 +161,7 @@ func sessionSequences() []Case {
 			t := x.Topic("a", 2)
 			s := x.open(12, from(t, 0, 0), from(t, 1, 0))
 			req := s.request()
-			req.MaxWaitMillis = 5_000
+			req.MaxWaitMillis = 3_000
 			p := x.On(0).Start(req)
 			x.put(t, 1, "woken")
 			p.Answer()
