@@ -18,7 +18,7 @@ type (
 	StartClusterResponse struct{ ClusterID string }
 
 	// RegisterBroker registers a broker that starts, or repeats a registration of the same incarnation, which changes listeners,
-	// rack and directories and nothing else. Response: RegisterBrokerResponse.
+	// rack and directories and keeps the epoch. Response: RegisterBrokerResponse.
 	//
 	// A new incarnation of a broker that counted as alive is fenced first: it was dead in between. It keeps its place in ISR and
 	// ELR of the partitions whose directory it still has, so that a lone replica leads again at once; partitions in a directory
@@ -78,21 +78,18 @@ func (r *RegisterBroker) step(s *step) Response {
 	b := metadata.Broker{ID: r.ID, Epoch: s.img.NextBrokerEpoch(), Incarnation: r.Incarnation, Listeners: slices.Clone(r.Listeners),
 		Rack: r.Rack, Directories: sortedIDs(r.Directories), Fenced: true}
 	old := s.img.Broker(r.ID)
-	if old != nil && old.Incarnation == r.Incarnation {
+	lost, any := r.lost(old)
+	switch {
+	case old != nil && old.Incarnation == r.Incarnation:
 		b.Epoch, b.Fenced, b.ControlledShutdown = old.Epoch, old.Fenced, old.ControlledShutdown
-	} else {
-		lost, any := r.lost(old)
-		if old != nil && !old.Fenced {
-			if r.Unfence {
-				s.restart(r.ID, lost)
-			} else {
-				s.shrink(r.ID)
-			}
-		}
-		if any {
-			s.settle()
-			s.strike(r.ID, lost)
-		}
+	case old != nil && !old.Fenced && r.Unfence:
+		s.restart(r.ID, lost)
+	case old != nil && !old.Fenced:
+		s.shrink(r.ID)
+	}
+	if any {
+		s.settle()
+		s.strike(r.ID, lost)
 	}
 	s.add(&metadata.BrokerRecord{Broker: b})
 	if r.Unfence && b.Fenced {

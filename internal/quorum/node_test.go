@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -177,35 +179,56 @@ func TestProposeIsGoodForOneTermOnly(t *testing.T) {
 	}
 }
 
-func TestManyProposersShareSyncs(t *testing.T) {
-	fault := vfs.NewFault(vfs.NewMem(), func(vfs.Op) error { return nil })
-	r := start(t, Options{FS: fault})
+// has says whether that many proposals are queued or under way.
+func (r *running) has(proposals int) bool {
+	r.status.Lock()
+	defer r.status.Unlock()
+	return len(r.proposals)+len(r.waiting) >= proposals
+}
+
+// TestOneSyncIsEnough counts syncs: one for a proposal alone, and one for all that wait while another is synced.
+func TestOneSyncIsEnough(t *testing.T) {
+	const proposers = 64
+	var r *running
+	var syncs atomic.Int64
+	var hold atomic.Bool
+	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) error {
+		if op.Kind == vfs.OpDatasync {
+			syncs.Add(1)
+			for hold.Load() && !r.has(proposers) {
+				runtime.Gosched()
+			}
+			hold.Store(false)
+		}
+		return nil
+	})
+	r = start(t, Options{FS: fault})
 	defer r.stop(t)
 	term, err := r.Lead(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := syncs.Load()
+	r.propose(t, "a", "b", "c")
+	if n := syncs.Load() - before; n != 3 {
+		t.Fatalf("%d syncs for three proposals one after another", n)
+	}
+	before = syncs.Load()
+	hold.Store(true)
 	var wg sync.WaitGroup
-	for i := range 64 {
+	for i := range proposers {
 		wg.Go(func() {
-			for j := range 20 {
-				if err := r.Propose(t.Context(), term, fmt.Appendf(nil, "%d-%d", i, j)); err != nil {
-					t.Error(err)
-				}
+			if err := r.Propose(t.Context(), term, fmt.Appendf(nil, "%d", i)); err != nil {
+				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	next := make(map[string]int)
-	for _, e := range r.machine.all() {
-		who, n, _ := bytes.Cut(e, []byte("-"))
-		if fmt.Sprint(next[string(who)]) != string(n) {
-			t.Fatalf("%q out of order", e)
-		}
-		next[string(who)]++
+	if n := syncs.Load() - before; n > 2 {
+		t.Fatalf("%d syncs for %d proposals at once", n, proposers)
 	}
-	if len(next) != 64 {
-		t.Fatalf("%d proposers", len(next))
+	if got := len(r.machine.all()); got != 3+proposers {
+		t.Fatalf("%d entries", got)
 	}
 }
 
