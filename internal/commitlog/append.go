@@ -109,17 +109,10 @@ func (l *Log) appendedLocked(b record.Batch, active *segment.Segment) {
 }
 
 func (l *Log) assignEpochLocked(e int32, start int64) {
-	var next epoch.Cache
-	if c := l.epochs.Load(); c != nil {
-		if latest, ok := c.Latest(); ok && latest >= e {
-			return
-		}
-		next = *c
+	if latest, ok := l.LatestEpoch(); ok && int32(latest) >= e {
+		return
 	}
-	if next.Assign(e, start) {
-		l.epochs.Store(&next)
-		l.mu.newEpochs = true
-	}
+	l.changeEpochsLocked(func(c *epoch.Cache) bool { return c.Assign(e, start) })
 }
 
 // activeFor returns the segment that takes the batches from first to last, a new one if the active one is full, old, or its indexes

@@ -46,7 +46,11 @@ func (l *Log) finishLocked() (capture, *snapshot, error) {
 		!l.mu.newEpochs && !l.mu.newFiles && !l.mu.newDir {
 		return capture{}, nil, nil
 	}
-	active := l.view.Load().active()
+	v := l.view.Load()
+	if v == nil {
+		return capture{}, nil, nil
+	}
+	active := v.active()
 	if err := active.WriteIndexes(true); err != nil {
 		return capture{}, nil, l.env.fail(fmt.Errorf("close %s: %w", l.id, err))
 	}

@@ -104,7 +104,8 @@ func (l *Log) checkTopicID() error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrCorrupt):
 		l.recovered.Rebuilt++
 		l.mu.newDir, l.mu.newFiles = true, true
-		return writeFile(l.env.FS, filepath.Join(l.dir(), metadataName), encodeMetadata(l.id.TopicID))
+		o := opening{l: l}
+		return o.tolerate(writeFile(l.env.FS, filepath.Join(l.dir(), metadataName), encodeMetadata(l.id.TopicID)))
 	}
 	return err
 }
@@ -132,7 +133,10 @@ func (o *opening) run() error {
 	if len(o.ls.bases) == 0 {
 		return o.empty()
 	}
-	for attempt := 0; ; attempt++ {
+	if err := o.dropEmpty(); err != nil {
+		return err
+	}
+	for {
 		o.chooseSnapshot()
 		o.loadEpochs()
 		if err := o.loadSegments(); err != nil {
@@ -177,11 +181,11 @@ func (o *opening) empty() error {
 			return err
 		}
 	}
-	l.mu.newEpochs, l.mu.newDir, l.mu.newFiles = true, true, true
+	l.mu.newDir, l.mu.newFiles = true, true
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, err := l.rollLocked(l.marks.logEnd.Load(), l.config.Load())
-	return err
+	return o.tolerate(err) // without a segment the first append makes one
 }
 
 // dropSnapshots removes the snapshot files above offset.
@@ -256,11 +260,19 @@ func (o *opening) loadSegments() error {
 			end = o.ls.bases[i+1]
 		}
 		s := segment.Open(l.env.Files, l.env.FS, l.dir(), base, size, end)
+		if size == 0 && last && base < o.end {
+			// Left by a roll that found no space; the segment before it went on.
+			if err := l.discard([]*segment.Segment{s}); err != nil {
+				return l.env.fail(err)
+			}
+			o.ls.bases = o.ls.bases[:i]
+			return o.segments[i-1].Reactivate()
+		}
 		o.segments = append(o.segments, s)
 		if i < o.first {
 			if !s.Check(o.ls.sizes) {
 				l.recovered.Rebuilt++
-				if err := s.Rebuild(); err != nil {
+				if err := o.tolerate(s.Rebuild()); err != nil {
 					return err
 				}
 			}
@@ -276,13 +288,39 @@ func (o *opening) loadSegments() error {
 			return o.dropBehind(i + 1)
 		}
 		if !last {
-			if err := s.Seal(); err != nil {
-				return l.env.fail(err)
+			if err := o.tolerate(s.Seal()); err != nil {
+				return err
 			}
+			s.Retire()
 			l.mu.sealed = append(l.mu.sealed, s)
 		}
 	}
 	return nil
+}
+
+// dropEmpty removes empty segments before the last one. They are left by rolls that found no space.
+func (o *opening) dropEmpty() error {
+	var gone []*segment.Segment
+	last := o.ls.bases[len(o.ls.bases)-1]
+	o.ls.bases = slices.DeleteFunc(o.ls.bases, func(base int64) bool {
+		empty := base != last && base != o.ls.bases[0] && o.ls.sizes[segment.Name(base, segment.LogSuffix)] == 0
+		if empty {
+			gone = append(gone, segment.Open(o.l.env.Files, o.l.env.FS, o.l.dir(), base, 0, base))
+		}
+		return empty
+	})
+	return o.l.env.fail(o.l.discard(gone))
+}
+
+// tolerate lets a full disk pass: the log is served all the same, with its derived state in memory.
+func (o *opening) tolerate(err error) error {
+	if errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	if err = o.l.env.fail(err); errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrOffline) {
+		return nil
+	}
+	return err
 }
 
 // walk recovers one segment; cut says that its end was torn off.
@@ -393,19 +431,20 @@ func (o *opening) finishEpochs() error {
 	return nil
 }
 
-// epochsMatch says whether each epoch's first batch is where the file says.
+// epochsMatch says whether each epoch's first batch is where the file says, and the batch before it has an older epoch.
 func (o *opening) epochsMatch() bool {
 	for _, e := range o.epochs.Entries() {
 		if e.Start < o.ls.bases[0] || e.Start >= o.end {
 			continue
 		}
-		i := (&view{o.segments}).floor(e.Start)
-		pos, ok, err := o.segments[i].Find(e.Start)
-		if err != nil || !ok {
+		b, err := o.l.batchAt(e.Start)
+		if err != nil || b == nil || b.LeaderEpoch() != e.Epoch || b.BaseOffset() < e.Start && e.Start != o.l.marks.logStart.Load() {
 			return false
 		}
-		b, ok, err := o.segments[i].HeaderAt(pos)
-		if err != nil || !ok || b.LeaderEpoch() != e.Epoch || b.BaseOffset() != e.Start && e.Start != o.l.marks.logStart.Load() {
+		if e.Start == o.ls.bases[0] || b.BaseOffset() < e.Start {
+			continue
+		}
+		if b, err = o.l.batchAt(e.Start - 1); err != nil || b != nil && b.LeaderEpoch() == e.Epoch && b.BaseOffset() < e.Start {
 			return false
 		}
 	}

@@ -26,6 +26,9 @@ func (l *Log) Read(offset, maxBytes, end int64, atLeastOne bool) (Slice, error) 
 		}
 		slice, err := l.read(offset, maxBytes, end, atLeastOne)
 		if cuts == l.cuts.Load() || attempt == maxReadAttempts {
+			if err != nil && l.ended() {
+				err = fmt.Errorf("read %s at %d: %w", l.id, offset, ErrClosed)
+			}
 			return slice, err
 		}
 		slice.Release() // segments went away meanwhile; what was found may be wrong

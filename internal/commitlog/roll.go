@@ -104,6 +104,7 @@ func (l *Log) rollLocked(base int64, cfg *Config) (*segment.Segment, error) {
 	if k := len(old); k > 0 {
 		if err := old[k-1].Seal(); err != nil {
 			next.Close()
+			_ = l.env.FS.Remove(next.Path()) // where it stays, the next start removes it
 			return nil, err
 		}
 		l.mu.sealed = append(l.mu.sealed, old[k-1])
@@ -190,12 +191,13 @@ func (l *Log) derive() (again bool, err error) {
 		return false, nil
 	}
 	sealed, pending, epochs, newEpochs := l.mu.sealed, l.mu.pending, l.epochs.Load(), l.mu.newEpochs
-	if len(pending) == 0 && len(sealed) == 0 {
+	v := l.view.Load()
+	if v == nil || len(pending) == 0 && len(sealed) == 0 {
 		l.mu.Unlock()
 		return false, nil
 	}
 	l.mu.sealed, l.mu.pending, l.mu.newEpochs = nil, nil, false
-	active := l.view.Load().active()
+	active := v.active()
 	l.mu.Unlock()
 	for _, s := range append(sealed, active) {
 		if err := s.SyncIndexes(); err != nil {

@@ -1,7 +1,9 @@
 package commitlog
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -122,7 +124,7 @@ func (l *Log) sync(c capture) error {
 		}
 	}
 	if c.newDir {
-		if err := l.syncFile(metadataName); err != nil {
+		if err := l.syncMetadata(); err != nil {
 			return err
 		}
 	}
@@ -153,9 +155,13 @@ func (l *Log) gone(s *segment.Segment) bool {
 	return true
 }
 
-func (l *Log) syncFile(name string) error {
-	path := filepath.Join(l.dir(), name)
+// syncMetadata makes partition.metadata durable; where a full disk kept it from being written, that is done now.
+func (l *Log) syncMetadata() error {
+	path := filepath.Join(l.dir(), metadataName)
 	f, err := l.env.FS.OpenFile(path, vfs.ReadWrite, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l.env.fail(vfs.WriteFileAtomic(l.env.FS, path, encodeMetadata(l.id.TopicID)))
+	}
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}

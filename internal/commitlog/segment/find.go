@@ -21,15 +21,22 @@ func (s *Segment) Find(offset int64) (pos int64, ok bool, err error) {
 	return pos, ok, err
 }
 
-// broken says whether err may come from a wrong index of an old segment, which is then rebuilt. The index of an active segment was made
-// from the batches themselves.
-func (s *Segment) broken(err error) bool {
-	if !errors.Is(err, ErrCorrupt) {
-		return false
+// broken says whether err may come from a wrong index, which is then rebuilt.
+func (s *Segment) broken(err error) bool { return errors.Is(err, ErrCorrupt) }
+
+// hintLocked returns the position of the batch with this base offset if it is one of the last or one where a read was cut.
+func (s *Segment) hintLocked(base int64) (pos int64, ok bool) {
+	for _, m := range s.mu.recent[:min(s.mu.recentN, len(s.mu.recent))] {
+		if m.base == base {
+			return m.pos, true
+		}
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return !s.active
+	for _, m := range s.mu.hints[:min(s.mu.hintN, len(s.mu.hints))] {
+		if m.base == base {
+			return m.pos, true
+		}
+	}
+	return 0, false
 }
 
 func (s *Segment) find(offset int64) (pos int64, ok bool, err error) {
@@ -42,11 +49,9 @@ func (s *Segment) find(offset int64) (pos int64, ok bool, err error) {
 		s.mu.RUnlock()
 		return 0, false, nil
 	}
-	for i := range s.mu.recent[:min(s.mu.recentN, len(s.mu.recent))] {
-		if m := s.mu.recent[i]; m.base == offset {
-			s.mu.RUnlock()
-			return m.pos, true, nil
-		}
+	if pos, ok := s.hintLocked(offset); ok {
+		s.mu.RUnlock()
+		return pos, true, nil
 	}
 	entry := index.Offset{}
 	if i := index.FloorOffset(s.mu.offsets, offset-s.base); i >= 0 {
@@ -66,7 +71,7 @@ func (s *Segment) find(offset int64) (pos int64, ok bool, err error) {
 			return 0, false, err
 		}
 		if first && entry.Pos > 0 && b.LastOffset()-s.base != int64(entry.Rel) {
-			return 0, false, fmt.Errorf("%w: %s: no batch ends at %d at position %d", ErrCorrupt, s.path(IndexSuffix), s.base+int64(entry.Rel), pos)
+			return 0, false, s.wrongEntry(entry)
 		}
 		if b.LastOffset() >= offset {
 			return pos, true, nil
@@ -92,10 +97,20 @@ func (s Slice) Release() {
 }
 
 // Read returns whole batches from the one that contains offset, before the offset end, at most maxBytes; with atLeastOne the first
-// one even if it is larger. ok is false when no batch of the segment ends above offset. It reads no data, and headers only
-// where the index does not say where to cut.
+// one even if it is larger. ok is false when no batch of the segment ends above offset. It reads no data, only the headers that
+// it needs to find where to begin and to cut.
 func (s *Segment) Read(offset, maxBytes, end int64, atLeastOne bool) (slice Slice, ok bool, err error) {
-	pos, ok, err := s.Find(offset)
+	slice, ok, err = s.read(offset, maxBytes, end, atLeastOne)
+	if s.broken(err) {
+		if err = s.rebuild(); err == nil {
+			slice, ok, err = s.read(offset, maxBytes, end, atLeastOne)
+		}
+	}
+	return slice, ok, err
+}
+
+func (s *Segment) read(offset, maxBytes, end int64, atLeastOne bool) (slice Slice, ok bool, err error) {
+	pos, ok, err := s.find(offset)
 	if !ok || err != nil {
 		return Slice{}, ok, err
 	}
@@ -103,7 +118,7 @@ func (s *Segment) Read(offset, maxBytes, end int64, atLeastOne bool) (slice Slic
 	size, segmentEnd := s.mu.size, s.mu.end
 	s.mu.RUnlock()
 	if end < segmentEnd {
-		bound, found, err := s.Find(end)
+		bound, found, err := s.find(end)
 		if err != nil {
 			return Slice{}, false, err
 		}
@@ -115,32 +130,35 @@ func (s *Segment) Read(offset, maxBytes, end int64, atLeastOne bool) (slice Slic
 		}
 	}
 	n := size - pos
-	more := n > maxBytes
-	if more {
+	if n > maxBytes {
 		if n, err = s.cut(pos, size, maxBytes, atLeastOne); err != nil {
 			return Slice{}, false, err
 		}
 	}
 	if n <= 0 {
-		return Slice{More: more}, true, nil
+		return Slice{}, true, nil
 	}
 	f, err := s.log.Acquire()
 	if err != nil {
 		return Slice{}, false, err
 	}
-	return Slice{Span: vfs.Span{File: f, Off: pos, N: n}, Bytes: n, More: more, file: &s.log}, true, nil
+	return Slice{Span: vfs.Span{File: f, Off: pos, N: n}, Bytes: n, file: &s.log}, true, nil
 }
 
 // cut returns how many bytes from the batch at pos make whole batches of at most maxBytes. Where the index knows a batch start that
 // gives more than half, that is good enough; else it walks headers.
 func (s *Segment) cut(pos, size, maxBytes int64, atLeastOne bool) (int64, error) {
-	at := pos
+	entry := index.Offset{}
 	s.mu.RLock()
-	if i := index.FloorPos(s.mu.offsets, pos+maxBytes); i >= 0 && int64(s.mu.offsets[i].Pos) > pos {
-		at = int64(s.mu.offsets[i].Pos)
+	i := index.FloorPos(s.mu.offsets, pos+maxBytes)
+	if i >= 0 {
+		entry = s.mu.offsets[i]
 	}
+	known := i >= s.mu.filed
 	s.mu.RUnlock()
-	if at-pos > maxBytes/2 {
+	at := max(int64(entry.Pos), pos)
+	enough := at-pos > maxBytes/2
+	if enough && known {
 		return at - pos, nil
 	}
 	w, err := s.walk(size)
@@ -148,21 +166,37 @@ func (s *Segment) cut(pos, size, maxBytes int64, atLeastOne bool) (int64, error)
 		return 0, err
 	}
 	defer w.close()
-	for at < size {
+	for first := true; at < size; first = false {
 		b, err := w.header(at)
 		if err != nil {
 			return 0, err
 		}
+		if first && at > pos && b.LastOffset()-s.base != int64(entry.Rel) {
+			return 0, s.wrongEntry(entry)
+		}
 		n := Length(b)
-		if at+n-pos > maxBytes {
-			if at == pos && atLeastOne {
-				return n, nil
-			}
+		if first && at == pos && n > maxBytes && atLeastOne {
+			return n, nil
+		}
+		if first && enough || at+n-pos > maxBytes {
+			s.remember(b.BaseOffset(), at)
 			break
 		}
 		at += n
 	}
 	return at - pos, nil
+}
+
+func (s *Segment) wrongEntry(e index.Offset) error {
+	return fmt.Errorf("%w: %s: no batch ends at %d at position %d", ErrCorrupt, s.path(IndexSuffix), s.base+int64(e.Rel), e.Pos)
+}
+
+// remember keeps where a read was cut.
+func (s *Segment) remember(base, pos int64) {
+	s.mu.Lock()
+	s.mu.hints[s.mu.hintN%len(s.mu.hints)] = mark{base, pos}
+	s.mu.hintN++
+	s.mu.Unlock()
 }
 
 // AppendTo appends the bytes of the file between two positions to dst.

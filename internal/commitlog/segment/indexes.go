@@ -12,30 +12,36 @@ const writeBehind = 512
 
 // IndexesWait says that enough entries wait in memory to be worth WriteIndexes.
 func (s *Segment) IndexesWait() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	return len(s.mu.offsets)-s.writer.offsetsFiled >= writeBehind
 }
 
 // WriteIndexes writes the entries that the index files lack. With final it first adds the largest timestamp to the time index and
 // makes sure that both files exist, as Kafka does when it closes a segment.
 func (s *Segment) WriteIndexes(final bool) error {
+	s.mu.Lock()
 	if final {
-		s.mu.Lock()
 		s.noteTimeLocked()
-		s.mu.Unlock()
 	}
-	if k := s.writer.offsetsFiled; final || k < len(s.mu.offsets) {
-		b := index.AppendOffsets(nil, s.mu.offsets[k:])
+	if s.mu.refile {
+		s.writer.offsetsFiled, s.writer.timesFiled, s.mu.refile = 0, 0, false
+	}
+	offsets, times := s.mu.offsets, s.mu.times // entries are never changed in place
+	s.mu.Unlock()
+	if k := s.writer.offsetsFiled; final || k < len(offsets) {
+		b := index.AppendOffsets(nil, offsets[k:])
 		if err := s.writeFrom(IndexSuffix, int64(k)*index.OffsetSize, b); err != nil {
 			return err
 		}
-		s.writer.offsetsFiled = len(s.mu.offsets)
+		s.writer.offsetsFiled = len(offsets)
 	}
-	if k := s.writer.timesFiled; final || k < len(s.mu.times) {
-		b := index.AppendTimes(nil, s.mu.times[k:])
+	if k := s.writer.timesFiled; final || k < len(times) {
+		b := index.AppendTimes(nil, times[k:])
 		if err := s.writeFrom(TimeSuffix, int64(k)*index.TimeSize, b); err != nil {
 			return err
 		}
-		s.writer.timesFiled = len(s.mu.times)
+		s.writer.timesFiled = len(times)
 	}
 	return s.writeAborted()
 }
@@ -96,15 +102,58 @@ func (s *Segment) load() error {
 		s.cache.touchIndex(s, 0)
 		return nil
 	}
-	offsets, times, whole, err := s.readIndexes(size)
+	f, err := s.readIndexes(size)
 	if err != nil {
 		return err
 	}
-	if !whole || s.short(offsets, size) {
+	if !f.whole() || s.short(f.offsets, size) || !s.timesHold(f.offsets, f.times, size) {
 		return s.rebuild()
 	}
-	s.setIndex(offsets, times)
+	s.setIndex(f.offsets, f.times, len(f.offsets))
 	return nil
+}
+
+// timesHold compares the time index with two batches: the one of its last entry, and the one of the last offset entry, which must not
+// have a larger timestamp. A time index that lost its end fails, unless timestamps fall along the log.
+func (s *Segment) timesHold(offsets []index.Offset, times []index.Time, size int64) bool {
+	if size == 0 {
+		return len(times) == 0
+	}
+	w, err := s.walk(size)
+	if err != nil {
+		return false
+	}
+	defer w.close()
+	last, pos := index.Time{Timestamp: NoTimestamp}, int64(0)
+	if k := len(times); k > 0 {
+		last = times[k-1]
+	}
+	if k := len(offsets); k > 0 {
+		pos = int64(offsets[k-1].Pos)
+	}
+	if b, err := w.header(pos); err != nil || b.MaxTimestamp() > last.Timestamp {
+		return false
+	}
+	pos = 0
+	if i := index.FloorOffset(offsets, int64(last.Rel)); i >= 0 {
+		pos = int64(offsets[i].Pos)
+	}
+	return last.Timestamp == NoTimestamp || s.hasTime(w, pos, last)
+}
+
+// hasTime says whether the batch that e names, which begins at pos or behind, has e's timestamp.
+func (s *Segment) hasTime(w *walker, pos int64, e index.Time) bool {
+	for pos < w.size {
+		b, err := w.header(pos)
+		if err != nil {
+			return false
+		}
+		if rel := b.LastOffset() - s.base; rel >= int64(e.Rel) {
+			return rel == int64(e.Rel) && b.MaxTimestamp() == e.Timestamp
+		}
+		pos += Length(b)
+	}
+	return false
 }
 
 // shortIndex is how much of the log may lie behind the last index entry before the index is taken for cut. A large batch or a
@@ -119,9 +168,14 @@ func (s *Segment) short(offsets []index.Offset, size int64) bool {
 	return size-last > shortIndex
 }
 
-func (s *Segment) setIndex(offsets []index.Offset, times []index.Time) {
+// setIndex takes over the index of an old segment; filed entries of it come from the file.
+func (s *Segment) setIndex(offsets []index.Offset, times []index.Time, filed int) {
 	s.mu.Lock()
-	s.mu.offsets, s.mu.times, s.mu.loaded = offsets, times, true
+	if s.active {
+		s.mu.Unlock()
+		return
+	}
+	s.mu.offsets, s.mu.times, s.mu.loaded, s.mu.filed = offsets, times, true, filed
 	s.setMaxLocked(times)
 	bytes := s.indexBytesLocked()
 	s.mu.Unlock()
@@ -151,33 +205,66 @@ func (s *Segment) dropIndex() {
 // little longer or shorter.
 const rebuildInterval = 4096
 
-// rebuild makes the indexes of an old segment anew from the headers in its .log file, in memory and, if the disk takes it,
-// in the files.
+// rebuild makes the indexes anew from the headers in the .log file. The files stay as they are: a reader is no reason to write. Those of
+// an active segment are written from the start the next time.
 func (s *Segment) rebuild() error {
-	fresh := newSegment(s.cache, s.log.fs, s.dir, s.base)
-	size := s.Size()
-	w, err := s.walk(size)
+	fresh, err := s.remake()
 	if err != nil {
 		return err
+	}
+	s.mu.Lock()
+	if !s.active {
+		s.mu.maxSet = false
+		s.mu.Unlock()
+		s.setIndex(fresh.mu.offsets, fresh.mu.times, 0)
+		return nil
+	}
+	defer s.mu.Unlock()
+	if s.mu.size >= fresh.mu.size { // else the log was cut meanwhile, and the caller tries again
+		k := index.FloorPos(s.mu.offsets, fresh.mu.size-1) + 1
+		t := index.FloorTime(s.mu.times, fresh.mu.max.timestamp) + 1
+		s.mu.offsets = append(fresh.mu.offsets, s.mu.offsets[k:]...)
+		s.mu.times = append(fresh.mu.times, s.mu.times[t:]...)
+		s.mu.filed, s.mu.refile = 0, true
+	}
+	return nil
+}
+
+// Rebuild makes the indexes of an old segment anew, and their files.
+func (s *Segment) Rebuild() error {
+	fresh, err := s.remake()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.mu.maxSet = false
+	s.mu.Unlock()
+	s.setIndex(fresh.mu.offsets, fresh.mu.times, 0)
+	return fresh.WriteIndexes(true)
+}
+
+func (s *Segment) remake() (fresh *Segment, err error) {
+	fresh = newSegment(s.cache, s.log.fs, s.dir, s.base)
+	size := s.Size()
+	if size == 0 {
+		return fresh, nil
+	}
+	w, err := s.walk(size)
+	if err != nil {
+		return nil, err
 	}
 	defer w.close()
 	for pos, last := int64(0), int64(0); pos < size; pos += last {
 		w.scanning(false, last)
 		b, err := w.header(pos)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		last = Length(b)
 		fresh.noteLocked(b, pos, last, rebuildInterval)
 	}
 	fresh.noteTimeLocked()
-	fresh.writer.abortedLoaded = true
-	_ = fresh.WriteIndexes(true) // only saves the next start the work
-	s.mu.Lock()
-	s.mu.maxSet = false
-	s.mu.Unlock()
-	s.setIndex(fresh.mu.offsets, fresh.mu.times)
-	return nil
+	return fresh, nil
 }
 
 // Check says whether the index files of an old segment are there with a plausible size; it costs two calls of stat. Recovery
@@ -187,9 +274,6 @@ func (s *Segment) Check(sizes map[string]int64) bool {
 	times, ok2 := sizes[Name(s.base, TimeSuffix)]
 	return ok && ok2 && offsets%index.OffsetSize == 0 && times%index.TimeSize == 0 && (s.mu.size == 0 || times > 0 || offsets == 0)
 }
-
-// Rebuild makes the indexes of an old segment anew.
-func (s *Segment) Rebuild() error { return s.rebuild() }
 
 // Forget takes everything from the first batch that ends above offset out of an active segment: readers do not find it any more.
 // Shorten then makes the file as short. The segment ends with its last batch, or at its base.
@@ -210,7 +294,7 @@ func (s *Segment) Forget(offset int64) (end int64, err error) {
 		start, times = int64(last.Pos), index.TimesUpTo(s.mu.times, int64(last.Rel))
 	}
 	s.mu.offsets, s.mu.times = s.mu.offsets[:keep:keep], s.mu.times[:times:times]
-	s.mu.size, s.mu.end, s.mu.recentN = pos, s.base, 0
+	s.mu.size, s.mu.end, s.mu.recentN, s.mu.hintN, s.mu.filed = pos, s.base, 0, 0, min(s.mu.filed, keep)
 	s.mu.max, s.mu.maxSet = timeMark{NoTimestamp, s.base}, true
 	if times > 0 {
 		s.mu.max = timeMark{s.mu.times[times-1].Timestamp, s.base + int64(s.mu.times[times-1].Rel)}
@@ -289,10 +373,10 @@ func (s *Segment) Reactivate() error {
 		return err
 	}
 	start := int64(0)
+	s.mu.Lock()
 	if k := len(s.mu.offsets); k > 0 {
 		start = int64(s.mu.offsets[k-1].Pos)
 	}
-	s.mu.Lock()
 	s.mu.end = s.base // until now it was the base of the next segment
 	s.mu.Unlock()
 	return s.finishTail(start)

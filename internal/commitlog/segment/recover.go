@@ -121,25 +121,25 @@ func (s *Segment) scanOne(w *walker, pos, recoveryPoint int64) (record.Batch, in
 // recoverIndex reads the index files of the segment that becomes active and keeps what lies below the offset known. It returns the
 // position from which batches must be walked, and whether the files were what they should be.
 func (s *Segment) recoverIndex(fileSize, known int64) (start int64, whole bool, err error) {
-	offsets, times, whole, err := s.readIndexes(fileSize)
+	f, err := s.readIndexes(fileSize)
 	if err != nil {
 		return 0, false, err
 	}
+	offsets, times, whole := f.offsets, f.times, f.whole()
 	keep := index.FloorOffset(offsets, known-1-s.base) + 1
-	for ; keep > 0; keep-- {
-		// The last entry that is kept must point at its batch, else the index is wrong from some place on.
-		if s.pointsAt(offsets[keep-1], fileSize) {
-			break
+	if keep > 0 {
+		// What lies behind known may be torn. The last entries that are kept must fit the batches, and the time index must not
+		// have ended before; else the indexes are wrong from some place on and all batches are walked.
+		t := index.TimesUpTo(times, int64(offsets[keep-1].Rel))
+		if !f.wholeTimes && t == len(times) || !s.pointsAt(offsets[keep-1], fileSize) || !s.timesHold(offsets[:keep], times[:t], fileSize) {
+			keep, whole = 0, false
 		}
-		keep, whole = 1, false // the loop ends with none
 	}
 	s.mu.end, s.mu.max, s.writer.since = s.base, timeMark{NoTimestamp, s.base}, 0
 	if keep > 0 {
 		last := offsets[keep-1]
 		start = int64(last.Pos)
 		times = times[:index.TimesUpTo(times, int64(last.Rel))]
-		// The batch at the entry is walked again; it must not add a second entry.
-		s.mu.end = s.base
 	} else {
 		times = nil
 	}
@@ -147,7 +147,7 @@ func (s *Segment) recoverIndex(fileSize, known int64) (start int64, whole bool, 
 	if k := len(times); k > 0 {
 		s.mu.max = timeMark{times[k-1].Timestamp, s.base + int64(times[k-1].Rel)}
 	}
-	s.writer.offsetsFiled, s.writer.timesFiled = keep, len(times)
+	s.writer.offsetsFiled, s.writer.timesFiled, s.mu.filed = keep, len(times), keep
 	return start, whole, nil
 }
 
@@ -162,22 +162,31 @@ func (s *Segment) pointsAt(e index.Offset, fileSize int64) bool {
 	return err == nil && b.LastOffset()-s.base == int64(e.Rel)
 }
 
-// readIndexes reads the index files; one that is missing is empty and not whole unless the segment is so small that it has no
-// entries.
-func (s *Segment) readIndexes(size int64) (offsets []index.Offset, times []index.Time, whole bool, err error) {
+// indexFiles is the content of the two index files.
+type indexFiles struct {
+	offsets                  []index.Offset
+	times                    []index.Time
+	wholeOffsets, wholeTimes bool
+	missing                  bool // one of them
+}
+
+func (f indexFiles) whole() bool { return f.wholeOffsets && f.wholeTimes && !f.missing }
+
+// readIndexes reads the index files for a .log file of the given size. One that is missing is empty.
+func (s *Segment) readIndexes(size int64) (f indexFiles, err error) {
 	b, err := vfs.ReadFile(s.log.fs, s.path(IndexSuffix))
-	missing := notExist(err)
-	if err != nil && !missing {
-		return nil, nil, false, err
+	f.missing = notExist(err)
+	if err != nil && !f.missing {
+		return f, err
 	}
-	offsets, whole = index.DecodeOffsets(b, size)
+	f.offsets, f.wholeOffsets = index.DecodeOffsets(b, size)
 	b, err = vfs.ReadFile(s.log.fs, s.path(TimeSuffix))
 	if notExist(err) {
-		missing, err = true, nil
+		f.missing, err = true, nil
 	}
 	if err != nil {
-		return nil, nil, false, err
+		return f, err
 	}
-	times, wholeTimes := index.DecodeTimes(b)
-	return offsets, times, whole && wholeTimes && !missing, nil
+	f.times, f.wholeTimes = index.DecodeTimes(b)
+	return f, nil
 }

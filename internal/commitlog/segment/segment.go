@@ -71,6 +71,10 @@ type Segment struct {
 		maxSet  bool     // max is known
 		recent  [8]mark  // starts of the last batches, so that a reader at the end needs no search
 		recentN int
+		hints   [4]mark // where reads were cut, so that the reader who goes on there needs no search
+		hintN   int
+		filed   int  // entries at the start of offsets that came from the file and are believed only as far as they were checked
+		refile  bool // the index files are wrong and must be written from the start
 		aborted []Aborted
 	}
 
@@ -163,6 +167,8 @@ func (s *Segment) Fits(last int64) bool { return last-s.base <= math.MaxInt32 &&
 
 // IndexFull says whether an index has reached limit bytes. The time index keeps room for the entry of the roll.
 func (s *Segment) IndexFull(limit int32) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	return len(s.mu.offsets) >= int(limit)/index.OffsetSize || len(s.mu.times) >= int(limit)/index.TimeSize-1
 }
 
@@ -325,12 +331,17 @@ func (s *Segment) Seal() error {
 	if err := s.Trim(); err != nil {
 		return err
 	}
+	s.Retire()
+	return nil
+}
+
+// Retire is Seal without a change of the files, for a disk that takes none.
+func (s *Segment) Retire() {
 	s.mu.Lock()
 	s.active = false
 	bytes := s.indexBytesLocked()
 	s.mu.Unlock()
 	s.cache.touchIndex(s, bytes)
-	return nil
 }
 
 func (s *Segment) indexBytesLocked() int64 {

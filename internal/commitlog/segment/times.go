@@ -1,10 +1,13 @@
 package segment
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/moldau/moldau/internal/commitlog/index"
 	"github.com/moldau/moldau/internal/record"
+	"github.com/moldau/moldau/internal/vfs"
 )
 
 // MaxTimestamp returns the largest timestamp of the segment, NoTimestamp if it has none.
@@ -34,27 +37,75 @@ func (s *Segment) maxTimestamp() (timeMark, error) {
 	return s.mu.max, nil
 }
 
-// lastTime reads the last entry of the time index without loading it, since retention asks every segment for it.
-func (s *Segment) lastTime() (timeMark, bool) {
-	f, err := s.log.fs.OpenFile(s.path(TimeSuffix), 0, 0)
+// lastTime reads the last entry of the time index without loading the indexes, since retention asks every segment for it. It believes
+// the entry if its batch says the same and the last batch in the offset index is not younger; ok is false otherwise.
+func (s *Segment) lastTime() (m timeMark, ok bool) {
+	last, ok := s.entryOnDisk(TimeSuffix, index.TimeSize, func([]byte) bool { return true })
+	if !ok {
+		return m, false
+	}
+	times, _ := index.DecodeTimes(last)
+	if len(times) != 1 {
+		return m, false
+	}
+	e := times[0]
+	w, err := s.walk(0)
 	if err != nil {
-		return timeMark{}, false
+		return m, false
+	}
+	defer w.close()
+	pos, ok := s.positionOnDisk(math.MaxInt32)
+	if !ok {
+		return m, false
+	}
+	if b, err := w.header(pos); err != nil || b.MaxTimestamp() > e.Timestamp {
+		return m, false
+	}
+	if pos, ok = s.positionOnDisk(int64(e.Rel)); !ok || !s.hasTime(w, pos, e) {
+		return m, false
+	}
+	return timeMark{e.Timestamp, s.base + int64(e.Rel)}, true
+}
+
+// positionOnDisk returns the position in the last entry of the offset index with Rel <= rel; 0 if there is no such entry.
+func (s *Segment) positionOnDisk(rel int64) (pos int64, ok bool) {
+	entry, ok := s.entryOnDisk(IndexSuffix, index.OffsetSize, func(b []byte) bool { return int64(binary.BigEndian.Uint32(b)) <= rel })
+	if !ok || entry == nil {
+		return 0, ok
+	}
+	return int64(binary.BigEndian.Uint32(entry[4:])), true
+}
+
+// entryOnDisk returns the last entry of an index file for which take is true, as it is for all before; nil if there is none. ok is
+// false when the file cannot be read or its size is odd.
+func (s *Segment) entryOnDisk(suffix string, size int64, take func(b []byte) bool) (entry []byte, ok bool) {
+	f, err := s.log.fs.OpenFile(s.path(suffix), vfs.ReadOnly, 0)
+	if err != nil {
+		return nil, false
 	}
 	defer f.Close()
-	size, err := f.Size()
-	if err != nil || size < index.TimeSize || size%index.TimeSize != 0 {
-		return timeMark{}, false
+	length, err := f.Size()
+	if err != nil || length%size != 0 {
+		return nil, false
 	}
-	var b [index.TimeSize]byte
-	if n, _ := f.ReadAt(b[:], size-index.TimeSize); n < len(b) {
-		return timeMark{}, false
+	entry = make([]byte, size)
+	low, high := int64(0), length/size // take is true below low, false from high on
+	for low < high {
+		at := (low + high) / 2
+		if got, _ := f.ReadAt(entry, at*size); int64(got) < size {
+			return nil, false
+		}
+		if take(entry) {
+			low = at + 1
+		} else {
+			high = at
+		}
 	}
-	times, whole := index.DecodeTimes(b[:])
-	if !whole || len(times) != 1 || times[0].Timestamp == 0 {
-		return timeMark{}, false
+	if low == 0 {
+		return nil, true
 	}
-	m := timeMark{times[0].Timestamp, s.base + int64(times[0].Rel)}
-	return m, m.last < s.End()
+	got, _ := f.ReadAt(entry, (low-1)*size)
+	return entry, int64(got) == size
 }
 
 // FindTime returns the position of the first batch, of those that end above from, whose largest timestamp is at least ts; ok is
