@@ -69,9 +69,7 @@ func (e *editor) finish(index uint64) (*Image, *Delta) {
 	for _, id := range slices.Sorted(maps.Keys(e.brokers)) {
 		e.delta.Brokers = append(e.delta.Brokers, BrokerChange{Old: e.before.Broker(id), New: e.img.Broker(id)})
 	}
-	for _, r := range sortedResources(e.ownConfigs) {
-		e.delta.Configs = append(e.delta.Configs, r)
-	}
+	e.delta.Configs = sortedResources(e.ownConfigs)
 	after := e.img
 	after.index = index
 	after.byName = e.byName.sharded

@@ -328,7 +328,7 @@ func TestFullDiskIsAnAnswer(t *testing.T) {
 	r.stop(t)
 	for range 3 { // a node with a full disk starts and serves what it has
 		r = start(t, Options{FS: mem, SegmentBytes: 1 << 20, SnapshotEntries: 1 << 30})
-		if term, err = r.Lead(t.Context()); err != nil {
+		if _, err = r.Lead(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		equal(t, r.machine.all(), want)
