@@ -4,6 +4,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// as puts a replica id into a fetch request, where its version has it.
+func as(req *kmsg.FetchRequest, replica int32, epoch int64) {
+	if req.Version < 15 {
+		req.ReplicaID = replica
+	} else {
+		req.ReplicaState.ID, req.ReplicaState.Epoch = replica, epoch
+	}
+}
+
 func fetchCases(v int16) *suite {
 	s := newSuite(keyFetch, v)
 	fill := func(x *Script, t Topic, partition int32) {
@@ -43,7 +52,7 @@ func fetchCases(v int16) *suite {
 		x.Do(fetch(v, from(t, 0, 0), from(t, 0, 4))) // one partition twice
 		x.Do(fetch(v, part{topic: t, offset: 3, epoch: ptr(int32(0)), fetched: ptr(int32(0))}))
 		debug := fetch(v, from(t, 0, 3))
-		debug.ReplicaID, debug.ReplicaState.ID = -2, -2
+		as(debug, -2, -1)
 		x.Do(debug)
 	})
 	s.add(Wrong, "", func(x *Script) {
@@ -61,7 +70,7 @@ func fetchCases(v int16) *suite {
 		odd.IsolationLevel = 7
 		x.Do(odd)
 		follower := fetch(v, from(t, 0, 4))
-		follower.ReplicaID, follower.ReplicaState.ID, follower.ReplicaState.Epoch = 5, 5, 1
+		as(follower, 5, 1)
 		x.Do(follower)
 		hurried := fetch(v, from(t, 0, 6))
 		hurried.MaxWaitMillis, hurried.MinBytes = -1, -1

@@ -69,14 +69,17 @@ func produceCases(v int16) *suite {
 		x.Do(stored(t, 0, 0))
 	})
 	s.add(Wrong, "batches", func(x *Script) {
-		t := x.Topic("a", 1)
-		for _, odd := range wrongBatches() {
-			p := on(t, 0)
+		all := wrongBatches()
+		t := x.Topic("a", int32(len(all))) // each batch has a partition of its own, so that what becomes of one shows in no other
+		var parts []part
+		for i, odd := range all {
+			p := on(t, int32(i))
 			p.records = odd.bytes
+			parts = append(parts, from(t, int32(i), 0))
 			x.Note(odd.about)
 			x.Do(produce(v, -1, p))
 		}
-		x.Do(stored(t, 0, 0))
+		x.Do(fetch(12, parts...))
 	})
 	s.add(Wrong, "compacted", func(x *Script) {
 		t := x.Topic("a", 1, "cleanup.policy=compact")

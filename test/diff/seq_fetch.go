@@ -123,9 +123,12 @@ func fetchSequences() []Case {
 			for i := range 5 {
 				all = append(all, c.Start(produce(9, -1, on(t, 0, of(many(i+1)...)))))
 			}
+			for _, p := range all {
+				p.Answer()
+			}
 			wait := fetch(12, from(t, 0, 15))
 			wait.MaxWaitMillis = 50
-			all = append(all, c.Start(wait), c.Start(listOffsets(7, t.Name, 0, -1)), c.Start(stored(t, 0, 10)), c.Start(apiVersionsRequest(0)))
+			all = append(all[:0], c.Start(wait), c.Start(listOffsets(7, t.Name, 0, -1)), c.Start(stored(t, 0, 10)), c.Start(apiVersionsRequest(0)))
 			for _, p := range all {
 				p.Answer()
 			}

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -35,29 +36,35 @@ func produceSequences() []Case {
 			x.Do(listOffsets(7, t.Name, 0, -3))
 		}),
 		sequence("compressed-odd", func(x *Script) {
-			t := x.Topic("a", 1)
+			type odd struct {
+				about string
+				batch batch
+			}
+			var all []odd
 			for _, codec := range codecs[1:] {
 				good := batch{attributes: codec, records: []rec{text("", "one"), text("", "two")}}
-				for _, odd := range []struct {
-					about  string
-					change func(*batch)
-				}{
-					{"count too large", func(b *batch) { b.count, b.lastDelta = ptr(int32(3)), ptr(int32(2)) }},
-					{"count too small", func(b *batch) { b.count, b.lastDelta = ptr(int32(1)), ptr(int32(0)) }},
-					{"offsets with a gap", func(b *batch) { b.records = []rec{text("", "one"), {value: []byte("two"), offsetDelta: ptr(int64(4))}} }},
-					{"max timestamp wrong", func(b *batch) { b.maxTime = ptr(baseTime + 9) }},
-					{"empty payload", func(b *batch) { b.payload = []byte{} }},
-					{"payload of nothing", func(b *batch) { b.payload = compress(codec, nil) }},
-					{"compressed twice", func(b *batch) { b.payload = compress(codec, compress(codec, records(*b))) }},
-					{"other codec", func(b *batch) { b.payload = compress(codec%4+1, records(*b)) }},
-				} {
+				add := func(about string, change func(*batch)) {
 					b := good
-					odd.change(&b)
-					x.Note(odd.about)
-					x.Do(produce(9, -1, on(t, 0, b)))
+					change(&b)
+					all = append(all, odd{fmt.Sprintf("codec %d, %s", codec, about), b})
 				}
+				add("count too large", func(b *batch) { b.count, b.lastDelta = ptr(int32(3)), ptr(int32(2)) })
+				add("count too small", func(b *batch) { b.count, b.lastDelta = ptr(int32(1)), ptr(int32(0)) })
+				add("offsets with a gap", func(b *batch) { b.records = []rec{text("", "one"), {value: []byte("two"), offsetDelta: ptr(int64(4))}} })
+				add("max timestamp wrong", func(b *batch) { b.maxTime = ptr(baseTime + 9) })
+				add("empty payload", func(b *batch) { b.payload = []byte{} })
+				add("payload of nothing", func(b *batch) { b.payload = compress(codec, nil) })
+				add("compressed twice", func(b *batch) { b.payload = compress(codec, compress(codec, records(*b))) })
+				add("other codec", func(b *batch) { b.payload = compress(codec%4+1, records(*b)) })
 			}
-			x.Do(stored(t, 0, 0))
+			t := x.Topic("a", int32(len(all)))
+			var parts []part
+			for i, o := range all {
+				x.Note(o.about)
+				x.Do(produce(9, -1, on(t, int32(i), o.batch)))
+				parts = append(parts, from(t, int32(i), 0))
+			}
+			x.Do(fetch(12, parts...))
 		}),
 		sequence("timestamps", func(x *Script) {
 			t := x.Topic("a", 1)

@@ -28,7 +28,7 @@ func restartSequences() []Case {
 			}
 			now := x.epoch(t)
 			epochs := func() {
-				for _, epoch := range []int32{0, now, now + 1, now + 100} {
+				for _, epoch := range []int32{0, now, now + 50, now + 100} {
 					x.Do(epochEnd(4, t.Name, 0, -1, epoch))
 				}
 			}
@@ -37,7 +37,7 @@ func restartSequences() []Case {
 			x.Do(produce(9, -1, on(t, 0, of("f"))))
 			x.Do(stored(t, 0, 4))
 			epochs()
-			for _, epoch := range []int32{0, now, now + 1} {
+			for _, epoch := range []int32{0, now, now + 50} {
 				x.Do(fetch(16, part{topic: t, offset: 4, epoch: ptr(epoch)}))
 				x.Do(fetch(11, part{topic: t, offset: 4, epoch: ptr(epoch)}))
 				x.Do(epochEnd(4, t.Name, 0, epoch, 0))

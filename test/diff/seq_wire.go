@@ -115,6 +115,10 @@ func wireSequences() []Case {
 			g := fetch(17, from(t, 0, 0))
 			g.Topics[0].Partitions[0].ReplicaDirectoryID = [16]byte{1}
 			x.Do(g)
+			h := fetch(12, from(t, 0, 0))
+			h.ReplicaState.ID = -2
+			x.Note("a tag of a later version")
+			x.Do(h)
 			x.Do(kmsg.NewPtrApiVersionsRequest())
 		}),
 	}
