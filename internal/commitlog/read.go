@@ -126,9 +126,36 @@ func (l *Log) changeEpochsLocked(change func(c *epoch.Cache) bool) {
 	}
 }
 
+// found is the answer of a search: a record's offset and timestamp and the leader epoch of its batch. All are -1 for none.
+type found struct {
+	Offset, Timestamp int64
+	Epoch             LeaderEpoch
+}
+
+var notFound = found{-1, -1, -1}
+
 // OffsetForTimestamp finds the first record whose timestamp is at least ts. ok is false when there is none below end; a timestamp
 // of a batch with log append time is that of the batch.
 func (l *Log) OffsetForTimestamp(ts, end int64) (offset, timestamp int64, epoch LeaderEpoch, ok bool, err error) {
+	f, err := l.undisturbed(func() (found, error) { return l.searchTime(ts, end) })
+	return f.Offset, f.Timestamp, f.Epoch, f != notFound && err == nil, err
+}
+
+// undisturbed repeats a search while segments are removed under it.
+func (l *Log) undisturbed(search func() (found, error)) (found, error) {
+	for attempt := 0; ; attempt++ {
+		cuts := l.cuts.Load()
+		f, err := search()
+		if cuts == l.cuts.Load() || attempt == maxReadAttempts {
+			if err != nil {
+				f = notFound
+			}
+			return f, err
+		}
+	}
+}
+
+func (l *Log) searchTime(ts, end int64) (found, error) {
 	start := l.LogStart()
 	for _, s := range l.segments() {
 		if s.End() <= start {
@@ -136,14 +163,14 @@ func (l *Log) OffsetForTimestamp(ts, end int64) (offset, timestamp int64, epoch 
 		}
 		largest, err := s.MaxTimestamp()
 		if err != nil {
-			return -1, -1, -1, false, fmt.Errorf("search %s for timestamp %d: %w", l.id, ts, err)
+			return notFound, fmt.Errorf("search %s for timestamp %d: %w", l.id, ts, err)
 		}
 		if largest < ts {
 			continue
 		}
 		r, b, err := firstAt(s, ts, start)
 		if err != nil {
-			return -1, -1, -1, false, fmt.Errorf("search %s for timestamp %d: %w", l.id, ts, err)
+			return notFound, fmt.Errorf("search %s for timestamp %d: %w", l.id, ts, err)
 		}
 		if b == nil {
 			continue
@@ -151,9 +178,9 @@ func (l *Log) OffsetForTimestamp(ts, end int64) (offset, timestamp int64, epoch 
 		if r.Offset >= end {
 			break
 		}
-		return r.Offset, r.Timestamp, LeaderEpoch(b.LeaderEpoch()), true, nil
+		return found{r.Offset, r.Timestamp, LeaderEpoch(b.LeaderEpoch())}, nil
 	}
-	return -1, -1, -1, false, nil
+	return notFound, nil
 }
 
 // firstAt finds the first record of a segment, not below start, with a timestamp of at least ts. The batch is nil when there is none.
@@ -184,18 +211,21 @@ const maxSearchBytes = 1 << 30
 
 // MaxTimestamp finds the first record with the largest timestamp; ok is false for an empty log or if it is not below end.
 func (l *Log) MaxTimestamp(end int64) (offset, timestamp int64, epoch LeaderEpoch, ok bool, err error) {
-	largest := int64(segment.NoTimestamp)
-	for _, s := range l.segments() {
-		ts, err := s.MaxTimestamp()
-		if err != nil {
-			return -1, -1, -1, false, fmt.Errorf("search %s for its largest timestamp: %w", l.id, err)
+	f, err := l.undisturbed(func() (found, error) {
+		largest := int64(segment.NoTimestamp)
+		for _, s := range l.segments() {
+			ts, err := s.MaxTimestamp()
+			if err != nil {
+				return notFound, fmt.Errorf("search %s for its largest timestamp: %w", l.id, err)
+			}
+			largest = max(largest, ts)
 		}
-		largest = max(largest, ts)
-	}
-	if largest < 0 {
-		return -1, -1, -1, false, nil
-	}
-	return l.OffsetForTimestamp(largest, end)
+		if largest < 0 {
+			return notFound, nil
+		}
+		return l.searchTime(largest, end)
+	})
+	return f.Offset, f.Timestamp, f.Epoch, f != notFound && err == nil, err
 }
 
 // LastStable is the LSO for a high watermark: the start of the first transaction that is open or whose marker is not below it.
