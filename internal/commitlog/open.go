@@ -55,7 +55,10 @@ func (l *Log) list() (ls listing, exists bool, err error) {
 		if at, ok := segment.ParseName(name, segment.SnapshotSuffix); ok {
 			ls.snapshots = append(ls.snapshots, at)
 		}
-		if strings.HasSuffix(name, segment.DeletedSuffix) || strings.HasSuffix(name, ".tmp") {
+		if strings.HasSuffix(name, ".tmp") { // at once, for soon another is written under that name
+			_ = l.env.FS.Remove(filepath.Join(l.dir(), name))
+		}
+		if strings.HasSuffix(name, segment.DeletedSuffix) {
 			ls.doomed = append(ls.doomed, doomedFile{path: filepath.Join(l.dir(), name)})
 		}
 	}
@@ -149,6 +152,9 @@ func (o *opening) run() error {
 		o.dropSnapshots(o.known - 1)
 	}
 	l.view.Store(&view{o.segments})
+	if err := o.recall(); err != nil {
+		return err
+	}
 	l.mu.producers = *o.state
 	l.unstable.Store(true)
 	o.setMarks()
@@ -374,6 +380,31 @@ func (o *opening) dropBehind(i int) error {
 	}
 	o.ls.bases = o.ls.bases[:i]
 	return l.env.fail(l.discardNewest(gone))
+}
+
+// recallBytes is how far before the snapshot recall looks: some batches of a few hundred KiB, or many small ones.
+const recallBytes = 2 << 20
+
+// recall looks for the batches before the snapshot that a producer may send again. After a clean stop nothing was in flight.
+func (o *opening) recall() error {
+	if o.r.Clean || o.state.Len() == 0 || o.known == o.ls.bases[0] {
+		return nil
+	}
+	i := (&view{o.segments}).floor(o.known - 1)
+	from, err := o.segments[i].OffsetBefore(o.known, recallBytes)
+	if err != nil {
+		return err
+	}
+	r := producer.NewRecall(o.state)
+	err = o.segments[i].Headers(from, func(b record.Batch, _ int64) bool {
+		if b.BaseOffset() >= o.known {
+			return false
+		}
+		r.Add(b)
+		return true
+	})
+	r.End()
+	return err
 }
 
 func (o *opening) setMarks() {

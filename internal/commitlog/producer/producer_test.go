@@ -178,3 +178,27 @@ func FuzzDecode(f *testing.F) {
 		s.Expire(5)
 	})
 }
+
+func TestRecall(t *testing.T) {
+	s := &State{}
+	for i := int32(0); i < 9; i++ {
+		s.Update(data(1, 0, i, 1, int64(i), false))
+	}
+	back, err := Decode(s.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	back.Update(data(1, 0, 9, 1, 9, false))
+	r := NewRecall(back)
+	for i := int32(3); i < 9; i++ {
+		r.Add(data(1, 0, i, 1, int64(i), false))
+	}
+	r.Add(data(2, 0, 0, 1, 100, false)) // nobody knows it
+	r.End()
+	for i := int32(0); i < 10; i++ {
+		_, isDup, _ := back.Check(data(1, 0, i, 1, 50, false), 50)
+		if want := i >= 5; isDup != want {
+			t.Errorf("sequence %d is a duplicate: %v, want %v", i, isDup, want)
+		}
+	}
+}

@@ -238,3 +238,20 @@ func (s *Segment) HeaderAt(pos int64) (b record.Batch, ok bool, err error) {
 	b, err = s.header(pos)
 	return b, err == nil, err
 }
+
+// OffsetBefore returns an offset whose batch lies at least n bytes before the first batch that ends above offset, or the base.
+func (s *Segment) OffsetBefore(offset, n int64) (int64, error) {
+	pos, ok, err := s.Find(offset)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if !ok {
+		pos = s.mu.size
+	}
+	if i := index.FloorPos(s.mu.offsets, pos-n); i >= 0 {
+		return s.base + int64(s.mu.offsets[i].Rel), nil
+	}
+	return s.base, nil
+}
