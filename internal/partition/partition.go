@@ -41,6 +41,18 @@ type Assignment struct {
 	ISR            []int32
 }
 
+// role is what the replica is at the moment. It is replaced whole.
+type role struct {
+	Assignment
+	leader  bool
+	lone    bool  // nobody else is in the ISR
+	deleted bool  // served no more
+	failed  error // why nothing more can become durable; reads go on
+}
+
+// idle is the role before the first assignment.
+var idle = &role{lone: true}
+
 // Partition is one hosted replica. All methods are safe for concurrent use.
 type Partition struct {
 	id       commitlog.ID
@@ -48,11 +60,10 @@ type Partition struct {
 	log      *commitlog.Log
 	settings atomic.Pointer[Settings]
 
-	// roleMu is held for reading while a request relies on the role and for writing while it changes.
-	roleMu     sync.RWMutex
-	assignment Assignment
-	leader     bool
-	deleted    bool
+	// roleMu is held for reading while a request relies on the role and for writing while it changes. Whoever only follows the
+	// log takes the role as it stands, without the lock: the log tells of synced records from within an append too.
+	roleMu sync.RWMutex
+	role   atomic.Pointer[role]
 
 	highWatermark atomic.Int64 // a copy of mu.offsets.highWatermark for readers that take no lock
 
@@ -70,6 +81,7 @@ type Partition struct {
 func New(id commitlog.ID, brokerID int32, log *commitlog.Log, settings *Settings, highWatermark int64) *Partition {
 	p := &Partition{id: id, brokerID: brokerID, log: log}
 	p.settings.Store(settings)
+	p.role.Store(idle)
 	start, end := log.LogStart(), log.LogEnd()
 	hw := min(max(highWatermark, start), end)
 	p.mu.offsets = offsets{logStart: start, lastStable: hw, highWatermark: hw, logEnd: end}
@@ -97,16 +109,17 @@ func (p *Partition) Configure(s *Settings) {
 // Apply takes over an assignment from the metadata log. An older partition epoch than the present one is ignored.
 func (p *Partition) Apply(a Assignment) {
 	p.roleMu.Lock()
-	if a.PartitionEpoch < p.assignment.PartitionEpoch || p.deleted {
+	was := p.role.Load()
+	if a.PartitionEpoch < was.PartitionEpoch || was.deleted {
 		p.roleMu.Unlock()
 		return
 	}
-	led := p.leader
-	p.assignment = a
-	p.leader = a.Leader == p.brokerID
+	now := &role{Assignment: a, leader: a.Leader == p.brokerID, failed: was.failed,
+		lone: !slices.ContainsFunc(a.ISR, func(id int32) bool { return id != p.brokerID })}
+	p.role.Store(now)
 	p.roleMu.Unlock()
 
-	if led && !p.leader {
+	if was.leader && !now.leader {
 		p.fail(ErrNotLeader)
 	}
 	p.advance()
@@ -114,30 +127,27 @@ func (p *Partition) Apply(a Assignment) {
 
 // State returns the assignment and whether this replica leads.
 func (p *Partition) State() (a Assignment, leader bool) {
-	p.roleMu.RLock()
-	defer p.roleMu.RUnlock()
-	return p.assignment, p.leader
+	r := p.role.Load()
+	return r.Assignment, r.leader
 }
 
 // checkLeaderLocked answers whether a request that names a leader epoch (or NoEpoch) may be served. roleMu is held.
 func (p *Partition) checkLeaderLocked(epoch commitlog.LeaderEpoch) error {
-	switch {
-	case p.deleted:
+	switch r := p.role.Load(); {
+	case r.deleted:
 		return ErrDeleted
-	case epoch != NoEpoch && epoch < p.assignment.LeaderEpoch:
+	case epoch != NoEpoch && epoch < r.LeaderEpoch:
 		return ErrFencedLeaderEpoch
-	case epoch != NoEpoch && epoch > p.assignment.LeaderEpoch:
+	case epoch != NoEpoch && epoch > r.LeaderEpoch:
 		return ErrUnknownLeaderEpoch
-	case !p.leader:
+	case !r.leader:
 		return ErrNotLeader
 	}
 	return nil
 }
 
-// minISRLocked is min.insync.replicas as it applies: never more than there are replicas. roleMu is held.
-func (p *Partition) minISRLocked() int {
-	return min(p.settings.Load().MinISR, len(p.assignment.Replicas))
-}
+// minISR is min.insync.replicas as it applies: never more than there are replicas.
+func (p *Partition) minISR(r *role) int { return min(p.settings.Load().MinISR, len(r.Replicas)) }
 
 // Append writes a validated batch as leader. With allReplicas (acks=all) it refuses with ErrNotEnoughReplicas, and writes
 // nothing, while the ISR is too small. The caller of acks=all then waits with Await for info.Last+1.
@@ -147,11 +157,12 @@ func (p *Partition) Append(b record.Batch, allReplicas bool) (commitlog.AppendIn
 		p.roleMu.RUnlock()
 		return commitlog.AppendInfo{}, err
 	}
-	if allReplicas && len(p.assignment.ISR) < p.minISRLocked() {
+	r := p.role.Load()
+	if allReplicas && len(r.ISR) < p.minISR(r) {
 		p.roleMu.RUnlock()
 		return commitlog.AppendInfo{}, ErrNotEnoughReplicas
 	}
-	info, err := p.log.Append(b, p.assignment.LeaderEpoch)
+	info, err := p.log.Append(b, r.LeaderEpoch)
 	p.roleMu.RUnlock()
 	if err != nil || info.Duplicate {
 		return info, err
@@ -163,17 +174,15 @@ func (p *Partition) Append(b record.Batch, allReplicas bool) (commitlog.AppendIn
 // Synced is called by the log when more of it has become durable.
 func (p *Partition) Synced(int64) { p.advance() }
 
-// advance moves the offsets to where the log and the ISR allow, and wakes those who waited for it.
+// advance moves the offsets to where the log and the ISR allow, and wakes those who waited for it. It does not take roleMu: an
+// append that syncs (flush.messages) comes here while it holds it.
 func (p *Partition) advance() {
-	p.roleMu.RLock()
-	leader, deleted := p.leader, p.deleted
-	m := leaderMarks{isr: len(p.assignment.ISR), minISR: p.minISRLocked(), followersEnd: math.MaxInt64}
-	lone := !slices.ContainsFunc(p.assignment.ISR, func(id int32) bool { return id != p.brokerID })
-	p.roleMu.RUnlock()
-	if deleted {
+	r := p.role.Load()
+	if r.deleted {
 		return
 	}
-	if !lone {
+	m := leaderMarks{isr: len(r.ISR), minISR: p.minISR(r), followersEnd: math.MaxInt64}
+	if !r.lone {
 		m.followersEnd = 0 // until followers report, nothing they hold counts
 	}
 	m.durable = p.settings.Load().Log.Durable
@@ -187,13 +196,14 @@ func (p *Partition) advance() {
 	before := *o
 	o.logEnd = max(o.logEnd, m.logEnd) // only TruncateTo lowers it, under roleMu
 	o.logStart = max(o.logStart, p.log.LogStart())
-	if leader {
+	if r.leader {
 		o.highWatermark = m.highWatermark(o.highWatermark)
 	}
 	o.highWatermark = max(o.highWatermark, o.logStart) // the log start passes it only when all records are gone
 	o.lastStable = max(o.logStart, min(o.highWatermark, p.log.LastStable(o.highWatermark)))
 	o.check()
-	moved := before != *o
+	// The log end alone is nothing to readers: they see it when it is committed.
+	moved := before.highWatermark != o.highWatermark || before.lastStable != o.lastStable || before.logStart != o.logStart
 	if before.highWatermark != o.highWatermark {
 		p.highWatermark.Store(o.highWatermark)
 		n := 0
@@ -265,9 +275,22 @@ func (p *Partition) DeleteRecords(offset int64) (lowWatermark int64, err error) 
 // Close ends the replica's service: everyone who waits is answered with err, and later requests too. The log stays open; it
 // belongs to whoever opened it.
 func (p *Partition) Close(err error) {
-	p.roleMu.Lock()
-	p.deleted = true
-	p.leader = false
-	p.roleMu.Unlock()
+	p.change(func(r *role) { r.deleted, r.leader = true, false })
 	p.fail(err)
+}
+
+// Fail says that nothing more of the log will become durable: producers that wait are answered with err, and so are those to come.
+// Reads go on.
+func (p *Partition) Fail(err error) {
+	p.change(func(r *role) { r.failed = err })
+	p.fail(err)
+}
+
+// change replaces the role by what f makes of a copy.
+func (p *Partition) change(f func(*role)) {
+	p.roleMu.Lock()
+	defer p.roleMu.Unlock()
+	r := *p.role.Load()
+	f(&r)
+	p.role.Store(&r)
 }

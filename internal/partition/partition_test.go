@@ -210,3 +210,43 @@ func TestDeleteRecords(t *testing.T) {
 		t.Errorf("on a topic that only compacts: %v", err)
 	}
 }
+
+// TestReadersSleepUntilTheyCanSeeMore lets the log grow while the ISR is too small to commit anything.
+func TestReadersSleepUntilTheyCanSeeMore(t *testing.T) {
+	p := hosted(t, false, nil)
+	two := []int32{self, 2}
+	p.Apply(partition.Assignment{Leader: self, PartitionEpoch: 1, Replicas: two, ISR: two[:1]})
+	w := partition.NewWatcher()
+	p.Watch(w)
+	if _, err := p.Append(batch(1), false); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.C) != 0 {
+		t.Error("a reader was woken by a record it cannot see")
+	}
+	p.Apply(partition.Assignment{Leader: self, PartitionEpoch: 2, Replicas: two[:1], ISR: two[:1]})
+	if len(w.C) != 1 || p.HighWatermark() != 1 {
+		t.Errorf("%d wake-ups of a reader, high watermark %d", len(w.C), p.HighWatermark())
+	}
+}
+
+// TestFailedReplicaAnswersProducers says that the disk is gone while a producer waits, and before another one does.
+func TestFailedReplicaAnswersProducers(t *testing.T) {
+	p := hosted(t, false, nil)
+	two := []int32{self, 2}
+	p.Apply(partition.Assignment{Leader: self, Replicas: two, ISR: two}) // the other never reports: nothing is committed
+	done := make(chan error, 1)
+	if committed, err := p.Await(&partition.Wait{End: 1, Done: func(err error) { done <- err }}); committed || err != nil {
+		t.Fatalf("committed %v, %v", committed, err)
+	}
+	p.Fail(commitlog.ErrOffline)
+	if err := <-done; !errors.Is(err, commitlog.ErrOffline) {
+		t.Errorf("who waited was answered %v", err)
+	}
+	if _, err := p.Await(&partition.Wait{End: 1}); !errors.Is(err, commitlog.ErrOffline) {
+		t.Errorf("who came later was answered %v", err)
+	}
+	if _, err := p.Read(partition.ReadRequest{MaxBytes: 1, LeaderEpoch: -1, LastFetchedEpoch: -1}); err != nil {
+		t.Errorf("a read: %v", err)
+	}
+}

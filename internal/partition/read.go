@@ -82,6 +82,10 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	if r.Offset >= limit {
 		return res, nil
 	}
+	if r.MaxBytes <= 0 && !r.AtLeastOne { // not even a look at the log, for a fetch whose limit others have used up
+		res.More = true
+		return res, nil
+	}
 	slice, err := p.log.Read(r.Offset, int64(r.MaxBytes), limit, r.AtLeastOne)
 	if err != nil {
 		return unread, err
@@ -135,11 +139,11 @@ func (p *Partition) ListOffset(ts int64, iso Isolation, epoch commitlog.LeaderEp
 	}
 	switch ts {
 	case Latest:
-		return Listed{limit, -1, p.assignment.LeaderEpoch}, nil
+		return Listed{limit, -1, p.role.Load().LeaderEpoch}, nil
 	case Earliest, EarliestLocal:
 		epoch, ok := p.log.EpochAt(logStart)
 		if !ok && logStart == logEnd {
-			epoch = p.assignment.LeaderEpoch // the first record will be of this epoch
+			epoch = p.role.Load().LeaderEpoch // the first record will be of this epoch
 		} else if !ok {
 			epoch = NoEpoch
 		}
@@ -168,7 +172,7 @@ func (p *Partition) EndOffsetForEpoch(asked, current commitlog.LeaderEpoch) (com
 	if err := p.checkLeaderLocked(current); err != nil {
 		return NoEpoch, -1, err
 	}
-	if asked != NoEpoch && asked == p.assignment.LeaderEpoch {
+	if asked != NoEpoch && asked == p.role.Load().LeaderEpoch {
 		return asked, p.log.LogEnd(), nil // also while nothing was appended in this epoch
 	}
 	epoch, end := p.log.EndOffsetFor(asked)

@@ -24,6 +24,9 @@ func (p *Partition) Await(w *Wait) (committed bool, err error) {
 	if w.End <= p.mu.offsets.highWatermark {
 		return true, nil
 	}
+	if err := p.role.Load().failed; err != nil {
+		return false, err
+	}
 	// Ends arrive nearly in order: look from the back.
 	i := len(p.mu.waits)
 	for i > 0 && p.mu.waits[i-1].End > w.End {
