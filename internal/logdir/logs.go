@@ -11,7 +11,8 @@ import (
 )
 
 // Log returns the log of a partition, opening it if need be; a partition without files gets some with its first append. onSynced
-// is called each time the log's SyncedEnd rises, by the committing goroutine: it must not block, nor call back into the Dir.
+// is called each time the log's SyncedEnd rises, by the goroutine that synced it: it must not block, nor call back into the Dir. A
+// truncation may be faster than the call, so the receiver asks the log for its SyncedEnd where the log is cut at all.
 //
 // A directory of the same name that belongs to another topic id, and that nobody asked for, is set aside.
 func (d *Dir) Log(id commitlog.ID, cfg *commitlog.Config, onSynced func(end int64)) (*commitlog.Log, error) {

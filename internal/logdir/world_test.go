@@ -63,6 +63,7 @@ func batch(value string, size int) record.Batch {
 type model struct {
 	mu    sync.Mutex
 	cond  *sync.Cond
+	log   *commitlog.Log
 	keys  []string // by offset, appended as far as the log said so
 	acked int      // so many are synced
 	// cut is where a truncation that has not returned cuts, -1 if there is none; until it returns either is right.
@@ -76,11 +77,12 @@ func newModel() *model {
 	return m
 }
 
-func (m *model) synced(end int64) {
+// synced takes the end from the log: the one it is told may be from before a cut that was faster than the call.
+func (m *model) synced(int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.cut < 0 {
-		m.acked = max(m.acked, min(int(end), len(m.keys)))
+	if m.cut < 0 && m.log != nil {
+		m.acked = max(m.acked, min(int(m.log.SyncedEnd()), len(m.keys)))
 	}
 	m.cond.Broadcast()
 }
@@ -142,6 +144,10 @@ func (w *world) log(n int, durable bool) (*commitlog.Log, error) {
 		return nil, err
 	}
 	w.logs[n] = l
+	m := w.model(n)
+	m.mu.Lock()
+	m.log = l
+	m.mu.Unlock()
 	return l, nil
 }
 
