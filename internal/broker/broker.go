@@ -82,12 +82,19 @@ type Broker struct {
 
 	failed context.Context // ends, with the cause, when the node must not go on
 	fail   context.CancelCauseFunc
+	lost   chan lostDir // directories that went offline
 
-	control     sync.WaitGroup // the controller's loop, the retention tick
+	control     sync.WaitGroup // the controller's loop, the retention tick, who hears of lost directories
 	stopControl context.CancelFunc
 	voting      sync.WaitGroup // the quorum
 	stopVoting  context.CancelFunc
 	serving     sync.WaitGroup // acceptors
+}
+
+// lostDir is a data directory, by its number, that is offline for good.
+type lostDir struct {
+	dir int
+	err error
 }
 
 // boundListener is a listener of the configuration with its socket.
@@ -104,12 +111,31 @@ func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logge
 		return err
 	}
 	fmt.Fprintf(out, "moldau: broker %d serves on %s\n", cfg.NodeID, strings.Join(b.Addresses(), ", "))
+	return b.until(ctx)
+}
+
+// until stops the node when ctx ends, or when it must not go on.
+func (b *Broker) until(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return b.Stop()
 	case <-b.failed.Done():
-		b.Abort()
+		b.giveUp()
 		return context.Cause(b.failed)
+	}
+}
+
+// giveUp is Abort that does not wait for ever: what panicked may have left locks behind that a stop needs.
+func (b *Broker) giveUp() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.Abort()
+	}()
+	select {
+	case <-done:
+	case <-b.opts.Clock.After(2 * stopTimeout):
+		b.opts.Log.Error("stop: parts of the broker do not end and are left behind")
 	}
 }
 
@@ -117,6 +143,7 @@ func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logge
 func Start(opts Options) (_ *Broker, err error) {
 	b := &Broker{opts: opts.withDefaults()}
 	b.failed, b.fail = context.WithCancelCause(context.Background())
+	b.lost = make(chan lostDir, len(b.opts.Config.LogDirs)) // each tells once, and must not wait
 	defer func() {
 		if err != nil {
 			b.Abort()
@@ -158,12 +185,15 @@ func (b *Broker) openDirs() error {
 	cfg := b.opts.Config
 	files := commitlog.NewFileCache(openFilesMax, indexBytesMax)
 	cluster := cfg.ClusterID
-	for _, path := range cfg.LogDirs {
+	for i, path := range cfg.LogDirs {
 		dir, err := logdir.Open(logdir.Options{
 			FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Path: path, NodeID: cfg.NodeID, ClusterID: cluster,
 			Files: files, ProducerIDExpiry: cfg.ProducerIDExpiration,
-			OnFailure: func(err error) { b.opts.Log.Error("log directory is offline", "directory", path, "error", err) },
-			Warn:      func(err error) { b.opts.Log.Warn("log directory", "directory", path, "error", err) },
+			OnFailure: func(err error) {
+				b.opts.Log.Error("log directory is offline", "directory", path, "error", err)
+				b.lost <- lostDir{i, err}
+			},
+			Warn: func(err error) { b.opts.Log.Warn("log directory", "directory", path, "error", err) },
 		})
 		if err != nil {
 			return err
@@ -211,6 +241,7 @@ func (b *Broker) startQuorum() error {
 		}
 	})
 	b.control.Go(func() { b.retain(control) })
+	b.control.Go(func() { b.hearLost(control) })
 	return nil
 }
 
@@ -321,6 +352,19 @@ func (b *Broker) retain(ctx context.Context) {
 			return
 		case <-b.opts.Clock.After(b.opts.Config.RetentionCheckInterval):
 			b.replicas.retain(b.opts.Clock.Now())
+		}
+	}
+}
+
+// hearLost answers those who wait for a directory that is gone. It has a goroutine of its own because a failure is told from within the
+// append or sync that met it, whatever that holds.
+func (b *Broker) hearLost(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case l := <-b.lost:
+			b.replicas.lose(l)
 		}
 	}
 }

@@ -201,18 +201,32 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 	r.topics.Store(t.ID, h)
 }
 
-// place returns the directory of a partition: the one that has its folder, else the one with the fewest replicas.
+// place returns the directory of a partition: the one that has its folder, else the one with the fewest replicas of those that are not
+// offline.
 func (r *replicas) place(id commitlog.ID) uint16 {
 	if at, ok := r.found[id.DirName()]; ok {
 		return at
 	}
-	least := 0
+	least, usable := 0, false
 	for i, n := range r.load {
-		if n < r.load[least] {
-			least = i
+		online := !errors.Is(r.dirs[i].Err(), commitlog.ErrOffline)
+		if online && !usable || online == usable && n < r.load[least] {
+			least, usable = i, online
 		}
 	}
 	return uint16(least)
+}
+
+// lose answers the producers that wait for replicas in a directory which is offline. It waits for a change of the metadata under way, which
+// may be opening one there.
+func (r *replicas) lose(l lostDir) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p := range r.all() {
+		if int(p.dir) == l.dir {
+			p.Fail(fmt.Errorf("%w: %w", commitlog.ErrOffline, l.err))
+		}
+	}
 }
 
 func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Settings) (*partition.Partition, error) {

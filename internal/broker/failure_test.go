@@ -1,0 +1,107 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/network"
+	"github.com/moldau/moldau/internal/partition"
+	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/record"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// produceOnce sends one record to partition 0 with acks=all and no time-out, and returns the code of the answer.
+func (n *node) produceOnce(topic string) protocol.ErrorCode {
+	n.t.Helper()
+	b := record.NewBuilder(record.Compression{})
+	b.Append(record.Record{Timestamp: 1, Value: []byte("value")})
+	req := kmsg.NewPtrProduceRequest()
+	req.Acks, req.TimeoutMillis = -1, 0
+	part := kmsg.ProduceRequestTopicPartition{Partition: 0, Records: b.Build()}
+	req.Topics = []kmsg.ProduceRequestTopic{{Topic: topic, TopicID: n.publisher.Image().Topic(topic).ID, Partitions: []kmsg.ProduceRequestTopicPartition{part}}}
+	resp, err := n.client().SeedBrokers()[0].Request(n.context(), req)
+	if err != nil {
+		n.t.Fatalf("produce: %v", err)
+	}
+	return protocol.ErrorCode(resp.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
+}
+
+// TestProducersHearOfAFailedDisk lets the sync fail that an acks=all producer waits for.
+func TestProducersHearOfAFailedDisk(t *testing.T) {
+	var broken atomic.Bool
+	disk := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) error {
+		if broken.Load() && strings.HasPrefix(op.Name, "bad/") && (op.Kind == vfs.OpDatasync || op.Kind == vfs.OpSync) {
+			return errors.New("the disk is gone")
+		}
+		return nil
+	})
+	cfg, _, err := config.Load(config.Sources{FileName: "test", File: []byte("log.dirs=bad,good\nmetadata.log.dir=good"),
+		Flags: config.Flags{Listen: "127.0.0.1:9092"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{t: t, net: network.NewMem()}
+	if n.Broker, err = Start(Options{Config: cfg, FS: disk, Network: n.net}); err != nil {
+		t.Fatal(err)
+	}
+	n.create("first", 1, nil)
+	if code := n.produceOnce("first"); code != protocol.None {
+		t.Fatalf("produce before the failure: %v", code)
+	}
+	broken.Store(true)
+	if code := n.produceOnce("first"); code != protocol.StorageError {
+		t.Errorf("the producer that waited for the sync was answered %v", code)
+	}
+	if code := n.produceOnce("first"); code != protocol.StorageError {
+		t.Errorf("produce after the failure: %v", code)
+	}
+	// New partitions go where there still is a disk.
+	n.create("second", 3, nil)
+	n.produce("second", 30, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	n.Abort()
+	n.Broker = nil
+}
+
+// TestGivesUpInBoundedTime stops a node one of whose parts never ends, as after a panic that left a lock behind.
+func TestGivesUpInBoundedTime(t *testing.T) {
+	n := &node{t: t, net: network.NewMem()}
+	time := clock.NewManual(clock.Real.Now())
+	var err error
+	n.Broker, err = Start(Options{Config: configuration(t, ""), FS: vfs.NewMem(), Network: n.net, Clock: time})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.create("orders", 1, nil)
+	topic := n.publisher.Image().Topic("orders")
+	over := make(chan struct{})
+	defer close(over)
+	_, err = n.replicas.Partition(topic.ID, 0).Await(&partition.Wait{End: 1, Done: func(error) { <-over }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.fail(errors.New("broken"))
+	ended := make(chan error)
+	go func() { ended <- n.until(context.Background()) }()
+	for {
+		select {
+		case err := <-ended:
+			if err == nil || err.Error() != "broken" {
+				t.Errorf("the node gave up with %v", err)
+			}
+			return
+		default:
+			time.Advance(stopTimeout)
+			runtime.Gosched()
+		}
+	}
+}
