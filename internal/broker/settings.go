@@ -80,12 +80,6 @@ func partitionSettings(cfg *config.Config, topic string, overrides map[string]st
 	if t.IndexIntervalBytes == 0 {
 		s.Log.IndexIntervalBytes = -1 // an index entry with every append
 	}
-	if t.Retention == 0 {
-		s.Log.RetentionAge = 1 // at once; nothing would mean for ever
-	}
-	if t.RetentionBytes == 0 {
-		s.Log.RetentionBytes = 1
-	}
 	if t.FlushInterval == time.Duration(1<<63-1) {
 		s.Log.FlushInterval = 0 // never
 	}

@@ -376,11 +376,15 @@ func (r *modelRun) compareTxns() {
 	}
 }
 
-// epochText prints epochs. The first begins at the log start or at the first batch behind it, which is the same to everybody who asks.
+// epochText prints epochs. The first begins at the log start or at the first batch behind it, which is the same to everybody who asks;
+// and so is whether one is there that has no batch any more.
 func (r *modelRun) epochText(entries []epoch.Entry) string {
 	entries = append([]epoch.Entry(nil), entries...)
 	if v := r.m.visible(); len(v) > 0 && len(entries) > 0 {
 		entries[0].Start = max(entries[0].Start, v[0].BaseOffset())
+		if len(entries) > 1 && entries[0].Start == entries[1].Start {
+			entries = entries[1:]
+		}
 	}
 	return fmt.Sprint(entries)
 }
