@@ -1,7 +1,9 @@
 package diff
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
@@ -95,6 +97,9 @@ func Read(dir string, cases []Case) (Recording, error) {
 		done[c.Suite] = true
 		path := filepath.Join(dir, fileName(c.Suite))
 		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a suite that was not recorded yet
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read recording: %w", err)
 		}

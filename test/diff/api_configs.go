@@ -125,6 +125,13 @@ func incrementalAlterConfigsCases(v int16) *suite {
 		}
 		overrides(x, a)
 	})
+	s.add(Boundary, "broker", func(x *Script) {
+		dry := alterConfigs(v, resourceBroker, "1", alter(opSet, "background.threads=12"))
+		dry.ValidateOnly = true
+		x.Do(dry)
+		dry.Resources[0].ResourceName = ""
+		x.Do(dry)
+	})
 	s.add(Wrong, "broker", func(x *Script) {
 		dry := alterConfigs(v, resourceBroker, "9", alter(opSet, "log.cleaner.threads=2"))
 		dry.ValidateOnly = true

@@ -65,9 +65,11 @@ func fetchCases(v int16) *suite {
 		x.Do(fetch(v, part{topic: t, offset: 4, epoch: ptr(int32(5))}))
 		x.Do(fetch(v, part{topic: t, offset: 4, epoch: ptr(int32(-2))}))
 		x.Do(fetch(v, part{topic: t, offset: 4, fetched: ptr(int32(5))}))
+		x.Note("partition limit -1")
 		x.Do(fetch(v, part{topic: t, offset: 4, maxBytes: -1}))
 		odd := fetch(v, from(t, 0, 4))
 		odd.IsolationLevel = 7
+		x.Note("isolation level 7")
 		x.Do(odd)
 		follower := fetch(v, from(t, 0, 4))
 		as(follower, 5, 1)

@@ -107,6 +107,7 @@ func metadataCases(v int16) *suite {
 		if v >= 10 {
 			x.missing()
 			x.Do(metadataByID(v, unknownID))
+			x.Note("neither name nor id")
 			x.Do(metadataByID(v, [16]byte{}))
 		}
 	})

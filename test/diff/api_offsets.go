@@ -62,6 +62,7 @@ func listOffsetsCases(v int16) *suite {
 		x.Do(follower)
 		odd := listOffsets(v, t.Name, 0, -1)
 		odd.IsolationLevel = 9
+		x.Note("isolation level 9")
 		x.Do(odd)
 	})
 	s.malformed(func(x *Script) kmsg.Request { return listOffsets(v, absentTopic.Name, 0, -1) })

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -93,9 +94,10 @@ func leaves(at Difference, want, got []Leaf) []Difference {
 	return out
 }
 
-// Allowed is a deliberate difference. Case and Path are patterns in which * stands for any text.
+// Allowed is a deliberate difference. Case, Note and Path are patterns in which * stands for any text.
 type Allowed struct {
-	Case   string
+	Case   string // empty: any
+	Note   string // what the script notes about the request; empty: any
 	Path   string
 	Reason string // the heading in docs/differences.md that explains it
 }
@@ -108,15 +110,16 @@ func pattern(s string) *regexp.Regexp {
 // Judge takes the allowed differences out and reports which entries of the table no longer describe any.
 func Judge(table []Allowed, all []Difference) (rest []Difference, stale []Allowed) {
 	used := make([]bool, len(table))
-	type pair struct{ id, path *regexp.Regexp }
-	patterns := make([]pair, len(table))
+	type entry struct{ id, note, path *regexp.Regexp }
+	patterns := make([]entry, len(table))
 	for i, a := range table {
-		patterns[i] = pair{pattern(a.Case), pattern(a.Path)}
+		patterns[i] = entry{pattern(cmp.Or(a.Case, "*")), pattern(cmp.Or(a.Note, "*")), pattern(a.Path)}
 	}
 	for _, d := range all {
 		excused := false
+		_, note, _ := strings.Cut(d.Request, ": ")
 		for i, p := range patterns {
-			if p.id.MatchString(d.Case) && p.path.MatchString(d.Path) {
+			if p.id.MatchString(d.Case) && p.note.MatchString(note) && p.path.MatchString(d.Path) {
 				used[i], excused = true, true
 			}
 		}

@@ -177,17 +177,18 @@ func deepCopy(answers []Answer) []Answer {
 
 func TestJudge(t *testing.T) {
 	found := []Difference{
-		{Case: "Fetch/v12/boundary", Path: ".Topics[0].Partitions[1].RecordBatches[2].Cut"},
+		{Case: "Fetch/v12/boundary", Request: "Fetch v12 0: some", Path: ".Topics[0].Partitions[1].RecordBatches[2].Cut"},
 		{Case: "Fetch/v12/boundary", Path: ".Topics[0].Partitions[1].ErrorCode"},
 	}
 	rest, stale := Judge([]Allowed{
-		{"*", ".Topics[*].Cut", "a"},
-		{"Fetch/v4/*", ".Topics[*].ErrorCode", "b"},
+		{"", "", ".Topics[*].Cut", "a"},
+		{"Fetch/v4/*", "", ".Topics[*].ErrorCode", "b"},
+		{"", "other", ".Topics[*].Cut", "c"},
 	}, found)
 	if len(rest) != 1 || rest[0].Path != found[1].Path {
 		t.Errorf("left over: %v", rest)
 	}
-	if len(stale) != 1 || stale[0].Reason != "b" {
+	if len(stale) != 2 || stale[0].Reason != "b" || stale[1].Reason != "c" {
 		t.Errorf("stale: %v", stale)
 	}
 }

@@ -89,7 +89,7 @@ func TestMoldau(t *testing.T) {
 	}
 	_, stale := Judge(Differences(), all)
 	for _, a := range stale {
-		t.Errorf("allowed difference no longer seen: case %s, field %s (%s)", a.Case, a.Path, a.Reason)
+		t.Errorf("allowed difference no longer seen: case %q, note %q, field %q (%s)", a.Case, a.Note, a.Path, a.Reason)
 	}
 }
 

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"fmt"
 	"strings"
 )
 
@@ -68,6 +69,7 @@ func fetchSequences() []Case {
 					req.Topics[0].Partitions[i].PartitionMaxBytes = limit.partition
 				}
 				req.MaxBytes = limit.total
+				x.Note(fmt.Sprintf("partition limit %d, limit %d", limit.partition, limit.total))
 				x.Do(req)
 			}
 		}),

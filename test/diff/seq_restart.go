@@ -24,6 +24,9 @@ func restartSequences() []Case {
 			x.Do(stored(t, 0, 1))
 			x.Do(stored(t, 1, 0))
 			for _, ts := range []int64{-1, -2, -3, baseTime} {
+				if ts == -3 {
+					x.Note(deletedByTime)
+				}
 				x.Do(listOffsets(7, t.Name, 0, ts))
 			}
 			now := x.epoch(t)

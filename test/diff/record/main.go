@@ -1,10 +1,10 @@
 // Command record plays all cases of test/diff to a fresh Apache Kafka and keeps its answers as test data.
 //
-//	go run ./test/diff/record [-kafka bench/kafka.sh] [-port 29092] [-testdata test/diff/testdata] [-only TEXT] [-check]
+//	go run ./test/diff/record [-kafka bench/kafka.sh] [-port 29092] [-testdata test/diff/testdata] [-only TEXT] [-check | -print]
 //
-// It starts Kafka with the script, whose path may also stand in KAFKA, and stops it in the end. With -check nothing is written: Kafka is
-// compared with the recording, which shows whether the normalisation is sufficient and the recording still true. It never judges
-// Moldau; go test ./test/diff does.
+// It starts Kafka with the script, whose path may also stand in KAFKA, and stops it in the end. With -only the other cases keep the answers
+// they have. With -check nothing is written: Kafka is compared with the recording, which shows whether the normalisation is sufficient
+// and the recording still true. It never judges Moldau; go test ./test/diff does.
 package main
 
 import (
@@ -31,7 +31,8 @@ func run() error {
 	script := flag.String("kafka", cmp.Or(os.Getenv("KAFKA"), "bench/kafka.sh"), "the script that starts and stops Kafka")
 	port := flag.Int("port", 29092, "port Kafka listens on")
 	dir := flag.String("testdata", "test/diff/testdata", "where the answers are kept")
-	only := flag.String("only", "", "play only cases whose id contains this text, and print instead of keeping")
+	only := flag.String("only", "", "play only cases whose id contains this text")
+	show := flag.Bool("print", false, "print the answers instead of keeping them")
 	check := flag.Bool("check", false, "compare with the recording instead of writing it")
 	use := flag.Bool("running", false, "use the Kafka that runs on the port, and leave it running")
 	flag.Parse()
@@ -67,19 +68,27 @@ func run() error {
 			fmt.Printf("%s took %.1f s\n", c.ID(), d.Seconds())
 		}
 	}
-	switch {
-	case *only != "" && !*check:
+	if *show {
 		for _, id := range recorded.IDs() {
 			fmt.Print(recorded.Text(id))
 		}
 		return nil
-	case !*check:
-		fmt.Printf("%d cases recorded\n", len(recorded))
-		return diff.Write(*dir, cases, recorded)
 	}
-	kept, err := diff.Read(*dir, cases)
-	if err != nil {
-		return err
+	var kept diff.Recording
+	if *check || *only != "" {
+		if kept, err = diff.Read(*dir, cases); err != nil {
+			return err
+		}
+	}
+	if !*check {
+		played := len(recorded)
+		for id, answers := range kept {
+			if _, ok := recorded[id]; !ok {
+				recorded[id] = answers
+			}
+		}
+		fmt.Printf("%d cases recorded\n", played)
+		return diff.Write(*dir, cases, recorded)
 	}
 	differences := 0
 	for _, id := range recorded.IDs() {
