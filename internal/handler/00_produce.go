@@ -362,6 +362,9 @@ func (p *produce) release() {
 	p.resp.Topics = p.resp.Topics[:0]
 	clear(p.waits)
 	p.waits = p.waits[:0]
+	if p.req.Topics == nil { // it was too large to keep, and these are as large
+		p.resp, p.waits = protocol.ProduceResponse{}, nil
+	}
 	p.timer, p.reply, p.in, p.h = nil, server.Reply{}, nil, nil
 	produces.Put(p)
 }

@@ -43,7 +43,7 @@ type fetch struct {
 	reads    []read
 	results  []fetchsession.Result
 	tell     []bool
-	unknown  []int // reads that are answered after the others, as Kafka does: topics that are not known
+	order    []int // of the reads in the response: those whose topics are not known come last, as in Kafka
 	buf      []byte
 	spans    []vfs.Span
 	minBytes int
@@ -56,6 +56,7 @@ type read struct {
 	topic  *metadata.Topic
 	code   protocol.ErrorCode
 	result partition.ReadResult
+	span   [1]vfs.Span // the records, for the response
 }
 
 // erroneous says that the partition is not known at all. Such ones come last in a response and do not end a wait, as in Kafka.
@@ -191,8 +192,10 @@ func (f *fetch) readAll() bool {
 	if f.req.IsolationLevel == 1 {
 		isolation = partition.ReadCommitted
 	}
-	if len(f.reads) != len(f.parts) {
-		f.reads = make([]read, len(f.parts))
+	if n := len(f.parts); cap(f.reads) < n {
+		f.reads = make([]read, n)
+	} else {
+		f.reads = f.reads[:n] // the same, or what release has cleared
 	}
 	left, available := f.maxBytes, 0
 	enough, first, known := false, true, 0
@@ -200,7 +203,7 @@ func (f *fetch) readAll() bool {
 		r, p := &f.reads[i], &f.parts[i]
 		f.find(img, p, r)
 		if r.code != protocol.None {
-			enough = enough || !r.erroneous()
+			enough = enough || !r.erroneous() || r.part != nil // it went away while the fetch waited
 			continue
 		}
 		known++
@@ -293,16 +296,15 @@ func (f *fetch) errorCode(err error) protocol.ErrorCode {
 // answer shapes the response from what was read and sends it.
 func (f *fetch) answer() {
 	f.results = f.results[:0]
-	f.unknown = f.unknown[:0]
-	order := make([]int, 0, len(f.reads))
-	for i := range f.reads {
-		if f.reads[i].erroneous() {
-			f.unknown = append(f.unknown, i)
-		} else {
-			order = append(order, i)
+	order := f.order[:0]
+	for _, erroneous := range []bool{false, true} {
+		for i := range f.reads {
+			if f.reads[i].erroneous() == erroneous {
+				order = append(order, i)
+			}
 		}
 	}
-	order = append(order, f.unknown...)
+	f.order = order
 	for _, i := range order {
 		r, part := &f.reads[i], f.parts[i]
 		if f.version >= 13 && r.topic != nil {
@@ -357,12 +359,13 @@ func (f *fetch) add(k fetchsession.Key, r *read) {
 		}
 	}
 	if r.result.Slice.Bytes > 0 {
-		p.Records = []vfs.Span{r.result.Slice.Span}
+		r.span[0] = r.result.Slice.Span
+		p.Records = r.span[:]
 	}
 	if r.result.Diverging {
 		p.DivergingEpoch = &protocol.EpochEndOffset{Epoch: int32(r.result.DivergingEpoch), EndOffset: r.result.DivergingEnd}
 	}
-	if f.version >= 16 && r.topic != nil && f.isLeaderError(r.code) && f.req.ReplicaID < 0 {
+	if f.version >= 16 && r.topic != nil && f.isLeaderError(r.code) {
 		p.CurrentLeader = currentLeader(r.topic, k.Partition)
 		f.resp.NodeEndpoints = f.h.addEndpoint(f.resp.NodeEndpoints, p.CurrentLeader.ID, f.conn)
 	}
@@ -391,7 +394,7 @@ const maxFetchRetained = 4096
 func (f *fetch) release() {
 	f.releaseSlices()
 	f.req.Reset()
-	if cap(f.parts) > maxFetchRetained || cap(f.buf) > 256<<10 {
+	if max(cap(f.parts), cap(f.asked), cap(f.forget)) > maxFetchRetained || cap(f.buf) > 256<<10 {
 		return // not worth keeping
 	}
 	clear(f.reads)

@@ -132,7 +132,9 @@ func (h *Handler) namedTopics(img *metadata.Image, c call, req *kmsg.MetadataReq
 			unknown = append(unknown, missingTopic(&name, uuid.UUID{}, protocol.InvalidTopic))
 		} else {
 			unknown = append(unknown, missingTopic(&name, uuid.UUID{}, protocol.UnknownTopicOrPartition))
-			missing = append(missing, name)
+			if !isInternal(name) { // those are made with settings of their own, by the coordinators that need them
+				missing = append(missing, name)
+			}
 		}
 	}
 	if byID {

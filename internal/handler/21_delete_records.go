@@ -1,8 +1,6 @@
 package handler
 
 import (
-	"slices"
-
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/protocol"
@@ -16,8 +14,12 @@ func serveDeleteRecords(h *Handler, c call, req *kmsg.DeleteRecordsRequest) kmsg
 	for _, t := range req.Topics {
 		rt := kmsg.NewDeleteRecordsResponseTopic()
 		rt.Topic = t.Topic
+		last := make(map[int32]int, len(t.Partitions))
 		for i, p := range t.Partitions {
-			if slices.ContainsFunc(t.Partitions[i+1:], func(o kmsg.DeleteRecordsRequestTopicPartition) bool { return o.Partition == p.Partition }) {
+			last[p.Partition] = i
+		}
+		for i, p := range t.Partitions {
+			if last[p.Partition] != i {
 				continue // the last one counts, as in Kafka
 			}
 			rp := kmsg.NewDeleteRecordsResponseTopicPartition()

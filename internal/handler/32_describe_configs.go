@@ -32,11 +32,20 @@ var knownResources = []kmsg.ConfigResourceType{resourceTopic, resourceBroker, km
 const invalidRequest = "This most likely occurs because of a request being malformed by the client library or the message was sent " +
 	"to an incompatible broker. See the broker logs for more details."
 
+// resource names what is configured.
+type resource struct {
+	kind kmsg.ConfigResourceType
+	name string
+}
+
 func serveDescribeConfigs(h *Handler, c call, req *kmsg.DescribeConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeConfigsResponse()
 	unknown := slices.ContainsFunc(req.Resources, func(r kmsg.DescribeConfigsRequestResource) bool {
 		return !slices.Contains(knownResources, r.ResourceType)
 	})
+	// A resource is answered as often as it is named. What exists bounds the first answers; more of them are paid for, since a few bytes
+	// ask for thousands.
+	answered := make(map[resource]bool, len(req.Resources))
 	for _, r := range req.Resources {
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
@@ -45,13 +54,19 @@ func serveDescribeConfigs(h *Handler, c call, req *kmsg.DescribeConfigsRequest) 
 			resp.Resources = append(resp.Resources, out)
 			continue
 		}
+		again := answered[resource{r.ResourceType, r.ResourceName}]
+		answered[resource{r.ResourceType, r.ResourceName}] = true
 		entries, code, message := h.describeResource(r)
 		out.ErrorCode, out.ErrorMessage = int16(code), kmsg.StringPtr(message) // Kafka sends "" for no message
 		for _, e := range entries {
 			if len(r.ConfigNames) > 0 && !slices.Contains(r.ConfigNames, e.Name) {
 				continue
 			}
-			out.Configs = append(out.Configs, configEntry(e, req))
+			entry := configEntry(e, req)
+			if again && !c.charge(entrySize(&entry)) {
+				return nil
+			}
+			out.Configs = append(out.Configs, entry)
 		}
 		resp.Resources = append(resp.Resources, out)
 	}
@@ -84,6 +99,17 @@ func (h *Handler) describeResource(r kmsg.DescribeConfigsRequestResource) ([]con
 		return h.Config.DescribeBroker(), protocol.None, ""
 	}
 	return nil, protocol.InvalidRequest, fmt.Sprintf("Configurations of resource type %d are not served yet.", r.ResourceType)
+}
+
+// entrySize is about what an entry takes in memory.
+func entrySize(e *kmsg.DescribeConfigsResponseResourceConfig) int64 {
+	n := 160 + len(e.Name) + 128*len(e.ConfigSynonyms)
+	for _, s := range []*string{e.Value, e.Documentation} {
+		if s != nil {
+			n += len(*s)
+		}
+	}
+	return int64(n)
 }
 
 func configEntry(e config.Entry, req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {

@@ -5,6 +5,7 @@ package handler
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 
@@ -87,10 +88,11 @@ type call struct {
 	ctx     context.Context
 	conn    *server.Conn
 	version int16
+	charge  func(bytes int64) bool // takes memory for the answer; see server.Request.Charge
 }
 
 // cold adapts a function over kmsg's types: it decodes within the byte budget, and encodes what is returned. A request that
-// cannot be decoded closes the connection, as in Kafka.
+// cannot be decoded closes the connection, as in Kafka, and so does one without an answer: there is no memory for it.
 func cold[T any, R interface {
 	*T
 	kmsg.Request
@@ -101,7 +103,11 @@ func cold[T any, R interface {
 			reply.Close(err)
 			return
 		}
-		resp := serve(h, call{req.Conn.Context(), req.Conn, req.Header.Version}, body)
+		resp := serve(h, call{req.Conn.Context(), req.Conn, req.Header.Version, req.Charge}, body)
+		if resp == nil {
+			reply.Close(fmt.Errorf("answer %s version %d: %w", req.Header.Key, req.Header.Version, protocol.ErrNoMemory))
+			return
+		}
 		resp.SetVersion(req.Header.Version)
 		sendCold(req, reply, resp)
 	}

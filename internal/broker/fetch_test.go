@@ -1,0 +1,106 @@
+package broker
+
+import (
+	"encoding/binary"
+	"io"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/moldau/moldau/internal/network"
+	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// wire is a bare connection: what is sent on it is looked at in that order, which tells when a fetch is parked.
+type wire struct {
+	t    *testing.T
+	conn network.Conn
+	sent int32
+}
+
+func (n *node) wire() *wire {
+	n.t.Helper()
+	conn, err := n.net.Dial(n.context(), "127.0.0.1:9092")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { conn.Close() })
+	return &wire{t: n.t, conn: conn}
+}
+
+func (w *wire) send(req kmsg.Request) {
+	w.t.Helper()
+	w.sent++
+	if _, err := w.conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, req, w.sent)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *wire) receive(resp kmsg.Response, version int16) {
+	w.t.Helper()
+	var size [4]byte
+	if _, err := io.ReadFull(w.conn, size[:]); err != nil {
+		w.t.Fatal(err)
+	}
+	body := make([]byte, binary.BigEndian.Uint32(size[:]))
+	if _, err := io.ReadFull(w.conn, body); err != nil {
+		w.t.Fatal(err)
+	}
+	resp.SetVersion(version)
+	if err := resp.ReadFrom(body[4:]); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func fetchOf(topics ...string) *kmsg.FetchRequest {
+	req := kmsg.NewPtrFetchRequest()
+	req.Version, req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 11, -1, 1<<30, 1, 1<<20
+	for _, name := range topics {
+		p := kmsg.NewFetchRequestTopicPartition()
+		p.PartitionMaxBytes = 1 << 20
+		req.Topics = append(req.Topics, kmsg.FetchRequestTopic{Topic: name, Partitions: []kmsg.FetchRequestTopicPartition{p}})
+	}
+	return req
+}
+
+// TestParkedFetchHearsOfADeletedTopic deletes one of two topics that a fetch waits for.
+func TestParkedFetchHearsOfADeletedTopic(t *testing.T) {
+	n := start(t, vfs.NewMem(), "")
+	n.create("stays", 1, nil)
+	n.create("goes", 1, nil)
+	w := n.wire()
+	w.send(fetchOf("stays", "goes"))
+	remove := kmsg.NewPtrDeleteTopicsRequest()
+	remove.Version, remove.TopicNames = 3, []string{"goes"}
+	w.send(remove)
+	var resp kmsg.FetchResponse
+	w.receive(&resp, 11)
+	if len(resp.Topics) != 2 || resp.Topics[0].Partitions[0].ErrorCode != 0 || resp.Topics[1].Topic != "goes" ||
+		resp.Topics[1].Partitions[0].ErrorCode != int16(protocol.UnknownTopicOrPartition) {
+		t.Errorf("the fetch was answered %+v", resp.Topics)
+	}
+	n.stop()
+}
+
+// TestCoordinatorsTopicsAreNotMadeByAsking asks for an internal topic. Made with the defaults of other topics it would be of no use to
+// the coordinators, who could not make it any more.
+func TestCoordinatorsTopicsAreNotMadeByAsking(t *testing.T) {
+	n := start(t, vfs.NewMem(), "")
+	w := n.wire()
+	req := kmsg.NewPtrMetadataRequest()
+	req.Version, req.AllowAutoTopicCreation = 9, true
+	for _, name := range []string{"__consumer_offsets", "orders"} {
+		req.Topics = append(req.Topics, kmsg.MetadataRequestTopic{Topic: kmsg.StringPtr(name)})
+	}
+	w.send(req)
+	topics, err := kadm.NewClient(n.client()).ListTopicsWithInternal(n.context())
+	for err == nil && !topics.Has("orders") {
+		topics, err = kadm.NewClient(n.client()).ListTopicsWithInternal(n.context())
+	}
+	if err != nil || topics.Has("__consumer_offsets") {
+		t.Errorf("topics %v, %v", topics.Names(), err)
+	}
+	n.stop()
+}
