@@ -218,9 +218,6 @@ func (p *produce) appendOne(part *partition.Partition, records []byte, now int64
 	out := &p.resp.Topics[topic].Partitions[index]
 	b, err := record.ForProduce(records, p.version)
 	if err != nil {
-		if errors.Is(err, record.ErrCorrupt) {
-			out.ErrorMessage = new(err.Error())
-		}
 		return err
 	}
 	out.LogStartOffset = part.Log().LogStart()
@@ -251,7 +248,7 @@ func (p *produce) fail(out *protocol.ProduceResponsePartition, err error) {
 		out.LogStartOffset = -1 // with these Kafka does not tell it
 	}
 	var refused *record.Error
-	if errors.As(err, &refused) && len(refused.Records) > 0 {
+	if errors.As(err, &refused) && (len(refused.Records) > 0 || refused.Unframed) {
 		for i := range refused.Records {
 			e := &refused.Records[i]
 			out.RecordErrors = append(out.RecordErrors, protocol.RecordError{Index: e.Index, Message: &e.Message})

@@ -83,6 +83,9 @@ const (
 // has made sure of: that the header is whole and the length right.
 type Batch []byte
 
+// legacyOverhead is the least length of an entry of the oldest format, below which Kafka looks no further.
+const legacyOverhead = 14
+
 // Next returns the first batch of buf and what comes after it. Where buf ends inside the batch the error is
 // io.ErrUnexpectedEOF; where no batch can start like that, it wraps ErrCorrupt. An empty buf is io.EOF.
 func Next(buf []byte) (b Batch, rest []byte, err error) {
@@ -93,15 +96,18 @@ func Next(buf []byte) (b Batch, rest []byte, err error) {
 		return nil, buf, io.ErrUnexpectedEOF
 	}
 	length := int32(binary.BigEndian.Uint32(buf[lengthAt:]))
-	if length < HeaderSize-LengthEnd {
-		return nil, buf, failf(ErrCorrupt, "Record size %d is less than the minimum record overhead (%d)", length,
-			HeaderSize-LengthEnd)
+	if length < legacyOverhead {
+		return nil, buf, unframed("Record size %d is less than the minimum record overhead (%d)", length, legacyOverhead)
 	}
 	if len(buf) <= magicAt {
 		return nil, buf, io.ErrUnexpectedEOF
 	}
 	if magic := int8(buf[magicAt]); magic != Magic {
-		return nil, buf, failf(ErrCorrupt, "Invalid magic found in record: %d", magic)
+		return nil, buf, unframed("Invalid magic found in record: %d", magic)
+	}
+	if length < HeaderSize-LengthEnd {
+		return nil, buf, failf(ErrCorrupt, "Record size %d is less than the minimum record overhead (%d)", length,
+			HeaderSize-LengthEnd)
 	}
 	size := int64(length) + LengthEnd
 	if int64(len(buf)) < size {

@@ -22,8 +22,10 @@ type Error struct {
 	Kind    error // one of the errors above
 	Message string
 	// Records are the records at fault, where single records are, in order and at most maxRecordErrors of them. Kafka
-	// sends Message to the client only together with these; every other refusal is a bare error code.
+	// sends Message to the client together with these; nearly every other refusal is a bare error code.
 	Records []RecordError
+	// Unframed says that no batch could be cut out of the bytes; Kafka sends Message then too.
+	Unframed bool
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -42,6 +44,12 @@ func (e RecordError) String() string {
 
 func failf(kind error, format string, args ...any) *Error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}
+
+func unframed(format string, args ...any) *Error {
+	e := failf(ErrCorrupt, format, args...)
+	e.Unframed = true
+	return e
 }
 
 // maxRecordErrors bounds the answer to a batch in which every record is wrong.
@@ -67,12 +75,12 @@ func (e *recordErrors) err() error {
 		return nil
 	}
 	if e.timestamp {
-		return &Error{ErrInvalidTimestamp, "One or more records have been rejected due to invalid timestamp", e.list}
+		return &Error{Kind: ErrInvalidTimestamp, Message: "One or more records have been rejected due to invalid timestamp", Records: e.list}
 	}
 	shown := make([]string, 0, 3)
 	for _, r := range e.list[:min(3, len(e.list))] {
 		shown = append(shown, r.String())
 	}
-	return &Error{ErrInvalidRecord, fmt.Sprintf("One or more records have been rejected due to %d record errors in total, "+
-		"and only showing the first three errors at most: [%s]", e.count, strings.Join(shown, ", ")), e.list}
+	return &Error{Kind: ErrInvalidRecord, Message: fmt.Sprintf("One or more records have been rejected due to %d record errors in total, "+
+		"and only showing the first three errors at most: [%s]", e.count, strings.Join(shown, ", ")), Records: e.list}
 }
