@@ -227,9 +227,9 @@ func (d *Dir) replaceCheckpoint(name string, offsets []Offset) error {
 	return nil
 }
 
-// truncated is told after a log was cut back and that was synced, before anything is appended to it. It voids the journal's earlier
-// entries of the log and lowers its checkpointed recovery point, so that no crash afterwards brings back what was cut or trusts
-// bytes that were never synced.
+// truncated is told when a log is being cut back: what stays is synced in its files, nothing is unsynced, nothing is appended meanwhile,
+// and the files are not cut yet. It voids the journal's earlier entries of the log and lowers its checkpointed recovery point, so
+// that no crash afterwards brings back what was cut or trusts bytes that were never synced.
 func (d *Dir) truncated(l *commitlog.Log) error {
 	st := d.committer.find(l)
 	if st == nil {
