@@ -367,7 +367,9 @@ func (f *fetch) add(k fetchsession.Key, r *read) {
 	}
 	if f.version >= 16 && r.topic != nil && f.isLeaderError(r.code) {
 		p.CurrentLeader = currentLeader(r.topic, k.Partition)
-		f.resp.NodeEndpoints = f.h.addEndpoint(f.resp.NodeEndpoints, p.CurrentLeader.ID, f.conn)
+		if f.req.ReplicaID < 0 { // a follower knows the brokers
+			f.resp.NodeEndpoints = f.h.addEndpoint(f.resp.NodeEndpoints, p.CurrentLeader.ID, f.conn)
+		}
 	}
 	t.Partitions = append(t.Partitions, p)
 }
