@@ -13,6 +13,7 @@ import (
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/record"
 	"github.com/moldau/moldau/internal/server"
+	"github.com/moldau/moldau/internal/uuid"
 )
 
 // Produce, versions 3 to 13: appends one record batch to each partition it names.
@@ -114,6 +115,7 @@ func (p *produce) refused() protocol.ErrorCode {
 
 // keepLast drops all but the last entry of a partition that the request names several times, as Kafka does.
 func (p *produce) keepLast() {
+	p.joinTopics()
 	for i := range p.req.Topics {
 		t := &p.req.Topics[i]
 		if n := len(t.Partitions); n < 2 || slices.IsSortedFunc(t.Partitions, byPartition) && !hasNeighbours(t.Partitions) {
@@ -131,6 +133,37 @@ func (p *produce) keepLast() {
 		}
 		t.Partitions = kept
 	}
+}
+
+// joinTopics makes one entry of those that name the same topic.
+func (p *produce) joinTopics() {
+	if len(p.req.Topics) < 2 {
+		return
+	}
+	type topic struct {
+		name string
+		id   uuid.UUID
+	}
+	first := make(map[topic]int, len(p.req.Topics))
+	for i, t := range p.req.Topics {
+		if _, ok := first[topic{t.Name, t.ID}]; !ok {
+			first[topic{t.Name, t.ID}] = i
+		}
+	}
+	if len(first) == len(p.req.Topics) {
+		return
+	}
+	joined := make([]protocol.ProduceTopic, 0, len(first)) // not in place: the entries are used again and must not share memory
+	for i, t := range p.req.Topics {
+		k := topic{t.Name, t.ID}
+		if first[k] == i {
+			first[k] = len(joined)
+			joined = append(joined, protocol.ProduceTopic{Name: t.Name, ID: t.ID, Partitions: slices.Clone(t.Partitions)})
+		} else {
+			joined[first[k]].Partitions = append(joined[first[k]].Partitions, t.Partitions...)
+		}
+	}
+	p.req.Topics = joined
 }
 
 func byPartition(a, b protocol.ProducePartition) int { return cmp.Compare(a.Partition, b.Partition) }

@@ -3,6 +3,7 @@ package handler
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
@@ -89,7 +90,7 @@ func (h *Handler) listOffset(img *metadata.Image, c call, topic string, p kmsg.L
 	}
 	epoch := partition.NoEpoch
 	if c.version >= 4 {
-		epoch = epochOf(p.CurrentLeaderEpoch)
+		epoch = commitlog.LeaderEpoch(p.CurrentLeaderEpoch)
 	}
 	found, err := part.ListOffset(p.Timestamp, isolation, epoch)
 	if err != nil {
