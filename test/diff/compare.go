@@ -46,7 +46,7 @@ func Compare(id string, want, got []Answer) []Difference {
 		switch {
 		case w.Request != g.Request:
 			// Either the case changed, or an earlier answer led to another request. Everything after it compares apples with pears.
-			d.Want, d.Got = "sent "+w.Request, "sent "+g.Request
+			d.Want, d.Got = "sent "+w.Request+", "+outcome(w), "sent "+g.Request+", "+outcome(g)
 			return append(out, d)
 		case w.Outcome != g.Outcome:
 			d.Want, d.Got = outcome(w), outcome(g)

@@ -25,10 +25,10 @@ type Script struct {
 	norm    *normaliser
 	answers []Answer
 	note    string    // what the next request is about
-	waiting time.Time // when the script first had to wait
+	waiting time.Time // since when the script waits for what it waits for
 }
 
-// maxWaiting bounds how long after its first wait a script still waits for something to appear.
+// maxWaiting bounds how long a script waits for something to appear.
 const maxWaiting = time.Minute
 
 // Play runs a case against a broker and returns the normalised answers.
@@ -117,6 +117,7 @@ func (s *Script) await(topic string, partitions int32) {
 		}
 		if resp.Topics[0].Partitions[0].ErrorCode == 0 {
 			p++
+			s.waiting = time.Time{}
 			continue
 		}
 		s.again("partition of " + topic)
