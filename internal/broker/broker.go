@@ -184,7 +184,10 @@ func (b *Broker) listen() error {
 func (b *Broker) openDirs() error {
 	cfg := b.opts.Config
 	files := commitlog.NewFileCache(openFilesMax, indexBytesMax)
-	cluster := cfg.ClusterID
+	cluster, err := b.knownCluster()
+	if err != nil {
+		return err
+	}
 	for i, path := range cfg.LogDirs {
 		dir, err := logdir.Open(logdir.Options{
 			FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Path: path, NodeID: cfg.NodeID, ClusterID: cluster,
@@ -192,6 +195,13 @@ func (b *Broker) openDirs() error {
 			OnFailure: func(err error) {
 				b.opts.Log.Error("log directory is offline", "directory", path, "error", err)
 				b.lost <- lostDir{i, err}
+			},
+			OnFull: func(full bool) {
+				if full {
+					b.opts.Log.Error("disk is full: producers are refused until there is space again, consumers go on", "directory", path)
+				} else {
+					b.opts.Log.Info("disk has space again: producers are served", "directory", path)
+				}
 			},
 			Warn: func(err error) { b.opts.Log.Warn("log directory", "directory", path, "error", err) },
 		})
@@ -204,6 +214,42 @@ func (b *Broker) openDirs() error {
 	return nil
 }
 
+// knownCluster returns the cluster that the data directories belong to, "" if they are new. It looks before anything is written: a
+// directory that is given a cluster of its own by mistake is refused at every start from then on.
+func (b *Broker) knownCluster() (string, error) {
+	cfg := b.opts.Config
+	if cfg.ClusterID != "" {
+		return cfg.ClusterID, nil
+	}
+	for _, path := range cfg.LogDirs {
+		if cluster, err := logdir.ReadClusterID(b.opts.FS, path); cluster != "" || err != nil {
+			return cluster, err
+		}
+	}
+	if _, err := quorum.ReadID(b.opts.FS, b.quorumPath()); err == nil {
+		return "", fmt.Errorf("%s holds the metadata of a cluster, but meta.properties is missing in %s: "+
+			"restore it, or name the directory that has it", b.quorumPath(), strings.Join(cfg.LogDirs, ", "))
+	}
+	return "", nil
+}
+
+// refuseLostMetadata refuses to begin new metadata beside partitions: they would be set aside as unknown, and the cluster would come
+// up empty.
+func (b *Broker) refuseLostMetadata() error {
+	if _, err := quorum.ReadID(b.opts.FS, b.quorumPath()); !errors.Is(err, quorum.ErrMissing) {
+		return nil // there, or damaged, of which the quorum tells
+	}
+	for _, d := range b.dirs {
+		if n := len(d.Logs()); n > 0 {
+			return fmt.Errorf("data directory %s holds %d partitions, but their metadata is missing in %s: "+
+				"restore it, or move the partitions away to begin anew", d.Path(), n, b.quorumPath())
+		}
+	}
+	return nil
+}
+
+func (b *Broker) quorumPath() string { return filepath.Join(b.opts.Config.MetadataLogDir, quorumDir) }
+
 // Bounds of what is kept of segments that nobody reads or writes at the moment.
 const (
 	openFilesMax  = 512      // open files
@@ -212,11 +258,14 @@ const (
 
 func (b *Broker) startQuorum() error {
 	cfg := b.opts.Config
+	if err := b.refuseLostMetadata(); err != nil {
+		return err
+	}
 	b.replicas = newReplicas(cfg, b.dirs, b.opts.Log)
 	b.publisher = metadata.NewPublisher(b.replicas.follow)
 	var err error
 	b.quorum, err = quorum.Open(quorum.Options{
-		FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Dir: filepath.Join(cfg.MetadataLogDir, quorumDir),
+		FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Dir: b.quorumPath(),
 		StateMachine: b.publisher, Log: b.opts.Log,
 	})
 	if err != nil {

@@ -228,6 +228,59 @@ func TestDiskRefusals(t *testing.T) {
 	}
 }
 
+// TestLostIdentityOrMetadata: what is missing is said, nothing is begun anew in its place, and once it is restored all is there.
+func TestLostIdentityOrMetadata(t *testing.T) {
+	for _, lost := range []string{"data/meta.properties", "data/quorum/identity"} {
+		disk := vfs.NewMem()
+		n := start(t, disk, "")
+		n.create("kept", 1, nil)
+		n.produce("kept", 3)
+		n.stop()
+		content, err := vfs.ReadFile(disk, lost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := disk.Remove(lost); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			_, err = Start(Options{Config: configuration(t, ""), FS: disk, Network: network.NewMem()})
+			if err == nil || !strings.Contains(err.Error(), "missing") || !strings.Contains(err.Error(), "restore") {
+				t.Errorf("started without %s: %v", lost, err)
+			}
+		}
+		if err := vfs.WriteFileAtomic(disk, lost, content); err != nil {
+			t.Fatal(err)
+		}
+		n = start(t, disk, "")
+		n.consume("kept", 0, 3)
+		n.stop()
+	}
+}
+
+// TestNewDirectoryJoinsTheCluster: a directory that is put first among log.dirs belongs to the cluster of the others.
+func TestNewDirectoryJoinsTheCluster(t *testing.T) {
+	disk := vfs.NewMem()
+	both := func() *config.Config {
+		cfg := configuration(t, "")
+		cfg.LogDirs, cfg.MetadataLogDir = []string{"new", "data"}, "data"
+		return cfg
+	}
+	n := start(t, disk, "")
+	n.create("kept", 1, nil)
+	n.produce("kept", 3)
+	n.stop()
+	for range 2 {
+		b, err := Start(Options{Config: both(), FS: disk, Network: n.net})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.Broker = b
+		n.consume("kept", 0, 3)
+		n.stop()
+	}
+}
+
 func TestTransactionalIDIsRefusedForGood(t *testing.T) {
 	n := start(t, vfs.NewMem(), "")
 	req := kmsg.NewPtrInitProducerIDRequest()

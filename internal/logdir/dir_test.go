@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/moldau/moldau/internal/commitlog"
@@ -56,6 +57,32 @@ func TestRefusesKafkaMetadata(t *testing.T) {
 	})
 	if _, err := Open(options(touched)); !errors.Is(err, ErrKafkaMetadata) {
 		t.Fatalf("open: %v", err)
+	}
+}
+
+func TestRefusesAFile(t *testing.T) {
+	mem := vfs.NewMem()
+	must(t, vfs.WriteFileAtomic(mem, root, []byte("no directory")))
+	if _, err := Open(options(mem)); !errors.Is(err, ErrNotDirectory) {
+		t.Errorf("open: %v", err)
+	}
+	if _, err := ReadClusterID(mem, root); !errors.Is(err, ErrNotDirectory) {
+		t.Errorf("read the cluster id: %v", err)
+	}
+}
+
+func TestReadClusterID(t *testing.T) {
+	mem := vfs.NewMem()
+	if id, err := ReadClusterID(mem, root); id != "" || err != nil {
+		t.Errorf("no directory: %q, %v", id, err)
+	}
+	must(t, mustOpen(t, options(mem)).Close())
+	if id, err := ReadClusterID(mem, root); id != "test-cluster" || err != nil {
+		t.Errorf("%q, %v", id, err)
+	}
+	must(t, vfs.WriteFileAtomic(mem, filepath.Join(root, metaFile), []byte("version=1\n")))
+	if id, err := ReadClusterID(mem, root); err == nil {
+		t.Errorf("a damaged file: %q", id)
 	}
 }
 
@@ -349,6 +376,36 @@ func TestFullDisk(t *testing.T) {
 	w.d.probe()
 	must(t, w.append(0, 1000, 1, true, true))
 	must(t, w.d.Close())
+}
+
+// TestLackOfDescriptorsPasses: a checkpoint that found no descriptor to be written with is written the next time.
+func TestLackOfDescriptorsPasses(t *testing.T) {
+	for _, lack := range []error{syscall.EMFILE, syscall.ENFILE} {
+		var short bool
+		mem := vfs.NewMem()
+		w := newWorld()
+		must(t, w.open(options(vfs.NewFault(mem, func(op vfs.Op) error {
+			if short && op.Kind == vfs.OpCreate && strings.Contains(op.Name, recoveryPointFile) {
+				return lack
+			}
+			return nil
+		}))))
+		must(t, w.append(0, 100, 1, true, true))
+		_, err := w.logs[0].SyncFiles()
+		must(t, err)
+		short = true
+		if err := w.d.Checkpoint(); !errors.Is(err, lack) {
+			t.Fatalf("checkpoint without a descriptor: %v", err)
+		}
+		must(t, w.d.Err())
+		short = false
+		must(t, w.append(0, 100, 1, true, true))
+		must(t, w.d.Checkpoint())
+		if got := readFile(t, mem, filepath.Join(root, recoveryPointFile)); !strings.Contains(got, "topic-0 0 1") {
+			t.Fatalf("the checkpoint is %q", got)
+		}
+		must(t, w.d.Close())
+	}
 }
 
 // TestFailedSyncIsFinal: after a failed sync nothing is acknowledged, although later syncs would succeed.

@@ -38,12 +38,14 @@ func (d *Dir) isFull(error) {
 	}
 }
 
-// judge applies the rule for a failed write of a small file: lack of space makes the directory read-only, all else offline.
+// judge applies the rule for a failed write of a small file: lack of space makes the directory read-only, lack of descriptors
+// passes (the file is as it was, and is written again in time), all else takes it offline.
 func (d *Dir) judge(err error) error {
 	switch {
 	case err == nil:
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		d.isFull(err)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 	default:
 		d.fail(err)
 	}

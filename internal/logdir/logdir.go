@@ -121,6 +121,8 @@ func setDefault[T comparable](v *T, d T) {
 var (
 	// ErrKafkaMetadata: the directory holds Kafka's own metadata log; nothing was touched.
 	ErrKafkaMetadata = errors.New("directory holds the metadata log of an Apache Kafka node")
+	// ErrNotDirectory: something else stands where the directory should.
+	ErrNotDirectory = errors.New("data directory is not a directory")
 	// ErrLocked: another process, or another Dir of this one, has the directory.
 	ErrLocked = errors.New("directory is in use by another process")
 	// ErrWrongNode: meta.properties names another node or cluster.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/moldau/moldau/internal/uuid"
 	"github.com/moldau/moldau/internal/vfs"
@@ -66,6 +67,9 @@ func decodeMeta(b []byte) (meta, error) {
 
 // refuseKafka refuses a directory of an Apache Kafka node before anything in it is touched.
 func refuseKafka(fsys vfs.FS, path string) error {
+	if info, err := fsys.Stat(path); err == nil && !info.IsDir() {
+		return fmt.Errorf("%s: %w", path, ErrNotDirectory)
+	}
 	_, err := fsys.Stat(filepath.Join(path, kafkaMetadataDir))
 	if err == nil {
 		return fmt.Errorf("%s: %w", path, ErrKafkaMetadata)
@@ -74,6 +78,27 @@ func refuseKafka(fsys vfs.FS, path string) error {
 		return nil
 	}
 	return fmt.Errorf("look into data directory: %w", err)
+}
+
+// ReadClusterID returns the cluster that the directory at path belongs to, "" where there is no directory or it has no
+// meta.properties yet. It touches nothing.
+func ReadClusterID(fsys vfs.FS, path string) (string, error) {
+	if info, err := fsys.Stat(path); err == nil && !info.IsDir() {
+		return "", fmt.Errorf("%s: %w", path, ErrNotDirectory)
+	}
+	path = filepath.Join(path, metaFile)
+	b, err := vfs.ReadFile(fsys, path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	m, err := decodeMeta(b)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return m.cluster, nil
 }
 
 // openMeta reads meta.properties, or writes it in a directory that has none yet.
