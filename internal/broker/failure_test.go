@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -70,6 +71,48 @@ func TestProducersHearOfAFailedDisk(t *testing.T) {
 	n.produce("second", 30, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
 	n.Abort()
 	n.Broker = nil
+}
+
+// lines is a log whose lines a test reads as they come.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) { l <- string(p); return len(p), nil }
+
+// TestFullDiskIsToldOnce: however many producers are refused, the log says once that the disk is full, and once that it no longer is.
+func TestFullDiskIsToldOnce(t *testing.T) {
+	told := make(lines, 1000)
+	mem := vfs.NewMem()
+	n := &node{t: t, net: network.NewMem()}
+	var err error
+	n.Broker, err = Start(Options{Config: configuration(t, ""), FS: mem, Network: n.net, Log: slog.New(slog.NewTextHandler(told, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.create("topic", 1, nil)
+	mem.SetCapacity(mem.Used())
+	refused := 0
+	for range 10_000 { // what is preallocated is used up first
+		if n.produceOnce("topic") == protocol.StorageError {
+			if refused++; refused == 20 {
+				break
+			}
+		}
+	}
+	if refused != 20 {
+		t.Fatalf("%d producers were refused by a full disk", refused)
+	}
+	if line := <-told; !strings.Contains(line, "disk is full") {
+		t.Errorf("the log begins with %s", line)
+	}
+	mem.SetCapacity(0)
+	if line := <-told; !strings.Contains(line, "has space again") {
+		t.Errorf("the log goes on with %s", line)
+	}
+	n.produce("topic", 1)
+	n.stop()
+	if len(told) > 0 {
+		t.Errorf("the log goes on with %s", <-told)
+	}
 }
 
 // TestGivesUpInBoundedTime stops a node one of whose parts never ends, as after a panic that left a lock behind.

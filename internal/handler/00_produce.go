@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
@@ -288,8 +289,8 @@ func (p *produce) fail(out *protocol.ProduceResponsePartition, err error) {
 		}
 		out.ErrorMessage = &refused.Message
 	}
-	if out.Error == protocol.StorageError {
-		p.h.Log.Warn("append records", "error", err)
+	if out.Error == protocol.StorageError && !errors.Is(err, commitlog.ErrReadOnly) && !errors.Is(err, commitlog.ErrOffline) {
+		p.h.Log.Warn("append records", "error", err) // of a full or failed disk the directory has told, once for all requests
 	}
 }
 
