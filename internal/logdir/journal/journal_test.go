@@ -285,9 +285,7 @@ func TestCrashEverywhere(t *testing.T) {
 				w := NewWriter(options(after), s)
 				w.Append(id(0), func(dst []byte) ([]byte, int64, error) { return append(dst, 1, 2, 3), 1 << 40, nil })
 				if err := w.Commit(); errors.Is(err, ErrFull) {
-					w.Retire(s.Sequence())
-					w = NewWriter(options(after), s)
-					continue
+					continue // the crash left no file to write to
 				} else if err != nil {
 					t.Fatal(err)
 				}
