@@ -9,16 +9,19 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/moldau/moldau/internal/broker"
 	"github.com/moldau/moldau/internal/cli"
 	"github.com/moldau/moldau/internal/config"
 )
 
+// sameRequest is how long a further signal counts as the one before it. Supervisors and shells send a signal twice, to the process and
+// to its group, and mean one clean stop.
+const sameRequest = time.Second
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the first signal asks for a clean stop, a second one ends the process
-	os.Exit(cli.Main(ctx, cli.Process{
+	os.Exit(cli.Main(untilSignal(sameRequest), cli.Process{
 		Args:        os.Args[1:],
 		Environment: os.Environ(),
 		In:          os.Stdin,
@@ -29,4 +32,12 @@ func main() {
 			return broker.Run(ctx, cfg, out, log)
 		},
 	}))
+}
+
+// untilSignal returns a context that the first signal ends, which asks for a clean stop. A signal that comes later than same after
+// it ends the process.
+func untilSignal(same time.Duration) context.Context {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, func() { time.AfterFunc(same, stop) })
+	return ctx
 }

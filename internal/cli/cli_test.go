@@ -61,6 +61,8 @@ func TestServeFailsWithOneLine(t *testing.T) {
 		{[]string{"serve", "--config", missing}, nil, "moldau: read settings: open " + missing + ": no such file or directory\n"},
 		{[]string{"serve"}, []string{"KAFKA_NUM_PARTITIONS=0"}, "moldau: KAFKA_NUM_PARTITIONS: num.partitions=0: Invalid value 0 for configuration num.partitions: Value must be at least 1\n"},
 		{[]string{"serve", "--port", "1"}, nil, "moldau: unknown flag: --port\n"},
+		{[]string{"serve", "--data", ""}, nil, "moldau: --data: is empty; leave it out for the default\n"},
+		{[]string{"topic", "list", "--bootstrap", ""}, nil, "moldau: --bootstrap \"\": want HOST:PORT[,HOST:PORT...]\n"},
 		{[]string{"serf"}, nil, "moldau: unknown command \"serf\" for \"moldau\"\n"},
 		{[]string{"topic", "destroy"}, nil, "moldau: unknown command \"destroy\" for \"moldau topic\"\n"},
 		{[]string{"topic", "create"}, nil, "moldau: requires at least 1 arg(s), only received 0\n"},

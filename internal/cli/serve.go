@@ -18,7 +18,7 @@ func serveCommand(p Process) *cobra.Command {
 		Use:   "serve",
 		Short: "Run a node: broker and controller in one",
 		Long: `Run a node: broker and controller in one. Without flags it keeps its data in ./moldau-data and listens on
-127.0.0.1:9092. SIGTERM or SIGINT stops it cleanly; a second one ends it at once.`,
+127.0.0.1:9092. SIGTERM or SIGINT stops it cleanly; another one, a second or more later, ends it at once.`,
 		Example: `  moldau serve
   moldau serve --data /var/lib/moldau --listen 0.0.0.0:9092
   moldau serve --config server.properties`,
@@ -28,6 +28,11 @@ func serveCommand(p Process) *cobra.Command {
 	c.Flags().StringVar(&flags.Listen, "listen", "", "HOST:PORT to listen on; port 0 takes any (setting listeners)")
 	c.Flags().StringVar(&file, "config", "", "settings in the format of Kafka's server.properties; KAFKA_* variables count too")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		for _, name := range []string{"data", "listen", "config"} {
+			if f := c.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+				return fmt.Errorf("--%s: is empty; leave it out for the default", name)
+			}
+		}
 		src := config.Sources{FileName: file, Environment: p.Environment, Flags: flags}
 		if file != "" {
 			data, err := os.ReadFile(file)

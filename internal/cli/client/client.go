@@ -40,11 +40,19 @@ const (
 
 // Connect opens a client and makes sure that some broker answers.
 func (o *Options) Connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
+	for address := range strings.SplitSeq(o.Bootstrap, ",") {
+		if address == "" {
+			return nil, fmt.Errorf("--bootstrap %q: want HOST:PORT[,HOST:PORT...]", o.Bootstrap)
+		}
+	}
 	opts = append([]kgo.Opt{
 		kgo.SeedBrokers(strings.Split(o.Bootstrap, ",")...),
 		kgo.ClientID("moldau-cli"),
 		kgo.DialTimeout(connectTimeout),
 		kgo.RetryTimeout(requestTimeout),
+		// A record that fails is the end of the command, so nothing is sent again after it and an unknown outcome may be given up.
+		kgo.RecordDeliveryTimeout(requestTimeout),
+		kgo.AllowIdempotentProduceCancellation(),
 	}, opts...)
 	c, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -103,6 +111,7 @@ func nextStep(err error) string {
 		{kerr.OffsetOutOfRange, "start inside the log: --from start, --from end or an offset between them"},
 		{kerr.TopicDeletionDisabled, "the broker has delete.topic.enable=false"},
 		{kerr.TopicAuthorizationFailed, "the cluster asks for a login this command cannot give yet"},
+		{kgo.ErrRecordTimeout, "the broker kept refusing or did not answer; its log says why"},
 		{context.DeadlineExceeded, "the broker did not answer in time; look at its log"},
 	} {
 		if errors.Is(err, hint.err) {

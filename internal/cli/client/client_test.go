@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func TestExplainSaysWhatToDoNext(t *testing.T) {
@@ -18,6 +19,7 @@ func TestExplainSaysWhatToDoNext(t *testing.T) {
 		{kerr.TopicAlreadyExists, "Topic 'a' already exists.", `create topic a on h:1: TOPIC_ALREADY_EXISTS: Topic 'a' already exists; look at it with "moldau topic describe", or choose another name`},
 		{kerr.UnknownTopicOrPartition, "", `create topic a on h:1: UNKNOWN_TOPIC_OR_PARTITION; see what there is with "moldau topic list"`},
 		{kerr.NotController, "", "create topic a on h:1: NOT_CONTROLLER"},
+		{kgo.ErrRecordTimeout, "", "create topic a on h:1: " + kgo.ErrRecordTimeout.Error() + "; the broker kept refusing or did not answer; its log says why"},
 		{context.DeadlineExceeded, "", "create topic a on h:1: context deadline exceeded; the broker did not answer in time; look at its log"},
 	} {
 		got := o.Explain("create topic a", c.err, c.message)
