@@ -405,15 +405,19 @@ func (b *Broker) retain(ctx context.Context) {
 	}
 }
 
-// hearLost answers those who wait for a directory that is gone. It has a goroutine of its own because a failure is told from within the
+// hearLost answers those who wait for a directory that is gone, and gives the node up with its last directory: nothing can be served
+// then, and a new start may find the disk mended. It has a goroutine of its own because a failure is told from within the
 // append or sync that met it, whatever that holds.
 func (b *Broker) hearLost(ctx context.Context) {
-	for {
+	for left := len(b.dirs); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case l := <-b.lost:
 			b.replicas.lose(l)
+			if left--; left == 0 { // a directory is lost once
+				b.fail(fmt.Errorf("no data directory is left: %w", l.err))
+			}
 		}
 	}
 }

@@ -73,6 +73,29 @@ func TestProducersHearOfAFailedDisk(t *testing.T) {
 	n.Broker = nil
 }
 
+// TestEndsWithItsLastDirectory: a broker without a directory has nothing to serve.
+func TestEndsWithItsLastDirectory(t *testing.T) {
+	gone := errors.New("the disk is gone")
+	var broken atomic.Bool
+	disk := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) error {
+		if broken.Load() && strings.Contains(op.Name, "topic-0") && op.Kind == vfs.OpWrite {
+			return gone
+		}
+		return nil
+	})
+	n := start(t, disk, "")
+	n.create("topic", 1, nil)
+	n.produce("topic", 1)
+	broken.Store(true)
+	if code := n.produceOnce("topic"); code != protocol.StorageError {
+		t.Errorf("produce to a disk that is gone: %v", code)
+	}
+	if err := n.until(n.context()); !errors.Is(err, gone) || !strings.Contains(err.Error(), "no data directory is left") {
+		t.Errorf("the broker ends with %v", err)
+	}
+	n.Broker = nil
+}
+
 // lines is a log whose lines a test reads as they come.
 type lines chan string
 
