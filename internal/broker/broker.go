@@ -70,15 +70,16 @@ const stopTimeout = 5 * time.Second
 
 // Broker is a running node.
 type Broker struct {
-	opts      Options
-	dirs      []*logdir.Dir
-	publisher *metadata.Publisher
-	quorum    *quorum.Node
-	loop      *controller.Loop
-	replicas  *replicas
-	handler   *handler.Handler
-	server    *server.Server
-	listeners []boundListener
+	opts       Options
+	dirs       []*logdir.Dir
+	publisher  *metadata.Publisher
+	quorum     *quorum.Node
+	quorumLock io.Closer
+	loop       *controller.Loop
+	replicas   *replicas
+	handler    *handler.Handler
+	server     *server.Server
+	listeners  []boundListener
 
 	failed context.Context // ends, with the cause, when the node must not go on
 	fail   context.CancelCauseFunc
@@ -184,6 +185,9 @@ func (b *Broker) listen() error {
 func (b *Broker) openDirs() error {
 	cfg := b.opts.Config
 	files := commitlog.NewFileCache(openFilesMax, indexBytesMax)
+	if err := logdir.RefuseKafka(b.opts.FS, cfg.MetadataLogDir); err != nil {
+		return err
+	}
 	cluster, err := b.knownCluster()
 	if err != nil {
 		return err
@@ -248,6 +252,23 @@ func (b *Broker) refuseLostMetadata() error {
 	return nil
 }
 
+// lockQuorum keeps a second node off the metadata. They may lie outside the data directories, whose locks then say nothing of them.
+func (b *Broker) lockQuorum() error {
+	dir := b.quorumPath()
+	if err := vfs.MkdirAllSynced(b.opts.FS, dir, 0o755); err != nil {
+		return fmt.Errorf("make metadata directory: %w", err)
+	}
+	lock, err := b.opts.FS.Lock(filepath.Join(dir, ".lock"))
+	if errors.Is(err, vfs.ErrLocked) {
+		return fmt.Errorf("metadata directory %s is in use by another process", dir)
+	}
+	if err != nil {
+		return fmt.Errorf("lock metadata directory: %w", err)
+	}
+	b.quorumLock = lock
+	return nil
+}
+
 func (b *Broker) quorumPath() string { return filepath.Join(b.opts.Config.MetadataLogDir, quorumDir) }
 
 // Bounds of what is kept of segments that nobody reads or writes at the moment.
@@ -259,6 +280,9 @@ const (
 func (b *Broker) startQuorum() error {
 	cfg := b.opts.Config
 	if err := b.refuseLostMetadata(); err != nil {
+		return err
+	}
+	if err := b.lockQuorum(); err != nil {
 		return err
 	}
 	b.replicas = newReplicas(cfg, b.dirs, b.opts.Log)
@@ -473,5 +497,8 @@ func (b *Broker) stopQuorum() {
 	if b.stopVoting != nil {
 		b.stopVoting()
 		b.voting.Wait()
+	}
+	if b.quorumLock != nil {
+		b.quorumLock.Close()
 	}
 }

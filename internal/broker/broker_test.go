@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/logdir"
 	"github.com/moldau/moldau/internal/network"
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -255,6 +256,44 @@ func TestLostIdentityOrMetadata(t *testing.T) {
 		n = start(t, disk, "")
 		n.consume("kept", 0, 3)
 		n.stop()
+	}
+}
+
+// TestMetadataDirectoryRefusals: what guards a data directory guards metadata that lie elsewhere, before the data are touched.
+func TestMetadataDirectoryRefusals(t *testing.T) {
+	apart := func(data string) *config.Config {
+		cfg := configuration(t, "")
+		cfg.LogDirs, cfg.MetadataLogDir, cfg.ClusterID = []string{data}, "metadata", "MkU3OEVBNTcwNTJENDM2Qg"
+		return cfg
+	}
+	disk := vfs.NewMem()
+	b, err := Start(Options{Config: apart("one"), FS: disk, Network: network.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(Options{Config: apart("two"), FS: disk, Network: network.NewMem()}); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("metadata in use: %v", err)
+	}
+	if err := b.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	b, err = Start(Options{Config: apart("one"), FS: disk, Network: network.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	kafka := vfs.NewMem()
+	if err := kafka.MkdirAll("metadata/__cluster_metadata-0", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(Options{Config: apart("data"), FS: kafka, Network: network.NewMem()}); !errors.Is(err, logdir.ErrKafkaMetadata) {
+		t.Errorf("metadata of Kafka's: %v", err)
+	}
+	if _, err := kafka.Stat("data"); err == nil {
+		t.Error("a data directory was made beside metadata of Kafka's")
 	}
 }
 

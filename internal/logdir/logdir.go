@@ -169,7 +169,7 @@ func Open(opts Options) (_ *Dir, err error) {
 	d.brokerEpoch.Store(-1)
 	d.mu.logs = map[string]*state{}
 	fsys, path := d.opts.FS, d.opts.Path
-	if err := refuseKafka(fsys, path); err != nil {
+	if err := RefuseKafka(fsys, path); err != nil {
 		return nil, err
 	}
 	if err := vfs.MkdirAllSynced(fsys, path, 0o755); err != nil {

@@ -65,8 +65,8 @@ func decodeMeta(b []byte) (meta, error) {
 	return m, nil
 }
 
-// refuseKafka refuses a directory of an Apache Kafka node before anything in it is touched.
-func refuseKafka(fsys vfs.FS, path string) error {
+// RefuseKafka refuses a directory that holds the metadata of an Apache Kafka node, or is none, and touches nothing.
+func RefuseKafka(fsys vfs.FS, path string) error {
 	if info, err := fsys.Stat(path); err == nil && !info.IsDir() {
 		return fmt.Errorf("%s: %w", path, ErrNotDirectory)
 	}
