@@ -37,7 +37,11 @@ func main() {
 // untilSignal returns a context that the first signal ends, which asks for a clean stop. A signal that comes later than same after
 // it ends the process.
 func untilSignal(same time.Duration) context.Context {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // the terminal is gone, and nohup(1) did not say to go on without it
+		stops = append(stops, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), stops...)
 	context.AfterFunc(ctx, func() { time.AfterFunc(same, stop) })
 	return ctx
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"syscall"
 	"testing"
@@ -30,9 +31,13 @@ func TestMain(m *testing.M) {
 // TestSignals: a signal that follows at once is the same request for a clean stop, a later one ends the process.
 func TestSignals(t *testing.T) {
 	for _, c := range []struct {
+		first syscall.Signal
 		same  string
 		clean bool
-	}{{"1h", true}, {"0s", false}} {
+	}{{syscall.SIGTERM, "1h", true}, {syscall.SIGINT, "1h", true}, {syscall.SIGHUP, "1h", true}, {syscall.SIGTERM, "0s", false}} {
+		if signal.Ignored(c.first) {
+			continue // under nohup(1), as it should be
+		}
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), "MOLDAU_TEST_SAME="+c.same)
 		in, err := cmd.StdinPipe()
@@ -48,13 +53,13 @@ func TestSignals(t *testing.T) {
 		}
 		lines := bufio.NewScanner(out)
 		for lines.Scan() && lines.Text() == "running" {
-			terminate(t, cmd)
+			send(t, cmd, c.first)
 		}
 		if lines.Text() != "stopping" {
 			t.Fatalf("the process says %q", lines.Text())
 		}
 		if c.clean {
-			terminate(t, cmd)
+			send(t, cmd, c.first)
 			in.Close()
 		}
 		ended := make(chan error)
@@ -63,7 +68,7 @@ func TestSignals(t *testing.T) {
 			select {
 			case err := <-ended:
 				if done = true; (err == nil) != c.clean {
-					t.Errorf("a second signal within %s: %v", c.same, err)
+					t.Errorf("%s and then another within %s: %v", c.first, c.same, err)
 				}
 			default:
 				if !c.clean {
@@ -75,9 +80,9 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-func terminate(t *testing.T, cmd *exec.Cmd) {
+func send(t *testing.T, cmd *exec.Cmd, what syscall.Signal) {
 	t.Helper()
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := cmd.Process.Signal(what); err != nil {
 		t.Fatal(err)
 	}
 }

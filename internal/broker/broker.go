@@ -185,11 +185,16 @@ func (b *Broker) listen() error {
 func (b *Broker) openDirs() error {
 	cfg := b.opts.Config
 	files := commitlog.NewFileCache(openFilesMax, indexBytesMax)
-	if err := logdir.RefuseKafka(b.opts.FS, cfg.MetadataLogDir); err != nil {
-		return err
+	for _, path := range append([]string{cfg.MetadataLogDir}, cfg.LogDirs...) {
+		if err := logdir.RefuseKafka(b.opts.FS, path); err != nil {
+			return err
+		}
 	}
 	cluster, err := b.knownCluster()
 	if err != nil {
+		return err
+	}
+	if err := b.refuseLostMetadata(); err != nil {
 		return err
 	}
 	for i, path := range cfg.LogDirs {
@@ -243,10 +248,14 @@ func (b *Broker) refuseLostMetadata() error {
 	if _, err := quorum.ReadID(b.opts.FS, b.quorumPath()); !errors.Is(err, quorum.ErrMissing) {
 		return nil // there, or damaged, of which the quorum tells
 	}
-	for _, d := range b.dirs {
-		if n := len(d.Logs()); n > 0 {
+	for _, path := range b.opts.Config.LogDirs {
+		n, err := logdir.CountPartitions(b.opts.FS, path)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
 			return fmt.Errorf("data directory %s holds %d partitions, but their metadata is missing in %s: "+
-				"restore it, or move the partitions away to begin anew", d.Path(), n, b.quorumPath())
+				"restore it, or move the partitions away to begin anew", path, n, b.quorumPath())
 		}
 	}
 	return nil
@@ -279,9 +288,6 @@ const (
 
 func (b *Broker) startQuorum() error {
 	cfg := b.opts.Config
-	if err := b.refuseLostMetadata(); err != nil {
-		return err
-	}
 	if err := b.lockQuorum(); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func serveCommand(p Process) *cobra.Command {
 		Use:   "serve",
 		Short: "Run a node: broker and controller in one",
 		Long: `Run a node: broker and controller in one. Without flags it keeps its data in ./moldau-data and listens on
-127.0.0.1:9092. SIGTERM or SIGINT stops it cleanly; another one, a second or more later, ends it at once.`,
+127.0.0.1:9092. SIGTERM, SIGINT or SIGHUP stops it cleanly; another one, a second or more later, ends it at once.`,
 		Example: `  moldau serve
   moldau serve --data /var/lib/moldau --listen 0.0.0.0:9092
   moldau serve --config server.properties`,

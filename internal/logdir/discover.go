@@ -11,6 +11,7 @@ import (
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/uuid"
+	"github.com/moldau/moldau/internal/vfs"
 )
 
 // Endings of directory names, Kafka's.
@@ -30,6 +31,21 @@ func parseDirName(name string) (topic string, partition int32, ok bool) {
 		return "", 0, false
 	}
 	return name[:at], int32(n), true
+}
+
+// CountPartitions returns how many partitions have a directory in the data directory at path. It touches nothing.
+func CountPartitions(fsys vfs.FS, path string) (int, error) {
+	entries, err := fsys.ReadDir(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("list data directory: %w", err)
+	}
+	n := 0
+	for _, e := range entries {
+		if _, _, ok := parseDirName(e.Name()); ok && e.IsDir() {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // discover lists the partition directories and begins to remove those whose removal a stop interrupted.
