@@ -15,7 +15,7 @@ import (
 	"github.com/moldau/moldau/test/compat/broker"
 )
 
-var port = flag.String("kafka-port", "49592", "first port of the Kafka that the suite starts")
+var port = flag.String("kafka-port", "19592", "first port of the Kafka that the suite starts")
 
 func TestMain(m *testing.M) { broker.Main(m) }
 

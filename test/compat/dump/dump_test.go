@@ -18,7 +18,7 @@ import (
 	"github.com/moldau/moldau/test/compat/broker"
 )
 
-var port = flag.String("kafka-port", "49392", "first port of the Kafka that the suite starts")
+var port = flag.String("kafka-port", "19392", "first port of the Kafka that the suite starts")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
