@@ -177,6 +177,9 @@ func (l *loader) warnings(c *Config, passed []string) []string {
 	if c.Topic(nil).Compact {
 		lines = append(lines, "log.cleanup.policy contains compact: this release stores it but does not compact yet")
 	}
+	for _, at := range c.ControllerListeners {
+		lines = append(lines, fmt.Sprintf("listener %s is for controllers and stays closed: the controller of this release is in the one node", at))
+	}
 	for _, at := range c.Listeners {
 		if !at.Loopback() {
 			lines = append(lines, fmt.Sprintf("listener %s is open to other machines and has neither TLS nor SASL", at))

@@ -38,8 +38,9 @@ func TestKafkasExampleStartsUnchanged(t *testing.T) {
 	if got := c.Topic(nil).Retention; got != 168*time.Hour {
 		t.Errorf("retention %v", got)
 	}
-	if len(warnings) != 2 || !strings.HasPrefix(warnings[0], "accepted, but nothing in this release acts on it: num.network.threads (server.properties:14), ") ||
-		!strings.Contains(warnings[1], "PLAINTEXT://:9092 is open to other machines") {
+	if len(warnings) != 3 || !strings.HasPrefix(warnings[0], "accepted, but nothing in this release acts on it: num.network.threads (server.properties:14), ") ||
+		!strings.Contains(warnings[1], "CONTROLLER://:9093 is for controllers and stays closed") ||
+		!strings.Contains(warnings[2], "PLAINTEXT://:9092 is open to other machines") {
 		t.Errorf("warnings %q", warnings)
 	}
 }
