@@ -226,7 +226,7 @@ func TestContainersEnvironment(t *testing.T) {
 	if len(c.Advertised) != 2 || c.Advertised[0].Address() != "localhost:32769" || len(c.Voters) != 1 || c.Voters[0] != (Voter{1, "localhost", 9094}) {
 		t.Errorf("advertised %v, voters %v", c.Advertised, c.Voters)
 	}
-	if len(warnings) != 3 || !strings.HasSuffix(warnings[1], ": KAFKA_REST_BOOTSTRAP_SERVERS") {
+	if len(warnings) != 4 || !strings.HasSuffix(warnings[1], ": KAFKA_REST_BOOTSTRAP_SERVERS") {
 		t.Errorf("warnings %q", warnings)
 	}
 }
