@@ -27,6 +27,12 @@ type applier struct {
 	chain   [32]byte // hash of every entry so far, equal on all voters
 	taken   uint64   // index of the last snapshot
 	bytes   int64    // of entries since
+
+	// A snapshot that found no space is postponed by an eighth of what there usually is between two.
+	postponed  bool
+	due        bool   // it is one that must come, since the members changed
+	tried      uint64 // index at that time
+	triedBytes int64  // bytes at that time
 }
 
 func (a *applier) run() error {
@@ -51,10 +57,22 @@ func (a *applier) batch(batch applyBatch) error {
 	}
 	a.node.status.apply(a.node, a.index, a.term)
 	o := &a.node.options
-	if batch.members || a.index-a.taken >= o.SnapshotEntries || a.bytes >= o.SnapshotBytes {
-		return a.snapshot(o.FS, o.Dir, batch.conf)
+	a.due = a.due || batch.members
+	if !a.due && a.index-a.taken < o.SnapshotEntries && a.bytes < o.SnapshotBytes {
+		return nil
 	}
-	return nil
+	if a.postponed && a.index-a.tried < o.SnapshotEntries/8 && a.bytes-a.triedBytes < o.SnapshotBytes/8 {
+		return nil
+	}
+	err := a.snapshot(o.FS, o.Dir, batch.conf)
+	if noSpace(err) {
+		if !a.postponed {
+			o.Log.Warn("metadata snapshot is postponed for lack of space", "error", err)
+		}
+		a.postponed, a.tried, a.triedBytes = true, a.index, a.bytes
+		return nil
+	}
+	return err
 }
 
 func (a *applier) restore(s *snapshot) error {
@@ -63,7 +81,8 @@ func (a *applier) restore(s *snapshot) error {
 			return err
 		}
 	}
-	a.index, a.term, a.chain, a.taken, a.bytes = s.index, s.term, s.chain, s.index, 0
+	a.index, a.term, a.chain = s.index, s.term, s.chain
+	a.took(s.index)
 	return nil
 }
 
@@ -112,8 +131,11 @@ func (a *applier) snapshot(fsys vfs.FS, dir string, conf *pb.ConfState) error {
 	if err := writeSnapshot(fsys, dir, s); err != nil {
 		return err
 	}
-	a.taken, a.bytes = a.index, 0
+	a.took(a.index)
 	s.data = nil
 	a.node.taken <- s
 	return nil
 }
+
+// took takes note of a snapshot of index.
+func (a *applier) took(index uint64) { a.taken, a.bytes, a.postponed, a.due = index, 0, false, false }

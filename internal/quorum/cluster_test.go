@@ -70,7 +70,7 @@ func TestThreeNodes(t *testing.T) {
 			l := leader(t, nodes)
 			term, err := l.Lead(t.Context())
 			if err == nil {
-				err = l.Propose(t.Context(), term, fmt.Appendf(nil, "entry %d", count))
+				err = l.Propose(t.Context(), term, fmt.Appendf(nil, "entry %d", count), false)
 			}
 			if err == nil {
 				count++

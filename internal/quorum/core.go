@@ -79,12 +79,16 @@ func (c *core) leads() bool { return c.soft.RaftState == raft.StateLeader }
 // one node proposes, so term and tag name a proposal.
 const tagBytes = 8
 
-// propose appends an entry in the current term and returns its tag.
-func (c *core) propose(term uint64, data []byte) (tag uint64, err error) {
+// propose appends an entry in the current term and returns its tag. An urgent one may use the reserve of a full disk.
+func (c *core) propose(term uint64, data []byte, urgent bool) (tag uint64, err error) {
 	if !c.leads() || c.hard.term != term {
 		return 0, ErrNotLeader
 	}
-	if room, err := c.storage.wal.room(int64(len(data)) + frameHeader + 64); err != nil {
+	size := int64(len(data)) + frameHeader + 64
+	if urgent {
+		c.storage.wal.largest = max(c.storage.wal.largest, size)
+	}
+	if room, err := c.storage.wal.room(size, urgent); err != nil {
 		return 0, err
 	} else if !room {
 		return 0, ErrFull
@@ -141,6 +145,7 @@ func (c *core) handle(send func([]*pb.Message)) (output, error) {
 			return out, c.storage.failed
 		}
 	}
+	c.storage.wal.pledged = 0 // all is written
 	return out, nil
 }
 
@@ -191,13 +196,18 @@ func (c *core) receive(m *pb.Message) error {
 		return nil
 	}
 	if m.GetType() == pb.MsgSnap {
-		if _, err := decodeSnapshot(m.GetSnapshot().GetData()); err != nil {
+		data := m.GetSnapshot().GetData()
+		if _, err := decodeSnapshot(data); err != nil {
 			return nil // damaged on its way; the leader sends it again
+		}
+		if free, err := c.storage.fs.Free(c.storage.dir); err == nil && free < uint64(len(data))+walReserveMin {
+			return nil // as below; what is begun must be carried through
 		}
 	}
 	if m.GetType() == pb.MsgApp {
-		if room, err := c.storage.wal.room(int64(proto.Size(m))); err != nil || !room {
-			return err // a node without space is like one that is slow
+		// A node without space is like one that is slow. What the leader took in spite of a full disk of its own is urgent.
+		if room, err := c.storage.wal.room(int64(proto.Size(m)), true); err != nil || !room {
+			return err
 		}
 	}
 	err := c.raft.Step(m)

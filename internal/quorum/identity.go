@@ -67,12 +67,14 @@ func ReadID(fsys vfs.FS, dir string) (uint64, error) {
 // The first snapshot of a new cluster. It stands at an index that no log reaches back to, so that every voter that joins later
 // gets a snapshot, and with it the voters.
 const (
-	firstIndex = 1
-	firstTerm  = 1
+	firstIndex    = 1
+	firstTerm     = 1
+	firstLog      = 1   // number of the first file of a log
+	firstFrameMax = 256 // bytes, more than the first frame of a new directory takes
 )
 
 // format makes the directory of a new voter. The identity comes last: a directory without one was never used, and what a crash
-// left in it is removed.
+// left in it is removed. One that was used and lost its identity is refused.
 func format(fsys vfs.FS, dir string, id uint64, voters []uint64, segmentBytes int64) error {
 	if err := vfs.MkdirAllSynced(fsys, dir, 0o755); err != nil {
 		return err
@@ -81,11 +83,23 @@ func format(fsys vfs.FS, dir string, id uint64, voters []uint64, segmentBytes in
 	if err != nil {
 		return err
 	}
+	var left []string
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), logSuffix) || strings.HasSuffix(e.Name(), snapshotSuffix) {
-			if err := fsys.Remove(filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
+			left = append(left, e.Name())
+		}
+	}
+	for _, name := range left {
+		path := filepath.Join(dir, name)
+		if used, err := usedFile(fsys, path); err != nil {
+			return err
+		} else if used {
+			return fmt.Errorf("%w: %s holds metadata, but %s is missing", ErrCorrupt, path, filepath.Join(dir, identityName))
+		}
+	}
+	for _, name := range left {
+		if err := fsys.Remove(filepath.Join(dir, name)); err != nil {
+			return err
 		}
 	}
 	hs := hardState{}
@@ -104,4 +118,27 @@ func format(fsys vfs.FS, dir string, id uint64, voters []uint64, segmentBytes in
 		return err
 	}
 	return vfs.WriteFileAtomic(fsys, filepath.Join(dir, identityName), encodeIdentity(id))
+}
+
+// usedFile says whether a log or a snapshot in a directory without identity is more than what format writes before the identity: the
+// first snapshot, which holds no state, and the first log, whose one frame holds no entry and may be torn.
+func usedFile(fsys vfs.FS, path string) (bool, error) {
+	b, err := vfs.ReadFile(fsys, path)
+	if err != nil {
+		return false, err
+	}
+	switch filepath.Base(path) {
+	case fmt.Sprintf("%020d%s", firstIndex, snapshotSuffix):
+		s, err := decodeSnapshot(b)
+		return err != nil || s.index != firstIndex || len(s.data) > 0, nil // it has its name only once it is whole
+	case fmt.Sprintf("%020d%s", firstLog, logSuffix):
+		_, body, size, ok := openFrame(b)
+		if !ok {
+			return laterFrame(b, 0) || !allZero(b[min(len(b), firstFrameMax):]), nil
+		}
+		r := &replay{number: firstLog}
+		err := r.frame(body, true)
+		return err != nil || len(r.entries) > 0 || !allZero(b[size:]), nil
+	}
+	return true, nil
 }

@@ -54,6 +54,9 @@ type Options struct {
 	SnapshotEntries uint64        // entries between two snapshots; default 10,000
 	SnapshotBytes   int64         // bytes of entries between two snapshots; default 16 MiB
 	SegmentBytes    int64         // size at which a log segment is full; default 4 MiB
+
+	// OnFull hears when an entry is refused for lack of space, and when there is space again. It must not block.
+	OnFull func(full bool)
 }
 
 func (o Options) withDefaults() Options {
@@ -83,6 +86,9 @@ const (
 	proposeOnce = 256  // proposals of one batch
 )
 
+// lookForSpace is how often a node without space looks whether there is some again.
+const lookForSpace = time.Second
+
 // Node is one voter of the quorum.
 type Node struct {
 	options Options
@@ -96,7 +102,9 @@ type Node struct {
 	waiting    map[uint64]*proposal
 	reads      map[uint64]*read
 	readTag    uint64
-	sinceReads int // ticks since unanswered reads were asked again
+	sinceReads int  // ticks since unanswered reads were asked again
+	full       bool // an entry was refused for lack of space, and there is none yet
+	looking    <-chan time.Time
 	apply      chan applyBatch
 	taken      chan *snapshot // written by the applier, to be taken note of
 	applied    chan error     // receives once, when the applier ends
@@ -217,6 +225,10 @@ func (n *Node) run(ctx context.Context) error {
 			return err
 		case <-tick:
 			n.tick()
+		case <-n.look():
+			if err := n.refill(); err != nil {
+				return err
+			}
 		case m := <-n.inbox:
 			if err := n.receiveAll(m); err != nil {
 				return err

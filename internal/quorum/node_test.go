@@ -108,7 +108,7 @@ func (r *running) propose(t testing.TB, entries ...string) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if err := r.Propose(t.Context(), term, []byte(e)); err != nil {
+		if err := r.Propose(t.Context(), term, []byte(e), false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -136,7 +136,7 @@ func TestSingleVoterKeepsWhatItAcknowledged(t *testing.T) {
 		}
 		equal(t, r.machine.all(), want)
 		r.stop(t)
-		if err := r.Propose(t.Context(), 1, nil); !errors.Is(err, ErrStopped) {
+		if err := r.Propose(t.Context(), 1, nil, false); !errors.Is(err, ErrStopped) {
 			t.Fatalf("propose after the end: %v", err)
 		}
 	}
@@ -170,7 +170,7 @@ func TestProposeIsGoodForOneTermOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, other := range []uint64{term - 1, term + 1} {
-		if err := r.Propose(t.Context(), other, []byte("late")); !errors.Is(err, ErrNotLeader) {
+		if err := r.Propose(t.Context(), other, []byte("late"), false); !errors.Is(err, ErrNotLeader) {
 			t.Fatalf("term %d: %v", other, err)
 		}
 	}
@@ -218,7 +218,7 @@ func TestOneSyncIsEnough(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range proposers {
 		wg.Go(func() {
-			if err := r.Propose(t.Context(), term, fmt.Appendf(nil, "%d", i)); err != nil {
+			if err := r.Propose(t.Context(), term, fmt.Appendf(nil, "%d", i), false); err != nil {
 				t.Error(err)
 			}
 		})
@@ -317,7 +317,7 @@ func TestFullDiskIsAnAnswer(t *testing.T) {
 	term, _ := r.Lead(t.Context())
 	var err error
 	for range 100 {
-		if err = r.Propose(t.Context(), term, entry); err != nil {
+		if err = r.Propose(t.Context(), term, entry, false); err != nil {
 			break
 		}
 		want = append(want, entry)
@@ -356,7 +356,7 @@ func BenchmarkPropose(b *testing.B) {
 			b.ResetTimer()
 			if proposers == 1 {
 				for b.Loop() {
-					if err := r.Propose(b.Context(), term, entry); err != nil {
+					if err := r.Propose(b.Context(), term, entry, false); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -364,7 +364,7 @@ func BenchmarkPropose(b *testing.B) {
 			}
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if err := r.Propose(b.Context(), term, entry); err != nil {
+					if err := r.Propose(b.Context(), term, entry, false); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -3,6 +3,8 @@ package quorum
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"time"
 
 	"go.etcd.io/raft/v3"
 )
@@ -11,17 +13,19 @@ const snapshotSent = raft.SnapshotFinish
 
 // proposal is an entry that somebody waits for.
 type proposal struct {
-	term  uint64
-	entry []byte
-	done  chan error // receives once
+	term   uint64
+	entry  []byte
+	urgent bool
+	done   chan error // receives once
 }
 
 func (p *proposal) answer(err error) { p.done <- err }
 
 // Propose appends an entry if this node leads in that term (see Lead) and returns once it is committed and applied here. After
 // ErrNotLeader and ErrFull it is not in the log; after ErrLeadershipLost, ErrStopped and the context's error that is not known.
-func (n *Node) Propose(ctx context.Context, term uint64, entry []byte) error {
-	p := &proposal{term: term, entry: entry, done: make(chan error, 1)}
+// An urgent entry is one that a node with a full disk needs to start, or to get out of its need: it may use the log's reserve.
+func (n *Node) Propose(ctx context.Context, term uint64, entry []byte, urgent bool) error {
+	p := &proposal{term: term, entry: entry, urgent: urgent, done: make(chan error, 1)}
 	select {
 	case n.proposals <- p:
 	case <-n.done:
@@ -52,12 +56,13 @@ func wait(ctx context.Context, n *Node, answer <-chan error) error {
 // proposeAll appends the proposal and those behind it, so that they share one sync.
 func (n *Node) proposeAll(p *proposal) error {
 	for range proposeOnce {
-		tag, err := n.core.propose(p.term, p.entry)
+		tag, err := n.core.propose(p.term, p.entry, p.urgent)
 		switch {
 		case err == nil:
 			n.status.await(n.waiting, tag, p)
 		case isAnswer(err):
 			p.answer(err)
+			n.tellFull(n.full || errors.Is(err, ErrFull))
 		default:
 			p.answer(stopped(err))
 			return err
@@ -68,6 +73,35 @@ func (n *Node) proposeAll(p *proposal) error {
 			return nil
 		}
 	}
+	return nil
+}
+
+// tellFull tells of the beginning and of the end of a time without space.
+func (n *Node) tellFull(full bool) {
+	if n.full != full && n.options.OnFull != nil {
+		n.options.OnFull(full)
+	}
+	n.full = full
+}
+
+// look returns the channel that says when to look for space again; it is nil while none is missing.
+func (n *Node) look() <-chan time.Time {
+	switch {
+	case !n.core.storage.wal.short():
+		n.looking = nil
+	case n.looking == nil:
+		n.looking = n.options.Clock.After(lookForSpace)
+	}
+	return n.looking
+}
+
+// refill fills up the reserve of the log where there is space again.
+func (n *Node) refill() error {
+	n.looking = nil
+	if err := n.core.storage.wal.refill(); err != nil {
+		return err
+	}
+	n.tellFull(n.full && n.core.storage.wal.short())
 	return nil
 }
 

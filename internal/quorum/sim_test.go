@@ -238,7 +238,7 @@ func (s *sim) step(faults bool) {
 			if n.core != nil && n.core.leads() {
 				e := fmt.Sprintf("entry %d", s.next)
 				s.next++
-				if _, err := n.core.propose(n.core.hard.term, []byte(e)); err == nil {
+				if _, err := n.core.propose(n.core.hard.term, []byte(e), false); err == nil {
 					s.run(n)
 				}
 				break

@@ -23,8 +23,15 @@ const (
 	// later changes no file size, which makes the sync of a small batch cheaper.
 	walAheadMax = 256 << 10
 	walAheadMin = 8 << 10
-	// walReserve is what stays free for terms, votes and the few entries that a node with a full disk must still write.
-	walReserve = 32 << 10
+
+	// The last part of the zeros is the reserve, a quarter of a segment within these bounds. Ordinary entries leave it alone: it is
+	// for urgent ones on a full disk, the last walOwn bytes of it for terms, votes and the entries of the quorum itself.
+	walReserveMax = 1 << 20
+	walReserveMin = 64 << 10
+	walOwn        = 16 << 10
+	// walUrgent is how many urgent entries of the largest size seen fit into the reserve, which grows for them up to walReserveTop.
+	walUrgent     = 4
+	walReserveTop = 64 << 20
 )
 
 // wal is the log on disk: it appends frames and knows which files hold what. One goroutine uses it.
@@ -41,8 +48,13 @@ type wal struct {
 	sequence uint64
 	hard     hardState
 	frame    frame
-	full     bool // the last attempt to write ahead found no space
 	zeros    []byte
+	rollAt   int64 // end at which a new file is tried again, after there was no space for one
+
+	full    bool  // the last attempt to write ahead found no space
+	largest int64 // urgent entry so far
+	pledged int64 // to entries that have been given room and are not written yet
+	refused int64 // the largest entry that found no room; 0 once there is room for it again
 }
 
 type walSegment struct {
@@ -56,6 +68,15 @@ func (w *wal) path(number uint64) string {
 
 // aheadBytes is how many zeros are written ahead at a time.
 func (w *wal) aheadBytes() int64 { return max(walAheadMin, min(walAheadMax, w.segmentBytes/16)) }
+
+// reserveBytes is how many zeros ordinary entries must leave.
+func (w *wal) reserveBytes() int64 {
+	least := max(walReserveMin, min(walReserveMax, w.segmentBytes/4))
+	return max(least, min(walReserveTop, walOwn+walUrgent*w.largest))
+}
+
+// noSpace says that an error is the lack of space.
+func noSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // numbered returns the numbers in the names that end in suffix, in rising order.
 func numbered(fsys vfs.FS, dir, suffix string) ([]uint64, error) {
@@ -74,11 +95,16 @@ func numbered(fsys vfs.FS, dir, suffix string) ([]uint64, error) {
 	return numbers, nil
 }
 
-// createWAL starts the log of a new directory behind a snapshot of the given index and term.
+// createWAL starts the log of a new directory behind a snapshot of the given index and term. Where there is no space for the whole
+// reserve, a part of it is enough to begin with.
 func createWAL(fsys vfs.FS, dir string, id uint64, segmentBytes int64, hs hardState, index, term uint64) (*wal, error) {
 	w := &wal{fs: fsys, dir: dir, id: id, segmentBytes: segmentBytes, hard: hs}
 	w.frame.reset()
-	if err := w.roll(1, func() { w.frame.record(recordBase, nil, index, term) }); err != nil {
+	err := w.roll(firstLog, 2*walOwn, func() { w.frame.record(recordBase, nil, index, term) })
+	if errors.Is(err, ErrFull) {
+		fsys.Remove(w.path(firstLog)) // best effort, to give back what little space there was
+	}
+	if err != nil {
 		return nil, err
 	}
 	return w, nil
@@ -172,7 +198,7 @@ func (w *wal) removeUnused(number uint64) error {
 	return w.fs.SyncDir(w.dir)
 }
 
-// openLast opens the file that is written to and puts zeros where a torn frame may be.
+// openLast opens the file that is written to, puts zeros where a torn frame may be, and fills up the reserve if there is space.
 func (w *wal) openLast() error {
 	path := w.path(w.segments[len(w.segments)-1].number)
 	f, err := w.fs.OpenFile(path, vfs.ReadWrite, 0)
@@ -195,6 +221,10 @@ func (w *wal) openLast() error {
 		clear(tail)
 		_, err = f.WriteAt(tail, w.end)
 	}
+	if err == nil {
+		w.file, w.ahead = f, size
+		err = w.extend(0)
+	}
 	// A process that died between a write and its sync leaves frames that are whole but not durable yet.
 	if err == nil {
 		err = f.Datasync()
@@ -204,10 +234,8 @@ func (w *wal) openLast() error {
 	}
 	if err != nil {
 		f.Close()
-		return err
 	}
-	w.file, w.ahead = f, size
-	return nil
+	return err
 }
 
 // append writes one batch and syncs it. It is not durable before append returns, and any error is final.
@@ -265,13 +293,13 @@ func (w *wal) write() error {
 // extend writes zeros ahead until a frame of that size leaves the reserve behind it. No space for them sets full and is no error.
 func (w *wal) extend(size int64) error {
 	w.full = false
-	for !w.full && w.ahead-w.end < size+walReserve {
+	for reserve := w.reserveBytes(); !w.full && w.ahead-w.end < size+reserve; {
 		if w.zeros == nil {
 			w.zeros = make([]byte, w.aheadBytes())
 		}
 		n, err := w.file.WriteAt(w.zeros, w.ahead)
 		w.ahead += int64(n)
-		w.full = errors.Is(err, syscall.ENOSPC)
+		w.full = noSpace(err)
 		if err != nil && !w.full {
 			return fmt.Errorf("write %s: %w", w.file.Name(), err)
 		}
@@ -279,32 +307,67 @@ func (w *wal) extend(size int64) error {
 	return nil
 }
 
-// room says whether a batch of about that size can be written without touching the reserve.
-func (w *wal) room(size int64) (bool, error) {
-	if err := w.extend(size); err != nil {
+// room says whether entries of about that size can be written, beside what was given room before: ordinary ones without touching
+// the reserve, urgent ones without touching what the quorum itself needs.
+func (w *wal) room(size int64, urgent bool) (bool, error) {
+	if err := w.extend(w.pledged + size); err != nil {
 		return false, err
 	}
-	return !w.full, nil
+	if w.full && !(urgent && w.ahead-w.end >= w.pledged+size+walOwn) {
+		w.refused = max(w.refused, size)
+		return false, nil
+	}
+	w.pledged += size
+	return true, nil
 }
 
-// maybeRoll starts a new file once the current one is full.
-func (w *wal) maybeRoll() error {
-	if w.end < w.segmentBytes || w.full {
+// short says that the reserve is not whole, or that an entry found no room, so that refill has something to do.
+func (w *wal) short() bool { return w.full || w.refused > 0 }
+
+// refill looks for space for the reserve, and for what was refused, and makes it durable.
+func (w *wal) refill() error {
+	before := w.ahead
+	if err := w.extend(w.refused); err != nil {
+		return err
+	}
+	if !w.full {
+		w.refused = 0
+	}
+	if w.ahead == before {
 		return nil
 	}
+	if err := w.file.Datasync(); err != nil {
+		return fmt.Errorf("sync %s: %w", w.file.Name(), err)
+	}
+	return nil
+}
+
+// maybeRoll starts a new file once the current one is full. Without space for it the log stays in the file at hand and tries
+// again some way on.
+func (w *wal) maybeRoll() error {
+	if w.end < max(w.segmentBytes, w.rollAt) || w.full {
+		return nil
+	}
+	number := w.segments[len(w.segments)-1].number + 1
 	w.frame.reset()
-	err := w.roll(w.segments[len(w.segments)-1].number+1, func() {})
-	if errors.Is(err, syscall.ENOSPC) {
-		w.full = true // stay in the file at hand
-		return w.removeUnused(w.segments[len(w.segments)-1].number + 1)
+	err := w.roll(number, w.reserveBytes()+w.aheadBytes(), func() {})
+	if errors.Is(err, ErrFull) {
+		w.rollAt = w.end + w.aheadBytes()
+		if err = w.removeUnused(number); errors.Is(err, fs.ErrNotExist) {
+			err = nil // there was no space for its name
+		}
 	}
 	return err
 }
 
-// roll makes a new file, durable with its name and its first frame, and writes to it from then on.
-func (w *wal) roll(number uint64, more func()) error {
+// roll makes a new file, durable with its name and its first frame, and writes to it from then on. It has least zeros behind the
+// frame, or there is ErrFull: no sync has failed then, and nothing was lost.
+func (w *wal) roll(number uint64, least int64, more func()) error {
 	path := w.path(number)
 	f, err := w.fs.OpenFile(path, vfs.ReadWrite|vfs.Create|vfs.Truncate, 0o644)
+	if noSpace(err) {
+		err = fmt.Errorf("%w: %w", ErrFull, err)
+	}
 	if err != nil {
 		return fmt.Errorf("create log segment: %w", err)
 	}
@@ -312,8 +375,17 @@ func (w *wal) roll(number uint64, more func()) error {
 	w.frame.hardState(w.hard)
 	more()
 	b := w.frame.seal(w.sequence + 1)
-	ahead := append(b[:len(b):len(b)], make([]byte, w.aheadBytes())...)
-	if _, err = f.WriteAt(ahead, 0); err == nil {
+	// The zeros come first: a file for which there is no space stays without a frame, and so unused if the machine goes down now.
+	n, err := f.WriteAt(make([]byte, int64(len(b))+w.reserveBytes()+w.aheadBytes()), 0)
+	if w.full = noSpace(err); w.full {
+		if err = fmt.Errorf("%w: %w", ErrFull, err); int64(n) >= int64(len(b))+least {
+			err = nil
+		}
+	}
+	if err == nil {
+		_, err = f.WriteAt(b, 0)
+	}
+	if err == nil {
 		if err = f.Sync(); err == nil {
 			err = w.fs.SyncDir(w.dir)
 		}
@@ -328,7 +400,7 @@ func (w *wal) roll(number uint64, more func()) error {
 			return err
 		}
 	}
-	w.file, w.end, w.ahead = f, int64(len(b)), int64(len(ahead))
+	w.file, w.end, w.ahead, w.rollAt = f, int64(len(b)), int64(n), 0
 	w.sequence++
 	w.segments = append(w.segments, walSegment{number: number})
 	return nil
