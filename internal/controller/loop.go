@@ -19,7 +19,8 @@ type Log interface {
 	// Lead waits until this node leads the quorum and has applied everything that was committed before, and returns the term.
 	Lead(ctx context.Context) (term uint64, err error)
 	// Propose appends an entry if this node still leads in that term, and returns once it is committed and applied here.
-	Propose(ctx context.Context, term uint64, entry []byte) error
+	// An urgent entry may use the space that the log keeps back for the time when the disk is full.
+	Propose(ctx context.Context, term uint64, entry []byte, urgent bool) error
 }
 
 // Images is where applied metadata can be read; metadata.Publisher implements it.
@@ -47,6 +48,7 @@ const batchRecords = maxPartitionsPerRequest
 type Loop struct {
 	options  LoopOptions
 	requests chan *pending
+	held     *pending // taken from requests and not of the kind that the batch is of; Run's own
 	stopped  chan struct{}
 }
 
@@ -98,15 +100,29 @@ func (l *Loop) Do(ctx context.Context, request Request) (Response, error) {
 func (l *Loop) Run(ctx context.Context) error {
 	defer close(l.stopped)
 	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case first := <-l.requests:
-			if err := l.batch(ctx, first); err != nil {
-				return err
+		first := l.held
+		l.held = nil
+		if first == nil {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case first = <-l.requests:
 			}
 		}
+		if err := l.batch(ctx, first); err != nil {
+			return err
+		}
 	}
+}
+
+// urgent says whether a node whose disk is full needs the request: to start, to change its state, or to free space. Urgent and
+// ordinary requests do not share an entry, so that none fails because of the other.
+func urgent(r Request) bool {
+	switch r.(type) {
+	case *StartCluster, *RegisterBroker, *AlterBroker, *DeleteTopics:
+		return true
+	}
+	return false
 }
 
 // batch decides the request and those that wait behind it, and answers them.
@@ -119,7 +135,7 @@ func (l *Loop) batch(ctx context.Context, first *pending) error {
 	img := l.options.Images.Image()
 	var batch []*pending
 	var records []metadata.Record
-	for p := first; p != nil; p = l.more(len(batch), len(records)) {
+	for p := first; p != nil; p = l.more(first, len(batch), len(records)) {
 		var more []metadata.Record
 		more, p.response = Step(img, l.options.Settings, p.request, l.options.Clock.Now(), l.options.Random)
 		if len(more) > 0 {
@@ -131,7 +147,7 @@ func (l *Loop) batch(ctx context.Context, first *pending) error {
 		batch = append(batch, p)
 	}
 	if len(records) > 0 {
-		err = l.options.Log.Propose(ctx, term, metadata.Encode(records))
+		err = l.options.Log.Propose(ctx, term, metadata.Encode(records), urgent(first.request))
 	}
 	for _, p := range batch {
 		if err != nil {
@@ -143,13 +159,17 @@ func (l *Loop) batch(ctx context.Context, first *pending) error {
 	return ctx.Err()
 }
 
-// more returns the next waiting request, nil when none waits or the entry is full.
-func (l *Loop) more(requests, records int) *pending {
+// more returns the next waiting request of the first one's kind, nil when none waits or the entry is full.
+func (l *Loop) more(first *pending, requests, records int) *pending {
 	if requests >= batchMax || records >= batchRecords {
 		return nil
 	}
 	select {
 	case p := <-l.requests:
+		if urgent(p.request) != urgent(first.request) {
+			l.held = p
+			return nil
+		}
 		return p
 	default:
 		return nil

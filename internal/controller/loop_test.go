@@ -168,7 +168,7 @@ type slowLog struct {
 
 func (l *slowLog) Lead(context.Context) (uint64, error) { return 1, nil }
 
-func (l *slowLog) Propose(_ context.Context, _ uint64, entry []byte) error {
+func (l *slowLog) Propose(_ context.Context, _ uint64, entry []byte, _ bool) error {
 	l.proposed <- struct{}{}
 	<-l.goOn
 	if l.fail != nil {
