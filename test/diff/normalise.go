@@ -98,7 +98,7 @@ type normaliser struct {
 
 func newNormaliser(addr, prefix string) *normaliser {
 	n := &normaliser{
-		prefix: prefix, now: time.Now().UnixMilli(),
+		prefix: prefix, now: time.Now().UnixMilli() - 20, // no append of the script can have this very time
 		topicIDs:  map[[16]byte]string{{}: "0"},
 		sessions:  map[int32]string{0: "0"},
 		producers: map[int64]string{},
