@@ -51,6 +51,8 @@ type (
 	}
 )
 
+func (*AlterConfigs) urgent() bool { return false }
+
 func (r *AlterConfigs) step(s *step) Response {
 	response := new(AlterConfigsResponse)
 	times := make(map[metadata.Resource]int, len(r.Resources))

@@ -62,6 +62,8 @@ const (
 	Unregistered       BrokerState = 4 // is no part of the cluster any more
 )
 
+func (*StartCluster) urgent() bool { return true }
+
 func (r *StartCluster) step(s *step) Response {
 	id := s.img.ClusterID()
 	if id == "" {
@@ -70,6 +72,8 @@ func (r *StartCluster) step(s *step) Response {
 	}
 	return &StartClusterResponse{ClusterID: id}
 }
+
+func (*RegisterBroker) urgent() bool { return true }
 
 func (r *RegisterBroker) step(s *step) Response {
 	if err := r.check(s.img); err.Failed() {
@@ -139,6 +143,8 @@ func (s *step) unfence(b *metadata.Broker) {
 	s.add(&metadata.BrokerChangeRecord{ID: b.ID, Epoch: b.Epoch, Fenced: new(false)})
 	s.lead(b.ID)
 }
+
+func (*AlterBroker) urgent() bool { return true }
 
 func (r *AlterBroker) step(s *step) Response {
 	b := s.img.Broker(r.ID)

@@ -31,6 +31,8 @@ type (
 	}
 )
 
+func (*CreatePartitions) urgent() bool { return false }
+
 func (r *CreatePartitions) step(s *step) Response {
 	response := new(CreatePartitionsResponse)
 	times := make(map[string]int, len(r.Topics))

@@ -57,6 +57,8 @@ type (
 	}
 )
 
+func (*CreateTopics) urgent() bool { return false }
+
 func (r *CreateTopics) step(s *step) Response {
 	response := new(CreateTopicsResponse)
 	times := make(map[string]int, len(r.Topics))

@@ -27,6 +27,8 @@ type (
 	}
 )
 
+func (*DeleteTopics) urgent() bool { return true }
+
 func (r *DeleteTopics) step(s *step) Response {
 	response := new(DeleteTopicsResponse)
 	answer := func(name *string, id uuid.UUID, code protocol.ErrorCode, message string) {

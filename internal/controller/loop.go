@@ -7,6 +7,7 @@ import (
 
 	"github.com/moldau/moldau/internal/clock"
 	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/quorum"
 	"github.com/moldau/moldau/internal/random"
 )
 
@@ -14,12 +15,16 @@ import (
 // while the request was under way; then it is not known whether the request was carried out.
 var ErrNotController = errors.New("not the active controller")
 
+// ErrNoSpace is returned for a request that was not carried out, because the disk has no room for its records.
+var ErrNoSpace = errors.New("no space to change metadata")
+
 // Log is the metadata log as the loop needs it; the quorum implements it.
 type Log interface {
 	// Lead waits until this node leads the quorum and has applied everything that was committed before, and returns the term.
 	Lead(ctx context.Context) (term uint64, err error)
 	// Propose appends an entry if this node still leads in that term, and returns once it is committed and applied here.
-	// An urgent entry may use the space that the log keeps back for the time when the disk is full.
+	// An urgent entry may use the space that the log keeps back for the time when the disk is full; quorum.ErrFull says that
+	// there is no room for it and that it is not appended.
 	Propose(ctx context.Context, term uint64, entry []byte, urgent bool) error
 }
 
@@ -71,7 +76,7 @@ func NewLoop(options LoopOptions) *Loop {
 }
 
 // Do carries out one request and returns its response, whose metadata is then applied on this node. An error means that there
-// is no response: with ErrNotController or the context's error, whether the request was carried out is not known.
+// is no response: with ErrNoSpace the request was not carried out, with ErrNotController or the context's error that is not known.
 func (l *Loop) Do(ctx context.Context, request Request) (Response, error) {
 	p := &pending{request: request, done: make(chan struct{})}
 	select {
@@ -115,17 +120,8 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 }
 
-// urgent says whether a node whose disk is full needs the request: to start, to change its state, or to free space. Urgent and
-// ordinary requests do not share an entry, so that none fails because of the other.
-func urgent(r Request) bool {
-	switch r.(type) {
-	case *StartCluster, *RegisterBroker, *AlterBroker, *DeleteTopics:
-		return true
-	}
-	return false
-}
-
-// batch decides the request and those that wait behind it, and answers them.
+// batch decides the request and those that wait behind it, and answers them. Urgent and ordinary requests do not share an entry,
+// so that none fails because of the other.
 func (l *Loop) batch(ctx context.Context, first *pending) error {
 	term, err := l.options.Log.Lead(ctx)
 	if err != nil {
@@ -147,16 +143,29 @@ func (l *Loop) batch(ctx context.Context, first *pending) error {
 		batch = append(batch, p)
 	}
 	if len(records) > 0 {
-		err = l.options.Log.Propose(ctx, term, metadata.Encode(records), urgent(first.request))
+		err = l.options.Log.Propose(ctx, term, metadata.Encode(records), first.request.urgent())
+	}
+	if errors.Is(err, quorum.ErrFull) && len(batch) > 1 && first.request.urgent() {
+		l.singly(ctx, term, batch)
+		return ctx.Err()
 	}
 	for _, p := range batch {
-		if err != nil {
-			p.answer(nil, fmt.Errorf("%w: %w", ErrNotController, err))
-		} else {
-			p.answer(p.response, nil)
-		}
+		p.proposed(err)
 	}
 	return ctx.Err()
+}
+
+// singly decides urgent requests for which there is no room together: what is left may do for some of them.
+func (l *Loop) singly(ctx context.Context, term uint64, batch []*pending) {
+	for _, p := range batch {
+		var records []metadata.Record
+		var err error
+		records, p.response = Step(l.options.Images.Image(), l.options.Settings, p.request, l.options.Clock.Now(), l.options.Random)
+		if len(records) > 0 {
+			err = l.options.Log.Propose(ctx, term, metadata.Encode(records), true)
+		}
+		p.proposed(err)
+	}
 }
 
 // more returns the next waiting request of the first one's kind, nil when none waits or the entry is full.
@@ -166,13 +175,25 @@ func (l *Loop) more(first *pending, requests, records int) *pending {
 	}
 	select {
 	case p := <-l.requests:
-		if urgent(p.request) != urgent(first.request) {
+		if p.request.urgent() != first.request.urgent() {
 			l.held = p
 			return nil
 		}
 		return p
 	default:
 		return nil
+	}
+}
+
+// proposed answers with the response, or with what became of the entry instead.
+func (p *pending) proposed(err error) {
+	switch {
+	case err == nil:
+		p.answer(p.response, nil)
+	case errors.Is(err, quorum.ErrFull):
+		p.answer(nil, fmt.Errorf("%w: %w", ErrNoSpace, err))
+	default:
+		p.answer(nil, fmt.Errorf("%w: %w", ErrNotController, err))
 	}
 }
 

@@ -168,11 +168,100 @@ type slowLog struct {
 
 func (l *slowLog) Lead(context.Context) (uint64, error) { return 1, nil }
 
-func (l *slowLog) Propose(_ context.Context, _ uint64, entry []byte, _ bool) error {
+func (l *slowLog) Propose(_ context.Context, _ uint64, entry []byte, urgent bool) error {
 	l.proposed <- struct{}{}
 	<-l.goOn
+	if !urgent {
+		return fmt.Errorf("what starts a cluster or registers a broker is urgent")
+	}
 	if l.fail != nil {
 		return l.fail
 	}
 	return l.images.Apply(l.images.Image().Index()+1, entry)
+}
+
+// fullLog is a log on a full disk, with room for urgent entries up to a size.
+type fullLog struct {
+	images   *metadata.Publisher
+	goOn     chan struct{}
+	largest  int
+	proposed chan string // receives each entry's urgency and fate
+}
+
+func (l *fullLog) Lead(context.Context) (uint64, error) { return 1, nil }
+
+func (l *fullLog) Propose(_ context.Context, _ uint64, entry []byte, urgent bool) error {
+	if l.goOn != nil {
+		<-l.goOn
+	}
+	if !urgent || len(entry) > l.largest {
+		l.proposed <- fmt.Sprintf("urgent %v refused", urgent)
+		return quorum.ErrFull
+	}
+	l.proposed <- fmt.Sprintf("urgent %v taken", urgent)
+	return l.images.Apply(l.images.Image().Index()+1, entry)
+}
+
+// TestFullDiskTakesUrgentRequests: ordinary requests are refused for what it is, and urgent ones that wait among them are carried out,
+// one by one where they have no room together.
+func TestFullDiskTakesUrgentRequests(t *testing.T) {
+	images := metadata.NewPublisher()
+	log := &fullLog{images: images, largest: 1 << 20, proposed: make(chan string, 100)}
+	loop := controller.NewLoop(controller.LoopOptions{Log: log, Images: images, Settings: controller.Settings{Configs: anything{}}})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- loop.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+	register := func(id int32) controller.Request {
+		return &controller.RegisterBroker{ID: id, ClusterID: "c", Incarnation: uuid.UUID{byte(id)}, Directories: []uuid.UUID{{byte(id)}}, Unfence: true}
+	}
+	for _, r := range []controller.Request{&controller.StartCluster{ClusterID: "c"}, register(1)} {
+		if _, err := loop.Do(ctx, r); err != nil {
+			t.Fatalf("%T on a full disk: %v", r, err)
+		}
+	}
+	create := &controller.CreateTopics{Topics: []controller.NewTopic{{Name: "t", Partitions: 1, ReplicationFactor: 1}}}
+	if _, err := loop.Do(ctx, create); !errors.Is(err, controller.ErrNoSpace) || errors.Is(err, controller.ErrNotController) {
+		t.Fatalf("creating a topic on a full disk gave %v", err)
+	}
+	for len(log.proposed) > 0 {
+		<-log.proposed
+	}
+
+	// While the first is under way the others queue up: urgent and ordinary ones by turns, then urgent ones together.
+	log.goOn, log.largest = make(chan struct{}), 200
+	answers := make(chan error, 30)
+	do := func(r controller.Request) { _, err := loop.Do(ctx, r); answers <- err }
+	go do(register(2))
+	log.goOn <- struct{}{}
+	<-log.proposed
+	if err := <-answers; err != nil {
+		t.Fatal(err)
+	}
+	go do(register(3))
+	for range 2 { // held in its proposal
+		go do(create)
+	}
+	const more = 12 // of which a few have room in an entry
+	for id := range int32(more) {
+		go do(register(10 + id))
+	}
+	close(log.goOn)
+	refused := 0
+	for range 3 + more {
+		switch err := <-answers; {
+		case errors.Is(err, controller.ErrNoSpace):
+			refused++
+		case err != nil:
+			t.Fatal(err)
+		}
+	}
+	if refused != 2 || len(images.Image().Brokers()) != 3+more {
+		t.Fatalf("%d requests were refused, %d brokers are registered", refused, len(images.Image().Brokers()))
+	}
+	for len(log.proposed) > 0 {
+		if got := <-log.proposed; got == "urgent false taken" {
+			t.Fatal("an ordinary entry was taken")
+		}
+	}
 }

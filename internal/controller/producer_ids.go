@@ -25,6 +25,8 @@ type (
 	}
 )
 
+func (*AllocateProducerIDs) urgent() bool { return false }
+
 func (r *AllocateProducerIDs) step(s *step) Response {
 	if err := checkEpoch(s.img.Broker(r.BrokerID), r.BrokerID, r.BrokerEpoch); err.Failed() {
 		return &AllocateProducerIDsResponse{Error: err}

@@ -44,7 +44,12 @@ type Error struct {
 func (e Error) Failed() bool { return e.Code != protocol.None }
 
 // Request is one of the request types of this package. The Response to each is a pointer to the type it names.
-type Request interface{ step(*step) Response }
+type Request interface {
+	step(*step) Response
+	// urgent says whether a node whose disk is full needs the request: to start, to change its state, or to free space. It may
+	// then use what the log keeps in reserve.
+	urgent() bool
+}
 
 // Response is the answer to a Request.
 type Response any

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -154,7 +155,9 @@ func (h *Handler) autoCreate(c call, names []string) {
 	}
 	resp, err := h.Controller.Do(c.ctx, create)
 	if err != nil {
-		h.Log.Warn("create topics on first use", "topics", strings.Join(names, ","), "error", err)
+		if !errors.Is(err, controller.ErrNoSpace) { // of which the log tells once
+			h.Log.Warn("create topics on first use", "topics", strings.Join(names, ","), "error", err)
+		}
 		return
 	}
 	for _, t := range resp.(*controller.CreateTopicsResponse).Topics {

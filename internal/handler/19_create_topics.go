@@ -4,7 +4,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/controller"
-	"github.com/moldau/moldau/internal/protocol"
 )
 
 // CreateTopics, versions 2 to 7: makes topics; each succeeds or fails alone.
@@ -30,10 +29,10 @@ func serveCreateTopics(h *Handler, c call, req *kmsg.CreateTopicsRequest) kmsg.R
 	resp := kmsg.NewPtrCreateTopicsResponse()
 	done, err := h.Controller.Do(c.ctx, create)
 	if err != nil {
-		h.Log.Warn("create topics", "error", err)
+		code, message := h.unanswered("create topics", err)
 		for _, t := range req.Topics {
 			rt := kmsg.NewCreateTopicsResponseTopic()
-			rt.Topic, rt.ErrorCode = t.Topic, int16(protocol.NotController)
+			rt.Topic, rt.ErrorCode, rt.ErrorMessage = t.Topic, code, message
 			resp.Topics = append(resp.Topics, rt)
 		}
 		return resp

@@ -41,9 +41,9 @@ func serveDeleteTopics(h *Handler, c call, req *kmsg.DeleteTopicsRequest) kmsg.R
 	}
 	done, err := h.Controller.Do(c.ctx, &controller.DeleteTopics{Topics: refs})
 	if err != nil {
-		h.Log.Warn("delete topics", "error", err)
+		code, message := h.unanswered("delete topics", err)
 		for _, r := range refs {
-			add(r.Name, r.ID, int16(protocol.NotController), nil)
+			add(r.Name, r.ID, code, message)
 		}
 		return resp
 	}

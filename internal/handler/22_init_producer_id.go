@@ -35,7 +35,7 @@ func serveInitProducerID(h *Handler, c call, req *kmsg.InitProducerIDRequest) km
 	}
 	id, err := h.producerIDs.next(c.ctx, h)
 	if err != nil {
-		h.Log.Warn("allocate producer ids", "error", err)
+		h.unanswered("allocate producer ids", err)
 		resp.ErrorCode = int16(protocol.CoordinatorLoadInProgress) // retriable, as Kafka answers while it waits for a block
 		return resp
 	}

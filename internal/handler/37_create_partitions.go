@@ -4,7 +4,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/controller"
-	"github.com/moldau/moldau/internal/protocol"
 )
 
 // CreatePartitions, versions 0 to 3: raises the number of partitions of topics (KIP-195). The count is the new total.
@@ -29,9 +28,9 @@ func serveCreatePartitions(h *Handler, c call, req *kmsg.CreatePartitionsRequest
 	}
 	done, err := h.Controller.Do(c.ctx, create)
 	if err != nil {
-		h.Log.Warn("create partitions", "error", err)
+		code, message := h.unanswered("create partitions", err)
 		for _, t := range req.Topics {
-			add(t.Topic, int16(protocol.NotController), nil)
+			add(t.Topic, code, message)
 		}
 		return resp
 	}

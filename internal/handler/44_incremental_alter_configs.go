@@ -38,9 +38,9 @@ func serveIncrementalAlterConfigs(h *Handler, c call, req *kmsg.IncrementalAlter
 	}
 	done, err := h.Controller.Do(c.ctx, alter)
 	if err != nil {
-		h.Log.Warn("alter configurations", "error", err)
+		code, message := h.unanswered("alter configurations", err)
 		for _, i := range asked {
-			resp.Resources[i].ErrorCode = int16(protocol.NotController)
+			resp.Resources[i].ErrorCode, resp.Resources[i].ErrorMessage = code, message
 		}
 		return resp
 	}

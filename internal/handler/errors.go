@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/controller"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/record"
@@ -42,6 +43,19 @@ var codes = []struct {
 	{commitlog.ErrOffline, protocol.StorageError},
 	{commitlog.ErrCorrupt, protocol.StorageError},
 	{commitlog.ErrClosed, protocol.NotLeaderOrFollower}, // the broker is stopping
+}
+
+// noSpace is what clients read of a change of metadata for which the disk has no room.
+const noSpace = "There is no space left on the disk that holds the cluster's metadata: the change was not made."
+
+// unanswered turns an error of the controller, which stands for all items of a request, into code and message, and logs it. Of a
+// full disk the log tells once, not for each request.
+func (h *Handler) unanswered(what string, err error) (int16, *string) {
+	if errors.Is(err, controller.ErrNoSpace) {
+		return int16(protocol.StorageError), new(noSpace)
+	}
+	h.Log.Warn(what, "error", err)
+	return int16(protocol.NotController), nil
 }
 
 // codeOf turns an error of a lower layer into Kafka's error code. What is not listed is a failure of the world below, nearly
