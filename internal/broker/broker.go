@@ -297,6 +297,13 @@ func (b *Broker) startQuorum() error {
 	b.quorum, err = quorum.Open(quorum.Options{
 		FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Dir: b.quorumPath(),
 		StateMachine: b.publisher, Log: b.opts.Log,
+		OnFull: func(full bool) {
+			if full {
+				b.opts.Log.Error("disk is full: topics can be deleted, but other changes of metadata are refused until there is space again", "directory", b.quorumPath())
+			} else {
+				b.opts.Log.Info("disk has space again: changes of metadata are taken", "directory", b.quorumPath())
+			}
+		},
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"strings"
@@ -135,6 +136,122 @@ func TestFullDiskIsToldOnce(t *testing.T) {
 	n.stop()
 	if len(told) > 0 {
 		t.Errorf("the log goes on with %s", <-told)
+	}
+}
+
+// TestFullDiskStartsAndDeletes: a node whose disk is full, and whose metadata log has used up what lay written ahead, refuses changes
+// for what it is, starts again, serves reads, and gets out by deleting topics.
+func TestFullDiskStartsAndDeletes(t *testing.T) {
+	told := make(lines, 1000)
+	mem := vfs.NewMem()
+	var n *node
+	open := func() {
+		t.Helper()
+		n = &node{t: t, net: network.NewMem()} // the clients of the one before may still dial that
+		var err error
+		n.Broker, err = Start(Options{Config: configuration(t, ""), FS: mem, Network: n.net, Log: slog.New(slog.NewTextHandler(told, nil))})
+		if err != nil {
+			t.Fatalf("start: %v", err)
+		}
+	}
+	open()
+	n.create("keep", 1, nil)
+	n.create("away", 1, nil)
+	n.produce("keep", 100)
+	mem.SetCapacity(mem.Used())
+	request := func(req kmsg.Request) kmsg.Response {
+		t.Helper()
+		resp, err := n.client().SeedBrokers()[0].Request(n.context(), req)
+		if err != nil {
+			t.Fatalf("%T: %v", req, err)
+		}
+		return resp
+	}
+	create := func(name string) (protocol.ErrorCode, *string) {
+		t.Helper()
+		req := kmsg.NewPtrCreateTopicsRequest()
+		topic := kmsg.NewCreateTopicsRequestTopic()
+		topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, 1000, 1
+		req.Topics = append(req.Topics, topic)
+		answer := request(req).(*kmsg.CreateTopicsResponse).Topics[0]
+		return protocol.ErrorCode(answer.ErrorCode), answer.ErrorMessage
+	}
+	refused := func(what string, code protocol.ErrorCode, message *string) {
+		t.Helper()
+		if code != protocol.StorageError || message == nil || !strings.Contains(*message, "no space") {
+			t.Errorf("%s on a full disk was answered %v", what, code)
+		}
+	}
+	made := 0
+	for {
+		code, message := create(fmt.Sprint("more-", made))
+		if code != protocol.None {
+			refused("CreateTopics", code, message)
+			break
+		}
+		made++
+	}
+	partitions := kmsg.NewPtrCreatePartitionsRequest()
+	partitions.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "keep", Count: 1001}}
+	value := strings.Repeat("9", 18)
+	alter := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	for i := range made {
+		alter.Resources = append(alter.Resources, kmsg.IncrementalAlterConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: fmt.Sprint("more-", i),
+			Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "retention.ms", Value: &value}, {Name: "retention.bytes", Value: &value}}})
+	}
+	for range 20 { // each time
+		code, message := create("one-more")
+		refused("CreateTopics", code, message)
+		p := request(partitions).(*kmsg.CreatePartitionsResponse).Topics[0]
+		refused("CreatePartitions", protocol.ErrorCode(p.ErrorCode), p.ErrorMessage)
+	}
+	for altered := 0; ; altered++ { // a small change may find room where a larger one did not
+		r := request(alter).(*kmsg.IncrementalAlterConfigsResponse).Resources[0]
+		if r.ErrorCode != 0 {
+			refused("IncrementalAlterConfigs", protocol.ErrorCode(r.ErrorCode), r.ErrorMessage)
+			break
+		}
+		value = strings.Repeat("9", 17-altered%2)
+	}
+	told.once(t, "changes of metadata are refused")
+
+	for range 5 {
+		n.Abort()
+		mem = mem.KillProcess()
+		open()
+		if got := n.consume("keep", 0, 100); got[99] != "v99" {
+			t.Errorf("read %q last", got[99])
+		}
+	}
+	remove := kmsg.NewPtrDeleteTopicsRequest()
+	topic := kmsg.NewDeleteTopicsRequestTopic()
+	topic.Topic = kmsg.StringPtr("away")
+	remove.Topics = append(remove.Topics, topic)
+	if code := protocol.ErrorCode(request(remove).(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode); code != protocol.None {
+		t.Errorf("deleting a topic on a full disk was answered %v", code)
+	}
+	code, message := create("one-more")
+	refused("CreateTopics", code, message)
+	mem.SetCapacity(0)
+	if code, _ := create("one-more"); code != protocol.None {
+		t.Errorf("creating a topic when there is space again was answered %v", code)
+	}
+	n.stop()
+}
+
+// once fails unless exactly one of the lines so far has the words.
+func (l lines) once(t *testing.T, words string) {
+	t.Helper()
+	count := 0
+	for len(l) > 0 {
+		if line := <-l; strings.Contains(line, words) {
+			count++
+		} else if !strings.Contains(line, "level=INFO") {
+			t.Logf("the log says: %s", line)
+		}
+	}
+	if count != 1 {
+		t.Errorf("%q was told %d times", words, count)
 	}
 }
 
