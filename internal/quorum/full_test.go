@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -132,12 +134,12 @@ func TestReserveGrowsWithUrgentEntries(t *testing.T) {
 // TestProposalsThatShareABatchShareTheRoom: each would find room alone, together they would not.
 func TestProposalsThatShareABatchShareTheRoom(t *testing.T) {
 	var r *running
-	var hold sync.Mutex
+	var hold, held atomic.Bool
 	mem := vfs.NewMem()
 	fault := vfs.NewFault(mem, func(op vfs.Op) error {
-		if op.Kind == vfs.OpDatasync {
-			hold.Lock() // only to wait
-			defer hold.Unlock()
+		for op.Kind == vfs.OpDatasync && hold.Load() {
+			held.Store(true)
+			runtime.Gosched()
 		}
 		return nil
 	})
@@ -148,17 +150,21 @@ func TestProposalsThatShareABatchShareTheRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hold.Lock()
 	const proposers = 60 // of 10,000 bytes, twice what is left with the reserve
 	var wg sync.WaitGroup
 	answers := make(chan error, proposers)
-	for i := range proposers {
-		wg.Go(func() { answers <- r.Propose(t.Context(), term, make([]byte, 10_000), i > 0) })
+	propose := func() { answers <- r.Propose(t.Context(), term, make([]byte, 10_000), true) }
+	hold.Store(true)
+	for wg.Go(propose); !held.Load(); { // the others wait behind its sync and come together
+		runtime.Gosched()
+	}
+	for range proposers - 1 {
+		wg.Go(propose)
 	}
 	for !r.has(proposers) {
 		runtime.Gosched()
 	}
-	hold.Unlock()
+	hold.Store(false)
 	wg.Wait()
 	close(answers)
 	taken := 0
@@ -358,6 +364,42 @@ func TestDirectoryWithoutIdentityIsNotEmptied(t *testing.T) {
 			}
 			if after, err := mem.ReadDir("quorum"); err != nil || len(after) != len(before) {
 				t.Fatalf("%d files became %d, %v", len(before), len(after), err)
+			}
+		})
+	}
+}
+
+// TestNoSpaceForANewSegment: the log goes on in the old one, also where not even the name of a new one finds space, and tries again
+// some way on. A sync that fails for lack of space is an error like any other.
+func TestNoSpaceForANewSegment(t *testing.T) {
+	for _, kind := range []vfs.OpKind{vfs.OpCreate, vfs.OpWrite, vfs.OpSync} {
+		t.Run(string(kind), func(t *testing.T) {
+			failed := 0
+			fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) error {
+				if op.Kind == kind && strings.HasSuffix(op.Name, "2.log") && failed < 2 {
+					failed++
+					return syscall.ENOSPC
+				}
+				return nil
+			})
+			r := start(t, Options{FS: fault, SegmentBytes: 5000})
+			term, err := r.Lead(t.Context())
+			for i := 0; err == nil && i < 40; i++ {
+				err = r.Propose(t.Context(), term, make([]byte, 1000), false)
+			}
+			if kind == vfs.OpSync {
+				if !errors.Is(err, ErrStopped) || !errors.Is(<-r.ended, syscall.ENOSPC) {
+					t.Fatalf("a failed sync gave %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.stop(t)
+			segments, err := numbered(fault, "quorum", logSuffix)
+			if err != nil || failed != 2 || len(segments) < 3 {
+				t.Fatalf("segments %v, %v after %d failures", segments, err, failed)
 			}
 		})
 	}
