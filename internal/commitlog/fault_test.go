@@ -243,3 +243,38 @@ func TestFullAtStart(t *testing.T) {
 		t.Fatal(id, err)
 	}
 }
+
+// TestFullDiskShowsWhatIsThere starts, after a kill, on a disk without room for the leader epochs: readers must see the records.
+func TestFullDiskShowsWhatIsThere(t *testing.T) {
+	r := newFaultRun(t, -1, nil)
+	if err := r.script(); err != nil {
+		t.Fatal(err)
+	}
+	disk := r.mem.KillProcess()
+	if err := disk.Remove(testDir + "/" + testID.DirName() + "/leader-epoch-checkpoint"); err != nil {
+		t.Fatal(err)
+	}
+	full := true
+	w := newWorld(t, vfs.NewFault(disk, func(op vfs.Op) error {
+		if full && (op.Kind == vfs.OpWrite || op.Kind == vfs.OpCreate) {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	l := w.open(t, faultConfig, Recovery{LogStart: r.m.start})
+	if _, err := l.SyncFiles(); !errors.Is(err, ErrReadOnly) {
+		t.Fatalf("sync on a full disk: %v", err)
+	}
+	if l.SyncedEnd() != l.LogEnd() || l.RecoveryPoint() == l.LogEnd() {
+		t.Errorf("synced end %d, recovery point %d, log end %d", l.SyncedEnd(), l.RecoveryPoint(), l.LogEnd())
+	}
+	// A power loss now takes nothing of it.
+	after := newWorld(t, disk.Peek(vfs.LoseUnsynced, 1)).open(t, faultConfig, Recovery{LogStart: r.m.start})
+	if got := readAll(t, after, after.LogStart()); offsets(got) != offsets(r.m.visible()) {
+		t.Errorf("after a power loss the log has %s, want %s", offsets(got), offsets(r.m.visible()))
+	}
+	full = false
+	if _, err := l.SyncFiles(); err != nil || l.RecoveryPoint() != l.LogEnd() {
+		t.Errorf("sync with space: %v, recovery point %d", err, l.RecoveryPoint())
+	}
+}

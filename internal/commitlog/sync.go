@@ -51,7 +51,13 @@ func (l *Log) syncHeld() error {
 
 // syncCapture does the work of a capture and raises the marks. due says that the derived state should be made durable too.
 func (l *Log) syncCapture(c capture) (end int64, due bool, err error) {
-	if err := l.sync(c); err != nil {
+	if err := l.sync(c); errors.Is(err, errEpochsUnwritten) {
+		end, raised := l.syncedRecords(c)
+		if raised && l.onSynced != nil {
+			l.onSynced(end)
+		}
+		return l.RecoveryPoint(), false, err
+	} else if err != nil {
 		if l.ended() {
 			return l.RecoveryPoint(), false, ErrClosed // its files are on their way out
 		}
@@ -128,11 +134,15 @@ func (l *Log) sync(c capture) error {
 			return err
 		}
 	}
+	var unwritten error
 	if c.write {
-		if err := l.writeEpochs(c.epochs); err != nil { // syncs the directory too
+		err := l.writeEpochs(c.epochs) // syncs the directory too
+		if err != nil && !errors.Is(err, ErrReadOnly) {
 			return err
 		}
-	} else if c.newFiles {
+		unwritten = err
+	}
+	if c.newFiles && (!c.write || unwritten != nil) {
 		if err := l.env.FS.SyncDir(l.dir()); err != nil {
 			return fmt.Errorf("sync %s: %w", l.dir(), err)
 		}
@@ -142,8 +152,15 @@ func (l *Log) sync(c capture) error {
 			return fmt.Errorf("sync %s: %w", l.env.Dir, err)
 		}
 	}
+	if unwritten != nil {
+		return fmt.Errorf("%w: %w", errEpochsUnwritten, unwritten)
+	}
 	return nil
 }
+
+// errEpochsUnwritten: the records are synced, and a full disk had no room for the leader epochs. They can be read off the records
+// above the recovery point, which therefore stays; readers need not wait for space.
+var errEpochsUnwritten = errors.New("leader epochs are not written")
 
 // gone says that a segment was removed since it was captured, so that its sync may fail.
 func (l *Log) gone(s *segment.Segment) bool {
@@ -188,6 +205,18 @@ func (l *Log) synced(c capture) (end int64, raised, due bool) {
 	}
 	l.marks.check()
 	return l.marks.recovery.Load(), raised, l.mu.sinceDerived >= derivedEvery && len(l.mu.pending) == 0
+}
+
+// syncedRecords is synced for a capture whose records alone are durable: it leaves the recovery point where it is.
+func (l *Log) syncedRecords(c capture) (end int64, raised bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.namesDurableLocked(c.names)
+	if c.cuts == l.mu.cuts {
+		raised = l.raiseLocked(c.to)
+	}
+	l.marks.check()
+	return l.marks.synced.Load(), raised
 }
 
 // raiseLocked raises the synced end to m unless it is there.
