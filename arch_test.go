@@ -24,16 +24,19 @@ var seams = []string{"internal/clock", "internal/invariant", "internal/network",
 // stands here. A package below never names one above it.
 var mayImport = map[string][]string{
 	"cmd/moldau":         {"internal/cli", "internal/broker", "internal/config"},
-	"internal/broker":    {"internal/server", "internal/handler", "internal/partition", "internal/logdir", "internal/commitlog", "internal/controller", "internal/quorum", "internal/metadata", "internal/config", "internal/record", "internal/protocol"},
+	"internal/broker":    {"internal/coordinator", "internal/coordinator/group", "internal/server", "internal/handler", "internal/partition", "internal/logdir", "internal/commitlog", "internal/controller", "internal/quorum", "internal/metadata", "internal/config", "internal/record", "internal/protocol"},
 	"internal/cli":       {"internal/config", "internal/record", "internal/commitlog", "internal/logdir"},
 	"internal/config":    {"internal/record"},
 	"internal/server":    {"internal/protocol"},
 	"internal/protocol":  {},
-	"internal/handler":   {"internal/server", "internal/protocol", "internal/partition", "internal/commitlog", "internal/record", "internal/metadata", "internal/controller", "internal/config"},
+	"internal/handler":   {"internal/coordinator", "internal/coordinator/group", "internal/server", "internal/protocol", "internal/partition", "internal/commitlog", "internal/record", "internal/metadata", "internal/controller", "internal/config"},
 	"internal/partition": {"internal/commitlog", "internal/record"},
 	"internal/logdir":    {"internal/commitlog", "internal/record"},
 	"internal/commitlog": {"internal/record"},
 	"internal/record":    {},
+
+	"internal/coordinator":       {"internal/partition", "internal/commitlog", "internal/record"},
+	"internal/coordinator/group": {"internal/coordinator", "internal/protocol", "internal/record"},
 
 	"internal/controller": {"internal/metadata", "internal/quorum", "internal/protocol"},
 	"internal/quorum":     {},
