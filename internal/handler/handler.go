@@ -33,6 +33,17 @@ type Controller interface {
 	Do(ctx context.Context, req controller.Request) (controller.Response, error)
 }
 
+// Groups is the coordinator of consumer groups.
+type Groups interface {
+	// PartitionFor returns the partition of the internal topic that keeps a group, -1 while that topic does not exist.
+	PartitionFor(group string) int32
+	// Do hands a request of package coordinator/group to the machine that keeps the group. done is called once, from any
+	// goroutine and maybe before Do returns, and must not wait.
+	Do(group string, request any, done func(response any, err error))
+	// All hands a request to every machine that this broker leads, and fails if one of them cannot answer.
+	All(request any, done func(responses []any, err error))
+}
+
 // Metadata is the newest committed state of the cluster.
 type Metadata interface {
 	Image() *metadata.Image
@@ -45,6 +56,7 @@ type Options struct {
 	Metadata   Metadata
 	Controller Controller
 	Partitions Partitions
+	Groups     Groups
 	Clock      clock.Clock
 	Random     random.Source
 	Log        *slog.Logger
@@ -85,10 +97,11 @@ func (h *Handler) Serve(req *server.Request, reply server.Reply) {
 
 // call is what a cold request may want to know besides its body.
 type call struct {
-	ctx     context.Context
-	conn    *server.Conn
-	version int16
-	charge  func(bytes int64) bool // takes memory for the answer; see server.Request.Charge
+	ctx      context.Context
+	conn     *server.Conn
+	version  int16
+	clientID string
+	charge   func(bytes int64) bool // takes memory for the answer; see server.Request.Charge
 }
 
 // cold adapts a function over kmsg's types: it decodes within the byte budget, and encodes what is returned. A request that
@@ -97,19 +110,30 @@ func cold[T any, R interface {
 	*T
 	kmsg.Request
 }](serve func(h *Handler, c call, req R) kmsg.Response) func(*Handler, *server.Request, server.Reply) {
+	return coldLater(func(h *Handler, c call, req R, answer func(kmsg.Response)) { answer(serve(h, c, req)) })
+}
+
+// coldLater is cold for a function that may answer after it has returned, from any goroutine, once. The connection reads on
+// meanwhile, and the server keeps answers in order. Byte slices of req alias the request's buffer and are gone with the
+// answer: what is kept longer is copied; strings are copies already. Charge is called by one goroutine at a time, and not after the answer.
+func coldLater[T any, R interface {
+	*T
+	kmsg.Request
+}](serve func(h *Handler, c call, req R, answer func(kmsg.Response))) func(*Handler, *server.Request, server.Reply) {
 	return func(h *Handler, req *server.Request, reply server.Reply) {
 		body := R(new(T))
 		if err := protocol.DecodeCold(body, req.Header.Version, req.Body, req.Charge); err != nil {
 			reply.Close(err)
 			return
 		}
-		resp := serve(h, call{req.Conn.Context(), req.Conn, req.Header.Version, req.Charge}, body)
-		if resp == nil {
-			reply.Close(fmt.Errorf("answer %s version %d: %w", req.Header.Key, req.Header.Version, protocol.ErrNoMemory))
-			return
-		}
-		resp.SetVersion(req.Header.Version)
-		sendCold(req, reply, resp)
+		serve(h, call{req.Conn.Context(), req.Conn, req.Header.Version, req.Header.ClientID, req.Charge}, body, func(resp kmsg.Response) {
+			if resp == nil {
+				reply.Close(fmt.Errorf("answer %s version %d: %w", req.Header.Key, req.Header.Version, protocol.ErrNoMemory))
+				return
+			}
+			resp.SetVersion(req.Header.Version)
+			sendCold(req, reply, resp)
+		})
 	}
 }
 
