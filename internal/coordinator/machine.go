@@ -58,7 +58,9 @@ type Answer struct {
 }
 
 // Append adds a record; a nil value is a tombstone. The slices belong to the record from then on.
-func (o *Out) Append(key, value []byte) { o.Records = append(o.Records, Record{Key: key, Value: value}) }
+func (o *Out) Append(key, value []byte) {
+	o.Records = append(o.Records, Record{Key: key, Value: value})
+}
 
 // Answer gives the response to a call. Each call is answered once; calls that only tell something (Coordinator.Tell) need none.
 func (o *Out) Answer(c *Call, response any) {

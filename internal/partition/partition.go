@@ -152,23 +152,48 @@ func (p *Partition) minISR(r *role) int { return min(p.settings.Load().MinISR, l
 // Append writes a validated batch as leader. With allReplicas (acks=all) it refuses with ErrNotEnoughReplicas, and writes
 // nothing, while the ISR is too small. The caller of acks=all then waits with Await for info.Last+1.
 func (p *Partition) Append(b record.Batch, allReplicas bool) (commitlog.AppendInfo, error) {
+	return p.append(b, NoEpoch, allReplicas)
+}
+
+// AppendAs is Append for acks=all of a writer inside the broker, which relies on leading in a certain epoch.
+func (p *Partition) AppendAs(b record.Batch, epoch commitlog.LeaderEpoch) (commitlog.AppendInfo, error) {
+	return p.append(b, epoch, true)
+}
+
+func (p *Partition) append(b record.Batch, epoch commitlog.LeaderEpoch, allReplicas bool) (commitlog.AppendInfo, error) {
 	p.roleMu.RLock()
-	if err := p.checkLeaderLocked(NoEpoch); err != nil {
+	if err := p.checkAppendLocked(epoch, allReplicas); err != nil {
 		p.roleMu.RUnlock()
 		return commitlog.AppendInfo{}, err
 	}
-	r := p.role.Load()
-	if allReplicas && len(r.ISR) < p.minISR(r) {
-		p.roleMu.RUnlock()
-		return commitlog.AppendInfo{}, ErrNotEnoughReplicas
-	}
-	info, err := p.log.Append(b, r.LeaderEpoch)
+	info, err := p.log.Append(b, p.role.Load().LeaderEpoch)
 	p.roleMu.RUnlock()
 	if err != nil || info.Duplicate {
 		return info, err
 	}
 	p.advance()
 	return info, nil
+}
+
+func (p *Partition) checkAppendLocked(epoch commitlog.LeaderEpoch, allReplicas bool) error {
+	if err := p.checkLeaderLocked(epoch); err != nil {
+		return err
+	}
+	if r := p.role.Load(); allReplicas && len(r.ISR) < p.minISR(r) {
+		return ErrNotEnoughReplicas
+	}
+	return nil
+}
+
+// CheckAppend says why AppendAs would refuse a batch at the moment: the leadership, too few replicas in sync, a disk that is
+// full or gone.
+func (p *Partition) CheckAppend(epoch commitlog.LeaderEpoch) error {
+	p.roleMu.RLock()
+	defer p.roleMu.RUnlock()
+	if err := p.checkAppendLocked(epoch, true); err != nil {
+		return err
+	}
+	return p.log.CheckAppend()
 }
 
 // Synced is called by the log when more of it has become durable.
