@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -712,4 +713,15 @@ func BenchmarkFetch(b *testing.B) {
 			buf, spans = resp.AppendTo(buf[:0], spans[:0], 17)
 		}
 	})
+}
+
+// A compact string may claim to be longer than any other, and is refused as Kafka does: it would not fit where it is stored.
+func TestStringBound(t *testing.T) {
+	for _, n := range []int{math.MaxInt16, math.MaxInt16 + 1} {
+		r := NewReader(AppendString(nil, strings.Repeat("s", n), true))
+		got := r.String(true)
+		if fits := n <= math.MaxInt16; fits != (r.Err() == nil) || fits != (len(got) == n) {
+			t.Errorf("string of %d bytes: %d read, %v", n, len(got), r.Err())
+		}
+	}
 }

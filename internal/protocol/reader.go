@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/moldau/moldau/internal/uuid"
 )
@@ -134,7 +135,7 @@ func (r *Reader) length(flexible, short bool) int {
 	default:
 		n = int(r.Int32())
 	}
-	if n > len(r.buf) {
+	if n > len(r.buf) || short && n > math.MaxInt16 { // a compact string could be longer, but Kafka refuses it
 		r.fail(errLength)
 		return 0
 	}
