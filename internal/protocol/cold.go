@@ -62,6 +62,7 @@ const (
 	fixed8
 	fixed16
 	text
+	blob // bytes, which kmsg does not copy
 	array
 )
 
@@ -104,6 +105,12 @@ func (w *walker) fields(fields []field) {
 				w.r.fail(errNull)
 			}
 			w.cost += int64(len(b)) + 16
+		case blob:
+			n := w.r.length(w.flexible, false)
+			if n < 0 && w.version < f.nullFrom {
+				w.r.fail(errNull)
+			}
+			w.r.Take(max(n, 0))
 		case array:
 			w.array(f)
 		default:

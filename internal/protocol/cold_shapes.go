@@ -38,6 +38,62 @@ var coldShapes = map[APIKey][]field{
 		one(fixed1).since(8).until(10), // include cluster authorized operations
 		one(fixed1).since(8),           // include topic authorized operations
 	},
+	KeyFindCoordinator: {
+		one(text).until(3),           // key
+		one(fixed1).since(1),         // key type
+		list(16, one(text)).since(4), // keys
+	},
+	KeyJoinGroup: {
+		one(text),                       // group
+		one(fixed4),                     // session time-out
+		one(fixed4).since(1),            // rebalance time-out
+		one(text),                       // member
+		one(text).since(5).nullSince(5), // instance
+		one(text),                       // protocol type
+		list(sizeOf[kmsg.JoinGroupRequestProtocol](),
+			one(text), // name
+			one(blob), // metadata
+		),
+		one(text).since(8).nullSince(8), // reason
+	},
+	KeyHeartbeat: {
+		one(text),                       // group
+		one(fixed4),                     // generation
+		one(text),                       // member
+		one(text).since(3).nullSince(3), // instance
+	},
+	KeyLeaveGroup: {
+		one(text),          // group
+		one(text).until(2), // member
+		list(sizeOf[kmsg.LeaveGroupRequestMember](),
+			one(text),                       // member
+			one(text).nullSince(3),          // instance
+			one(text).since(5).nullSince(5), // reason
+		).since(3),
+	},
+	KeySyncGroup: {
+		one(text),                       // group
+		one(fixed4),                     // generation
+		one(text),                       // member
+		one(text).since(3).nullSince(3), // instance
+		one(text).since(5).nullSince(5), // protocol type
+		one(text).since(5).nullSince(5), // protocol
+		list(sizeOf[kmsg.SyncGroupRequestGroupAssignment](),
+			one(text), // member
+			one(blob), // assignment
+		),
+	},
+	KeyDescribeGroups: {
+		list(16, one(text)),  // groups
+		one(fixed1).since(3), // include authorized operations
+	},
+	KeyListGroups: {
+		list(16, one(text)).since(4), // states
+		list(16, one(text)).since(5), // types
+	},
+	KeyDeleteGroups: {
+		list(16, one(text)), // groups
+	},
 	KeyAPIVersions: {
 		one(text).since(3),              // client software name
 		one(text).since(3),              // client software version
