@@ -273,4 +273,5 @@ type Settings struct {
 	OffsetsRetention      time.Duration // offsets.retention.minutes
 	RetentionCheck        time.Duration // offsets.retention.check.interval.ms
 	MaxMetadataBytes      int           // offset.metadata.max.bytes
+	MaxRecordBytes        int           // max.message.bytes of __consumer_offsets: a group whose record would be larger cannot be stored; 0: no limit
 }
