@@ -133,7 +133,7 @@ func (h *Handler) namedTopics(img *metadata.Image, c call, req *kmsg.MetadataReq
 			unknown = append(unknown, missingTopic(&name, uuid.UUID{}, protocol.InvalidTopic))
 		} else {
 			unknown = append(unknown, missingTopic(&name, uuid.UUID{}, protocol.UnknownTopicOrPartition))
-			if !isInternal(name) { // those are made with settings of their own, by the coordinators that need them
+			if name != transactionsTopic && name != shareStateTopic { // whose coordinators are not served yet
 				missing = append(missing, name)
 			}
 		}
@@ -151,7 +151,11 @@ func (h *Handler) namedTopics(img *metadata.Image, c call, req *kmsg.MetadataReq
 func (h *Handler) autoCreate(c call, names []string) {
 	create := &controller.CreateTopics{}
 	for _, name := range names {
-		create.Topics = append(create.Topics, controller.NewTopic{Name: name, Partitions: -1, ReplicationFactor: -1})
+		t := controller.NewTopic{Name: name, Partitions: -1, ReplicationFactor: -1}
+		if name == offsetsTopic {
+			t = h.newOffsetsTopic(h.Metadata.Image())
+		}
+		create.Topics = append(create.Topics, t)
 	}
 	resp, err := h.Controller.Do(c.ctx, create)
 	if err != nil {
@@ -175,10 +179,6 @@ func missingTopic(name *string, id uuid.UUID, code protocol.ErrorCode) kmsg.Meta
 		t.IsInternal = isInternal(*name)
 	}
 	return t
-}
-
-func isInternal(topic string) bool {
-	return topic == "__consumer_offsets" || topic == "__transaction_state" || topic == "__share_group_state"
 }
 
 func (h *Handler) topicMetadata(img *metadata.Image, topic *metadata.Topic, c call, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {

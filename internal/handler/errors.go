@@ -5,6 +5,7 @@ import (
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/coordinator"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/record"
@@ -38,6 +39,11 @@ var codes = []struct {
 	{record.ErrCorrupt, protocol.CorruptMessage},
 	{commitlog.ErrStaleLeaderEpoch, protocol.NotLeaderOrFollower},
 
+	{coordinator.ErrNotCoordinator, protocol.NotCoordinator},
+	{coordinator.ErrLoading, protocol.CoordinatorLoadInProgress},
+	{coordinator.ErrUnavailable, protocol.CoordinatorNotAvailable},
+	{coordinator.ErrTimeout, protocol.CoordinatorNotAvailable},
+
 	// Failures of the disk. Clients refresh their metadata and try again (KIP-112).
 	{commitlog.ErrReadOnly, protocol.StorageError},
 	{commitlog.ErrOffline, protocol.StorageError},
@@ -70,4 +76,14 @@ func codeOf(err error) protocol.ErrorCode {
 		}
 	}
 	return protocol.StorageError
+}
+
+// coordinatorCode is codeOf for requests to a coordinator: their clients know no failures of a disk, and look for the coordinator again.
+func coordinatorCode(err error) protocol.ErrorCode {
+	switch code := codeOf(err); code {
+	case protocol.StorageError, protocol.NotLeaderOrFollower:
+		return protocol.NotCoordinator
+	default:
+		return code
+	}
 }

@@ -67,19 +67,27 @@ type Handler struct {
 	Options
 	sessions    *fetchsession.Cache
 	producerIDs producerIDs
-	pending     sync.WaitGroup // parked fetches
+	firstUse    firstUse
+	pending     sync.WaitGroup  // parked fetches, and others that wait
+	life        context.Context // ends when those who wait for something other than a connection must give up
+	end         context.CancelFunc
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{
+	h := &Handler{
 		Options:  o,
 		sessions: fetchsession.New(o.Clock, o.Random, o.Config.FetchSessionSlots),
 	}
+	h.life, h.end = context.WithCancel(context.Background())
+	return h
 }
 
 // Wait returns when no request is parked any more; connections must be closed or about to be answered.
-func (h *Handler) Wait() { h.pending.Wait() }
+func (h *Handler) Wait() {
+	h.end()
+	h.pending.Wait()
+}
 
 // Serve answers one request. The server calls it in the order in which the requests of a connection arrived.
 func (h *Handler) Serve(req *server.Request, reply server.Reply) {

@@ -1,0 +1,49 @@
+package handler
+
+import (
+	"unsafe"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/moldau/moldau/internal/coordinator/group"
+)
+
+// ListGroups, versions 0 to 5: the groups that this broker coordinates.
+//
+//	v4  state of a group, and a filter by it (KIP-518)
+//	v5  type of a group, and a filter by it (KIP-848)
+//
+// A filter that names what does not exist lets nothing pass. While a part of the groups is being loaded, the answer is an error.
+
+func serveListGroups(h *Handler, c call, req *kmsg.ListGroupsRequest, answer func(kmsg.Response)) {
+	list := &group.ListRequest{States: req.StatesFilter, Types: req.TypesFilter}
+	h.Groups.All(list, func(responses []any, err error) {
+		resp := kmsg.NewPtrListGroupsResponse()
+		if err != nil {
+			resp.ErrorCode = int16(coordinatorCode(err))
+			answer(resp)
+			return
+		}
+		n, size := 0, 0
+		for _, r := range responses {
+			groups := r.(*group.ListResponse).Groups
+			n += len(groups)
+			for _, g := range groups {
+				size += len(g.Group) + len(g.ProtocolType) + 32
+			}
+		}
+		if !c.take(int64(n)*int64(unsafe.Sizeof(kmsg.ListGroupsResponseGroup{})) + int64(size)) {
+			answer(nil)
+			return
+		}
+		resp.Groups = make([]kmsg.ListGroupsResponseGroup, 0, n)
+		for _, r := range responses {
+			for _, g := range r.(*group.ListResponse).Groups {
+				resp.Groups = append(resp.Groups, kmsg.ListGroupsResponseGroup{
+					Group: g.Group, ProtocolType: g.ProtocolType, GroupState: g.State, GroupType: g.Type,
+				})
+			}
+		}
+		answer(resp)
+	})
+}
