@@ -275,3 +275,10 @@ type Settings struct {
 	MaxMetadataBytes      int           // offset.metadata.max.bytes
 	MaxRecordBytes        int           // max.message.bytes of __consumer_offsets: a group whose record would be larger cannot be stored; 0: no limit
 }
+
+// What is answered without a record ever being written; see coordinator.ReadsOnly.
+
+func (*HeartbeatRequest) ReadsOnly() {}
+func (*FetchRequest) ReadsOnly()     {}
+func (*DescribeRequest) ReadsOnly()  {}
+func (*ListRequest) ReadsOnly()      {}

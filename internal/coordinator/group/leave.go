@@ -1,0 +1,55 @@
+package group
+
+import (
+	"github.com/moldau/moldau/internal/protocol"
+)
+
+// leave handles LeaveGroup: members that go, or that an administrator removes by their instance.
+func (m *Machine) leave(r *LeaveRequest) *LeaveResponse {
+	if r.Group == "" {
+		return &LeaveResponse{Code: protocol.InvalidGroupID}
+	}
+	g := m.find(r.Group)
+	a := &LeaveResponse{Members: make([]LeftMember, len(r.Members))}
+	gone := false
+	for i, l := range r.Members {
+		code := protocol.UnknownMemberID
+		if g != nil {
+			code = m.leaveOne(g, l)
+		}
+		a.Members[i] = LeftMember{Member: l.Member, Instance: l.Instance, Code: code}
+		gone = gone || code == protocol.None
+	}
+	if !gone {
+		return a
+	}
+	switch g.state {
+	case Stable, CompletingRebalance:
+		m.prepareRebalance(g, "members leave")
+	case PreparingRebalance:
+		m.maybeComplete(g)
+	}
+	return a
+}
+
+func (m *Machine) leaveOne(g *group, l LeaveMember) protocol.ErrorCode {
+	var x *member
+	if l.Member == "" {
+		if l.Instance != nil {
+			x = g.static[*l.Instance]
+		}
+		if x == nil {
+			return protocol.UnknownMemberID
+		}
+	} else if p := g.pending[l.Member]; p != nil {
+		m.removePending(g, p)
+		return protocol.None
+	} else if code := g.validate(l.Member, l.Instance); code != protocol.None {
+		return code
+	} else {
+		x = g.member(l.Member)
+	}
+	m.log.Info("A member leaves.", "group", g.id, "member", x.id, "because", l.Reason)
+	m.removeOne(g, x)
+	return protocol.None
+}
