@@ -1,0 +1,102 @@
+// Package kgo runs franz-go's own tests against the broker: its chains of consumer groups with members that join and
+// leave, every balancer, static members, and what else of its package kgo wants a broker outside. They are built from
+// the module that the other suites use. Tests that need transactions or share groups are not among them.
+package kgo
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moldau/moldau/test/compat/broker"
+)
+
+var records = flag.Int("records", 20_000, "records that go through each chain of groups; franz-go's own default is 500000")
+
+func TestMain(m *testing.M) { broker.Main(m) }
+
+// own are the tests that run, with the subtests that must have passed: a test that finds a broker too old for what it
+// tests skips that without a failure.
+var own = map[string][]string{
+	"TestGroupETL":                       {"range", "cooperative-sticky", "cooperative-sticky/static"},
+	"TestGroupSimple":                    {"classic"},
+	"TestIssue523":                       {"roundrobin", "sticky"},
+	"TestIssue337":                       nil,
+	"TestIssue434":                       nil,
+	"TestIssue865":                       nil,
+	"TestConsumeRegex":                   nil,
+	"TestHookPollStart":                  {"PollRecords", "PollFetches"},
+	"TestUnknownGroupOffsetFetchPinned":  nil,
+	"TestIssue325":                       nil,
+	"TestIssue648":                       nil,
+	"TestIssue810":                       nil,
+	"TestIssue1034":                      nil,
+	"TestPing":                           nil,
+	"TestAddRemovePartitions":            nil,
+	"TestDirectPartitionPurge":           nil,
+	"TestPauseIssue489":                  nil,
+	"TestPauseIssueOct2023":              nil,
+	"TestPooling":                        nil,
+	"TestConsumeMaxDecompressBatchBytes": nil,
+	"TestIssueFetchLargerThanBrokerMaxReadBytes": nil,
+	"TestClient_Produce":                         nil,
+	"TestClient_ProduceLargeMessages":            nil,
+	"TestIssue769":                               nil,
+	"TestIssue831":                               nil,
+	"TestIssueProduceSyncManualPartitionNegativeDoesNotPanic": nil,
+}
+
+var result = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \(.*\)$`)
+
+// TestOwn builds franz-go's tests and runs those above.
+func TestOwn(t *testing.T) {
+	dir := t.TempDir()
+	exe := filepath.Join(dir, "kgo.test")
+	build := exec.Command("go", "test", "-c", "-o", exe, "github.com/twmb/franz-go/pkg/kgo")
+	build.Dir = filepath.Join(broker.Root(), "test/compat")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build franz-go's tests: %v\n%s", err, out)
+	}
+	var names []string
+	for name := range own {
+		names = append(names, name)
+	}
+	limit := 10 * time.Minute
+	if end, ok := t.Deadline(); ok {
+		limit = time.Until(end) - 10*time.Second
+	}
+	run := exec.Command(exe, "-test.v", "-test.parallel", "8", "-test.timeout", limit.String(), "-test.run", "^("+strings.Join(names, "|")+")$")
+	run.Dir = dir
+	run.Env = append(os.Environ(), "KGO_SEEDS="+broker.Addr(), "KGO_TEST_RF=1", fmt.Sprintf("KGO_TEST_RECORDS=%d", *records), "KGO_LOG_LEVEL=none")
+	var out bytes.Buffer
+	run.Stdout, run.Stderr = &out, &out
+	err := run.Run()
+	said := map[string]string{}
+	for _, m := range result.FindAllStringSubmatch(out.String(), -1) {
+		said[m[2]] = m[1]
+		t.Log(m[0])
+	}
+	if err != nil {
+		t.Errorf("franz-go's tests: %v\n%s", err, tail(out.String(), 20_000))
+	}
+	for name, parts := range own {
+		if said[name] != "PASS" {
+			t.Errorf("%s did not pass: %q", name, said[name])
+		}
+		for _, part := range parts {
+			if said[name+"/"+part] != "PASS" {
+				t.Errorf("%s/%s did not pass: %q", name, part, said[name+"/"+part])
+			}
+		}
+	}
+}
+
+// tail is the end of a long text.
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }
