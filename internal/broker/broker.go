@@ -77,6 +77,7 @@ type Broker struct {
 	quorumLock io.Closer
 	loop       *controller.Loop
 	replicas   *replicas
+	groups     *groups
 	handler    *handler.Handler
 	server     *server.Server
 	listeners  []boundListener
@@ -292,7 +293,8 @@ func (b *Broker) startQuorum() error {
 		return err
 	}
 	b.replicas = newReplicas(cfg, b.dirs, b.opts.Log)
-	b.publisher = metadata.NewPublisher(b.replicas.follow)
+	b.groups = b.newGroups()
+	b.publisher = metadata.NewPublisher(b.replicas.follow, b.groups.follow)
 	var err error
 	b.quorum, err = quorum.Open(quorum.Options{
 		FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Dir: b.quorumPath(),
@@ -393,7 +395,7 @@ func (b *Broker) advertised(l boundListener) metadata.Listener {
 }
 
 func (b *Broker) startReplicas() error {
-	b.replicas.start(b.publisher)
+	b.replicas.start(b.publisher, b.groups.start)
 	for i, d := range b.dirs {
 		d.SetHighWatermarks(b.replicas.highWatermarks(i))
 	}
@@ -403,7 +405,7 @@ func (b *Broker) startReplicas() error {
 func (b *Broker) serve() error {
 	cfg := b.opts.Config
 	b.handler = handler.New(handler.Options{
-		BrokerID: cfg.NodeID, Config: cfg, Metadata: b.publisher, Controller: b.loop, Partitions: b.replicas,
+		BrokerID: cfg.NodeID, Config: cfg, Metadata: b.publisher, Controller: b.loop, Partitions: b.replicas, Groups: b.groups,
 		Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log,
 	})
 	idle := cfg.ConnectionsMaxIdle
@@ -502,6 +504,7 @@ func (b *Broker) stopServing() {
 		b.control.Wait()
 	}
 	if b.replicas != nil {
+		b.groups.Close()
 		b.replicas.close()
 	}
 }

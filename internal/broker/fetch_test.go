@@ -84,23 +84,35 @@ func TestParkedFetchHearsOfADeletedTopic(t *testing.T) {
 	n.stop()
 }
 
-// TestCoordinatorsTopicsAreNotMadeByAsking asks for an internal topic. Made with the defaults of other topics it would be of no use to
-// the coordinators, who could not make it any more.
-func TestCoordinatorsTopicsAreNotMadeByAsking(t *testing.T) {
+// TestCoordinatorsTopicsAreMadeAsTheyNeedThem asks for internal topics. Made with the defaults of other topics one would be of no use to
+// its coordinator, who could not make it any more.
+func TestCoordinatorsTopicsAreMadeAsTheyNeedThem(t *testing.T) {
 	n := start(t, vfs.NewMem(), "")
 	w := n.wire()
 	req := kmsg.NewPtrMetadataRequest()
 	req.Version, req.AllowAutoTopicCreation = 9, true
-	for _, name := range []string{"__consumer_offsets", "orders"} {
+	for _, name := range []string{"__consumer_offsets", "__transaction_state", "orders"} {
 		req.Topics = append(req.Topics, kmsg.MetadataRequestTopic{Topic: kmsg.StringPtr(name)})
 	}
 	w.send(req)
-	topics, err := kadm.NewClient(n.client()).ListTopicsWithInternal(n.context())
+	admin := kadm.NewClient(n.client())
+	topics, err := admin.ListTopicsWithInternal(n.context())
 	for err == nil && !topics.Has("orders") {
-		topics, err = kadm.NewClient(n.client()).ListTopicsWithInternal(n.context())
+		topics, err = admin.ListTopicsWithInternal(n.context())
 	}
-	if err != nil || topics.Has("__consumer_offsets") {
-		t.Errorf("topics %v, %v", topics.Names(), err)
+	if err != nil || topics.Has("__transaction_state") || len(topics["__consumer_offsets"].Partitions) != 50 {
+		t.Errorf("topics %v, %v", topics, err)
+	}
+	configs, err := admin.DescribeTopicConfigs(n.context(), "__consumer_offsets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, c := range configs[0].Configs {
+		got[c.Key] = c.MaybeValue()
+	}
+	if got["cleanup.policy"] != "compact" || got["segment.bytes"] != "104857600" {
+		t.Errorf("settings %v", got)
 	}
 	n.stop()
 }

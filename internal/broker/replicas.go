@@ -77,8 +77,9 @@ func (r *replicas) all() iter.Seq[hosted] {
 }
 
 // start takes over the metadata as it stands, once all that was committed before the start is in the image. Until then images
-// are passed over: a topic that was deleted long ago is never opened on the way.
-func (r *replicas) start(images interface{ Image() *metadata.Image }) {
+// are passed over: a topic that was deleted long ago is never opened on the way. Others who follow the metadata take over the same
+// image in then, before any later one is published to them.
+func (r *replicas) start(images interface{ Image() *metadata.Image }, then func(*metadata.Image)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	img := images.Image()
@@ -93,6 +94,7 @@ func (r *replicas) start(images interface{ Image() *metadata.Image }) {
 	r.found = nil
 	r.applied = img
 	r.setStraysAside(img)
+	then(img)
 }
 
 // setStraysAside renames the folders of partitions that the metadata does not know. They are not removed: metadata that is missing
