@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,7 +12,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/moldau/moldau/internal/cli/client"
+	"github.com/moldau/moldau/internal/cli/complete"
+	settings "github.com/moldau/moldau/internal/cli/config"
+	"github.com/moldau/moldau/internal/cli/group"
 	"github.com/moldau/moldau/internal/cli/log"
+	"github.com/moldau/moldau/internal/cli/output"
 	"github.com/moldau/moldau/internal/cli/topic"
 	"github.com/moldau/moldau/internal/config"
 )
@@ -29,8 +34,11 @@ type Process struct {
 	Broker      Broker
 }
 
-// Main runs one command and returns the exit status: 0, or 1 after an error, which it has printed. When ctx ends, the
-// command stops as cleanly as it can.
+// exitStatus is what an error may have that a script is to tell from others. It is not 0, and not 1.
+type exitStatus interface{ ExitStatus() int }
+
+// Main runs one command and returns the exit status: 0, or after an error, which it has printed, 1 or what the error says. When
+// ctx ends, the command stops as cleanly as it can.
 func Main(ctx context.Context, p Process) int {
 	root := command(p)
 	root.SetArgs(p.Args)
@@ -43,6 +51,10 @@ func Main(ctx context.Context, p Process) int {
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintf(p.Err, "moldau: %s\n", line)
+	}
+	var own exitStatus
+	if errors.As(err, &own) {
+		return own.ExitStatus()
 	}
 	return 1
 }
@@ -60,11 +72,24 @@ func command(p Process) *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	var to client.Options
-	online := []*cobra.Command{topic.Command(&to), produceCommand(&to), consumeCommand(&to)}
+	online := []*cobra.Command{topic.Command(&to), group.Command(&to), settings.Command(&to), produceCommand(&to), consumeCommand(&to)}
 	for _, c := range online {
 		to.Flags(c.PersistentFlags())
 	}
 	root.AddCommand(online...)
-	root.AddCommand(serveCommand(p), log.Command(), versionCommand())
+	root.AddCommand(serveCommand(p), log.Command(), versionCommand(), completionCommand())
+	completeFormats(root)
 	return root
+}
+
+// completeFormats completes --format where it has no words of its own.
+func completeFormats(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		completeFormats(sub)
+	}
+	if f := c.Flags().Lookup("format"); f != nil {
+		if _, own := c.GetFlagCompletionFunc("format"); !own {
+			_ = c.RegisterFlagCompletionFunc("format", complete.Words(output.Formats...))
+		}
+	}
 }

@@ -5,85 +5,115 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/moldau/moldau/internal/cli/client"
+	"github.com/moldau/moldau/internal/cli/complete"
 )
 
-// silence is how long a partition may bring nothing before its end counts as reached. It matters only where the last offsets
-// hold no record, such as after compaction.
-const silence = 5 * time.Second
+// consumeFlags are the flags of "moldau consume".
+type consumeFlags struct {
+	from       string
+	format     string
+	partitions []int32
+	follow     bool
+	count      int64
+	group      string
+	instance   string
+	commits    time.Duration
+}
 
 func consumeCommand(to *client.Options) *cobra.Command {
-	var from, format string
-	var partitions []int32
-	var follow bool
-	var count int64
+	var f consumeFlags
 	c := &cobra.Command{
-		Use:   "consume TOPIC",
-		Short: "Print the records of a topic",
-		Long: `Print the records of a topic from a position up to what is its end when the command starts, or on and on with --follow.
+		Use:   "consume TOPIC...",
+		Short: "Print the records of topics",
+		Long: `Print the records of topics from a position up to what is their end when the command starts, or on and on with --follow.
 
 --from takes start, end, an offset, -N for the last N records of each partition, @TIME (2026-01-31T15:04:05Z, or
 milliseconds since 1970), or @DURATION for how long ago (@90s, @2h, @7d).
 --format takes plain (values), table, json (one object per line), or a template with the fields {topic} {partition}
-{offset} {timestamp} {millis} {key} {value} {headers}.`,
+{offset} {timestamp} {millis} {key} {value} {headers}.
+
+With --group it joins a consumer group, which divides the partitions among its members, and goes on where the group has
+stopped; --from counts where the group has committed nothing. What has been printed is committed: every few seconds, before
+a partition goes to another member, and at the end. It ends once it has read what it was given, and leaves the group; with
+--instance-id the group keeps its place until the session times out (KIP-345).`,
 		Example: `  moldau consume orders --from start
   moldau consume orders --from @1h --follow --format '{partition}/{offset} {key}={value}'
-  moldau consume orders --partition 2 --from 1000 --count 10 --format json`,
-		Args: cobra.ExactArgs(1),
+  moldau consume orders --partition 2 --from 1000 --count 10 --format json
+  moldau consume orders returns --group billing --from earliest --follow`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: complete.Topics(to, 0),
 	}
-	c.Flags().StringVar(&from, "from", "", "where to start (default start, with --follow end)")
-	c.Flags().Int32SliceVar(&partitions, "partition", nil, "partition to read; may be repeated (default all)")
-	c.Flags().BoolVar(&follow, "follow", false, "go on with new records until interrupted")
-	c.Flags().Int64Var(&count, "count", -1, "stop after this many records; -1 for no limit")
-	c.Flags().StringVar(&format, "format", "plain", "plain, table, json or a template")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if from == "" {
-			if from = "start"; follow {
-				from = "end"
-			}
-		}
-		where, err := parsePosition(from, time.Now())
+	c.Flags().StringVar(&f.from, "from", "", "where to start (default start, with --follow end)")
+	c.Flags().Int32SliceVar(&f.partitions, "partition", nil, "partition to read; may be repeated (default all)")
+	c.Flags().BoolVar(&f.follow, "follow", false, "go on with new records until interrupted")
+	c.Flags().Int64Var(&f.count, "count", -1, "stop after this many records; -1 for no limit")
+	c.Flags().StringVar(&f.format, "format", "plain", "plain, table, json or a template")
+	c.Flags().StringVar(&f.group, "group", "", "consumer group to join")
+	c.Flags().StringVar(&f.instance, "instance-id", "", "name of this member, under which it keeps its partitions over a restart")
+	c.Flags().DurationVar(&f.commits, "commit-interval", 5*time.Second, "how often to commit what has been printed")
+	_ = c.RegisterFlagCompletionFunc("group", complete.Groups(to, 0))
+	_ = c.RegisterFlagCompletionFunc("from", complete.Words("start", "end"))
+	_ = c.RegisterFlagCompletionFunc("format", complete.Words("plain", "table", "json"))
+	c.RunE = func(c *cobra.Command, topics []string) error {
+		where, err := f.check(c, topics, time.Now())
 		if err != nil {
 			return err
 		}
-		line, err := parseRecordFormat(format)
+		line, err := parseRecordFormat(f.format)
 		if err != nil {
 			return err
 		}
-		r := reader{to: to, topic: args[0], follow: follow, left: count, line: line, out: bufio.NewWriterSize(c.OutOrStdout(), 64<<10),
-			notes: c.ErrOrStderr()}
-		if err := r.begin(c.Context(), where, partitions); err != nil {
+		r := reader{to: to, topics: slices.Compact(slices.Sorted(slices.Values(topics))), follow: f.follow, left: f.count, line: line,
+			out: bufio.NewWriterSize(c.OutOrStdout(), 64<<10), notes: c.ErrOrStderr()}
+		if err := r.begin(c.Context(), where, f.partitions); err != nil {
 			return err
 		}
-		return errors.Join(r.run(c.Context()), r.out.Flush())
+		if f.group == "" {
+			return errors.Join(r.run(c.Context()), r.out.Flush())
+		}
+		m := member{reader: &r, group: f.group, instance: f.instance, commits: f.commits, where: where, found: r.spans}
+		return m.run(c.Context())
 	}
 	return c
 }
 
-// reader prints the records of one topic.
-type reader struct {
-	to     *client.Options
-	topic  string
-	follow bool
-	left   int64 // records still to print; negative for no limit
-	line   recordFormat
-	out    *bufio.Writer
-	notes  io.Writer
-	spans  map[int32]span // what is still to read, by partition
-	buf    []byte
+// check reads --from and refuses flags that contradict one another.
+func (f *consumeFlags) check(c *cobra.Command, topics []string, now time.Time) (position, error) {
+	if f.from == "" {
+		if f.from = "start"; f.follow {
+			f.from = "end"
+		}
+	}
+	where, err := parsePosition(f.from, now)
+	switch {
+	case err != nil:
+		return where, err
+	case len(topics) > 1 && len(f.partitions) > 0:
+		return where, errors.New("--partition: with several topics it does not say of which; read one topic, or all partitions")
+	case len(topics) > 1 && where.kind == fromOffset:
+		return where, fmt.Errorf("--from %s: an offset is one of one topic; read one topic, or start elsewhere", f.from)
+	case f.group == "" && c.Flags().Changed("group"):
+		return where, errors.New("--group: a group needs a name")
+	case f.group == "" && (c.Flags().Changed("instance-id") || c.Flags().Changed("commit-interval")):
+		return where, errors.New("--instance-id and --commit-interval are for members of a group; name it with --group")
+	case f.group != "" && len(f.partitions) > 0:
+		return where, errors.New("--partition: the group divides the partitions among its members; leave out --partition or --group")
+	case f.group != "" && where.kind == fromOffset:
+		return where, fmt.Errorf("--from %s: a group goes on where it has committed; \"moldau group reset\" moves it to an offset", f.from)
+	case f.commits < 100*time.Millisecond:
+		return where, fmt.Errorf("--commit-interval %v: want 100ms or more", f.commits)
+	}
+	return where, nil
 }
 
-// begin finds where to read.
+// begin finds what there is to read.
 func (r *reader) begin(ctx context.Context, where position, partitions []int32) error {
 	cl, err := r.to.Connect(ctx)
 	if err != nil {
@@ -91,118 +121,22 @@ func (r *reader) begin(ctx context.Context, where position, partitions []int32) 
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
-	topics, err := adm.ListTopicsWithInternal(ctx, r.topic)
-	if err == nil {
-		err = topics[r.topic].Err
-	}
-	if err == nil {
-		r.spans, err = where.spans(ctx, adm, r.topic, partitions)
-	}
-	return r.to.Explain("consume topic "+r.topic, err, "")
-}
-
-func (r *reader) run(ctx context.Context) error {
-	offsets := map[int32]kgo.Offset{}
-	for partition, s := range r.spans {
-		if r.follow || s.start < s.end {
-			offsets[partition] = kgo.NewOffset().At(s.start)
-		} else {
-			delete(r.spans, partition)
+	r.spans = map[place]span{}
+	for _, topic := range r.topics {
+		topics, err := adm.ListTopicsWithInternal(ctx, topic)
+		if err == nil {
+			err = topics[topic].Err
 		}
-	}
-	if len(offsets) == 0 || r.left == 0 {
-		return nil
-	}
-	// Markers of transactions count as reached too, or a partition that ends in one would never end.
-	cl, err := r.to.Connect(ctx, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.topic: offsets}), kgo.KeepControlRecords(),
-		kgo.FetchMaxWait(500*time.Millisecond))
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	for {
-		done, err := r.poll(ctx, cl)
-		if err != nil || done {
-			return err
+		var found map[place]span
+		if err == nil {
+			found, err = where.spans(ctx, adm, topic, partitions)
 		}
-	}
-}
-
-// poll prints what comes next and says whether that was all.
-func (r *reader) poll(ctx context.Context, cl *kgo.Client) (done bool, err error) {
-	wait, cancel := ctx, context.CancelFunc(func() {})
-	if !r.follow {
-		wait, cancel = context.WithTimeout(ctx, silence)
-	}
-	fetches := cl.PollFetches(wait)
-	silent := wait.Err() != nil
-	cancel()
-	if ctx.Err() != nil { // interrupted: what a person who follows a topic does to stop
-		return true, nil
-	}
-	for _, e := range fetches.Errors() {
-		if silent && errors.Is(e.Err, context.DeadlineExceeded) {
-			return true, r.silence(ctx, cl)
+		if err != nil {
+			return r.to.ExplainTopic(ctx, cl, "consume topic "+topic, topic, err, "")
 		}
-		if kerr.IsRetriable(e.Err) {
-			continue
+		for at, s := range found {
+			r.spans[at] = s
 		}
-		return true, r.to.Explain(fmt.Sprintf("consume topic %s partition %d", r.topic, e.Partition), e.Err, "")
-	}
-	for it := fetches.RecordIter(); !it.Done(); {
-		if done, err = r.take(it.Next()); err != nil || done {
-			return done, err
-		}
-	}
-	if err := r.out.Flush(); err != nil {
-		return true, broken(err)
-	}
-	return !r.follow && len(r.spans) == 0, nil
-}
-
-// silence tells a broker that is gone, which is an error, from partitions that hold no more records before their end.
-func (r *reader) silence(ctx context.Context, cl *kgo.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, silence)
-	defer cancel()
-	if err := cl.Ping(ctx); err != nil {
-		return r.to.Explain("consume topic "+r.topic, err, "")
-	}
-	for _, partition := range slices.Sorted(maps.Keys(r.spans)) {
-		s := r.spans[partition]
-		fmt.Fprintf(r.notes, "moldau: partition %d: nothing came within %v between offset %d and the end, %d\n", partition, silence, s.start, s.end)
 	}
 	return nil
-}
-
-// take prints one record if it is wanted.
-func (r *reader) take(rec *kgo.Record) (done bool, err error) {
-	s, wanted := r.spans[rec.Partition]
-	if !wanted || !r.follow && rec.Offset >= s.end {
-		delete(r.spans, rec.Partition)
-		return !r.follow && len(r.spans) == 0, nil
-	}
-	r.spans[rec.Partition] = span{rec.Offset + 1, s.end}
-	if !r.follow && rec.Offset >= s.end-1 {
-		delete(r.spans, rec.Partition)
-	}
-	if !rec.Attrs.IsControl() {
-		if r.buf, err = r.line(r.buf[:0], rec); err != nil {
-			return true, err
-		}
-		if _, err := r.out.Write(r.buf); err != nil {
-			return true, broken(err)
-		}
-		if r.left > 0 {
-			r.left--
-		}
-	}
-	return r.left == 0 || !r.follow && len(r.spans) == 0, nil
-}
-
-// broken says what it means when the output takes no more; a closed pipe is how "head" says that it has enough.
-func broken(err error) error {
-	if errors.Is(err, io.ErrClosedPipe) || isClosedPipe(err) {
-		return nil
-	}
-	return fmt.Errorf("print records: %w", err)
 }

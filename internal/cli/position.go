@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/moldau/moldau/internal/cli/moment"
 )
 
 // position is where reading starts, the value of --from.
@@ -27,16 +29,13 @@ const (
 	fromTime
 )
 
-// Ways to write a time; without a zone it is local.
-var timeLayouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"}
-
 // parsePosition reads start, end, an offset, -N for the last N records, or after an @ a time, milliseconds since 1970 or how
-// long ago.
+// long ago. Kafka's words earliest and latest are understood too.
 func parsePosition(s string, now time.Time) (position, error) {
 	switch s {
-	case "start":
+	case "start", "earliest":
 		return position{kind: fromStart}, nil
-	case "end":
+	case "end", "latest":
 		return position{kind: fromEnd}, nil
 	}
 	if text, ok := strings.CutPrefix(s, "@"); ok {
@@ -54,30 +53,26 @@ func parsePosition(s string, now time.Time) (position, error) {
 }
 
 func parseTime(text string, now time.Time) (time.Time, error) {
-	if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return time.UnixMilli(ms), nil
+	if at, err := moment.Time(text, now.Location()); err == nil {
+		return at, nil
 	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+	if ago, err := moment.Duration(text); err == nil {
 		return now.Add(-ago), nil
 	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-			return now.AddDate(0, 0, -int(n)), nil
-		}
-	}
-	for _, layout := range timeLayouts {
-		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("--from @%s: want a time such as 2026-01-31T15:04:05Z, milliseconds since 1970, or how long ago such as 90s, 2h or 7d", text)
+	return time.Time{}, fmt.Errorf("--from @%s: want %s, or %s ago", text, moment.Times, moment.Durations)
+}
+
+// place is one partition.
+type place struct {
+	topic     string
+	partition int32
 }
 
 // span is what to read of one partition.
 type span struct{ start, end int64 }
 
 // spans finds start and end of every partition of the topic, or of those chosen.
-func (p position) spans(ctx context.Context, adm *kadm.Client, topic string, chosen []int32) (map[int32]span, error) {
+func (p position) spans(ctx context.Context, adm *kadm.Client, topic string, chosen []int32) (map[place]span, error) {
 	starts, err := adm.ListStartOffsets(ctx, topic)
 	if err == nil {
 		err = starts.Error()
@@ -106,7 +101,7 @@ func (p position) spans(ctx context.Context, adm *kadm.Client, topic string, cho
 			chosen = append(chosen, partition)
 		}
 	}
-	found := make(map[int32]span, len(chosen))
+	found := make(map[place]span, len(chosen))
 	for _, partition := range chosen {
 		start, ok := starts.Lookup(topic, partition)
 		end, _ := ends.Lookup(topic, partition)
@@ -131,7 +126,7 @@ func (p position) spans(ctx context.Context, adm *kadm.Client, topic string, cho
 				s.start = s.end
 			}
 		}
-		found[partition] = s
+		found[place{topic, partition}] = s
 	}
 	return found, nil
 }

@@ -18,6 +18,8 @@ func TestParsePosition(t *testing.T) {
 	}
 	for text, want := range map[string]position{
 		"start":                    {kind: fromStart},
+		"earliest":                 {kind: fromStart},
+		"latest":                   {kind: fromEnd},
 		"end":                      {kind: fromEnd},
 		"0":                        {kind: fromOffset},
 		"1234567890123":            {kind: fromOffset, offset: 1234567890123},
@@ -37,7 +39,7 @@ func TestParsePosition(t *testing.T) {
 			t.Errorf("%s: got %+v, %v; want %+v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "begin", "1.5", "@", "@-2h", "@noon", "@2026-13-01"} {
+	for _, text := range []string{"", "begin", "1.5", "@", "@-2h", "@noon", "first", "@2026-13-01"} {
 		if _, err := parsePosition(text, now); err == nil || !strings.HasPrefix(err.Error(), "--from "+text+": want ") {
 			t.Errorf("%q: error %v", text, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/moldau/moldau/internal/cli/client"
+	"github.com/moldau/moldau/internal/cli/complete"
 )
 
 // produceFlags are the flags of "moldau produce".
@@ -35,12 +36,20 @@ func produceCommand(to *client.Options) *cobra.Command {
   printf 'k1:v1\nk2:v2\n' | moldau produce orders --key-separator : --header source=shell
   moldau produce orders orders.txt --compression zstd`,
 		Args: cobra.RangeArgs(1, 2),
+		ValidArgsFunction: func(c *cobra.Command, before []string, begun string) ([]string, cobra.ShellCompDirective) {
+			if len(before) == 1 {
+				return nil, cobra.ShellCompDirectiveDefault // a file
+			}
+			return complete.Topics(to, 1)(c, before, begun)
+		},
 	}
 	c.Flags().StringVar(&f.keySeparator, "key-separator", "", "what stands between key and value of a line; without it lines are values")
 	c.Flags().StringArrayVar(&f.headers, "header", nil, "header of every record, KEY=VALUE; may be repeated")
 	c.Flags().Int32Var(&f.partition, "partition", -1, "partition to send to; -1 chooses by key, or any for records without one")
 	c.Flags().StringVar(&f.acks, "acks", "all", "whose acknowledgement to wait for: all, 1 or 0")
 	c.Flags().StringVar(&f.compression, "compression", "none", "codec: none, gzip, snappy, lz4 or zstd")
+	_ = c.RegisterFlagCompletionFunc("acks", complete.Words("all", "1", "0"))
+	_ = c.RegisterFlagCompletionFunc("compression", complete.Words("none", "gzip", "snappy", "lz4", "zstd"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		opts, err := f.options()
 		if err != nil {
@@ -68,7 +77,7 @@ func produceCommand(to *client.Options) *cobra.Command {
 		if err := s.send(c.Context(), in); err != nil {
 			return err
 		}
-		return to.Explain("produce to topic "+args[0], s.failed(), "")
+		return to.ExplainTopic(c.Context(), cl, "produce to topic "+args[0], args[0], s.failed(), "")
 	}
 	return c
 }

@@ -73,7 +73,7 @@ func TestReaderStopsAtTheEndsItFoundAtTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	rec := func(partition int32, offset int64) *kgo.Record {
-		return &kgo.Record{Partition: partition, Offset: offset}
+		return &kgo.Record{Topic: "t", Partition: partition, Offset: offset}
 	}
 	for _, c := range []struct {
 		name    string
@@ -89,7 +89,7 @@ func TestReaderStopsAtTheEndsItFoundAtTheStart(t *testing.T) {
 		{"follow", true, -1, []*kgo.Record{rec(0, 2), rec(0, 3), rec(1, 9)}, 3, "0/2\n0/3\n1/9\n"},
 	} {
 		var out bytes.Buffer
-		r := reader{topic: "t", follow: c.follow, left: c.left, line: line, out: bufio.NewWriter(&out), spans: map[int32]span{0: {0, 3}, 1: {5, 6}}}
+		r := reader{topics: []string{"t"}, follow: c.follow, left: c.left, line: line, out: bufio.NewWriter(&out), spans: map[place]span{{"t", 0}: {0, 3}, {"t", 1}: {5, 6}}}
 		taken := 0
 		for done := false; !done && taken < len(c.records); taken++ {
 			if done, err = r.take(c.records[taken]); err != nil {

@@ -6,12 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -40,6 +41,23 @@ const (
 
 // Connect opens a client and makes sure that some broker answers.
 func (o *Options) Connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
+	return o.connect(ctx, connectTimeout, opts)
+}
+
+// Glance is Connect for a question that may go without an answer, such as what to complete a word with: it gives up soon.
+// All questions asked must end with the context it returns.
+func (o *Options) Glance(ctx context.Context) (context.Context, *kgo.Client, func(), error) {
+	const patience = time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	cl, err := o.connect(ctx, patience, nil)
+	if err != nil {
+		cancel()
+		return nil, nil, nil, err
+	}
+	return ctx, cl, func() { cl.Close(); cancel() }, nil
+}
+
+func (o *Options) connect(ctx context.Context, patience time.Duration, opts []kgo.Opt) (*kgo.Client, error) {
 	for address := range strings.SplitSeq(o.Bootstrap, ",") {
 		if address == "" {
 			return nil, fmt.Errorf("--bootstrap %q: want HOST:PORT[,HOST:PORT...]", o.Bootstrap)
@@ -48,7 +66,7 @@ func (o *Options) Connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, er
 	opts = append([]kgo.Opt{
 		kgo.SeedBrokers(strings.Split(o.Bootstrap, ",")...),
 		kgo.ClientID("moldau-cli"),
-		kgo.DialTimeout(connectTimeout),
+		kgo.DialTimeout(patience),
 		kgo.RetryTimeout(requestTimeout),
 		// A record that fails is the end of the command, so nothing is sent again after it and an unknown outcome may be given up.
 		kgo.RecordDeliveryTimeout(requestTimeout),
@@ -58,65 +76,28 @@ func (o *Options) Connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, er
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", o.Bootstrap, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ping, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := c.Ping(ctx); err != nil {
+	if err := c.Ping(ping); err != nil {
 		c.Close()
-		return nil, fmt.Errorf("connect to %s: %w; is a broker running there? Start one with \"moldau serve\" or name another with --bootstrap",
-			o.Bootstrap, err)
+		if ctx.Err() != nil { // interrupted
+			return nil, fmt.Errorf("connect to %s: %w", o.Bootstrap, ctx.Err())
+		}
+		return nil, fmt.Errorf("connect to %s: %w; %s", o.Bootstrap, err, o.unreachable(err))
 	}
 	return c, nil
 }
 
-// Explain wraps what a broker answered: what was tried ("create topic orders"), the broker's own message if it sent one, and
-// what to do next.
-func (o *Options) Explain(tried string, err error, message string) error {
-	if err == nil {
-		return nil
+// unreachable says what to do about a cluster that did not answer.
+func (o *Options) unreachable(err error) string {
+	var name *net.DNSError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there: start a broker with \"moldau serve\", or name another with --bootstrap"
+	case errors.As(err, &name):
+		return fmt.Sprintf("the host %s is not known here: look at --bootstrap and MOLDAU_BOOTSTRAP", name.Name)
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer came in time: is it a Kafka broker, and is the way to it open? \"moldau serve\" starts one here"
 	}
-	text := err.Error()
-	var code *kerr.Error
-	if errors.As(err, &code) {
-		if text = code.Message; message != "" {
-			text += ": " + strings.TrimSuffix(message, ".")
-		}
-	}
-	if next := nextStep(err); next != "" {
-		text += "; " + next
-	}
-	return &explained{fmt.Sprintf("%s on %s: %s", tried, o.Bootstrap, text), err}
-}
-
-type explained struct {
-	text string
-	err  error
-}
-
-func (e *explained) Error() string { return e.text }
-func (e *explained) Unwrap() error { return e.err }
-
-func nextStep(err error) string {
-	for _, hint := range []struct {
-		err  error
-		next string
-	}{
-		{kerr.UnknownTopicOrPartition, "see what there is with \"moldau topic list\""},
-		{kerr.TopicAlreadyExists, "look at it with \"moldau topic describe\", or choose another name"},
-		{kerr.InvalidTopicException, "use up to 249 letters, digits, points, underscores and dashes"},
-		{kerr.InvalidReplicationFactor, "ask for as many replicas as there are brokers, or fewer"},
-		{kerr.InvalidConfig, "docs/configuration.md lists the settings of a topic"},
-		{kerr.MessageTooLarge, "raise max.message.bytes of the topic, or send smaller records"},
-		{kerr.InvalidRecord, "a compacted topic takes only records with a key: give one with --key-separator"},
-		{kerr.NotEnoughReplicas, "wait for replicas to come back, or send with --acks 1"},
-		{kerr.OffsetOutOfRange, "start inside the log: --from start, --from end or an offset between them"},
-		{kerr.TopicDeletionDisabled, "the broker has delete.topic.enable=false"},
-		{kerr.TopicAuthorizationFailed, "the cluster asks for a login this command cannot give yet"},
-		{kgo.ErrRecordTimeout, "the broker kept refusing or did not answer; its log says why"},
-		{context.DeadlineExceeded, "the broker did not answer in time; look at its log"},
-	} {
-		if errors.Is(err, hint.err) {
-			return hint.next
-		}
-	}
-	return ""
+	return "is a broker running there? Start one with \"moldau serve\" or name another with --bootstrap"
 }

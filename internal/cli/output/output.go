@@ -1,13 +1,13 @@
 // Package output prints what the command line lists: as a table for people, as JSON or as plain fields for programs. It owns
-// the three formats and knows nothing of what is listed.
+// the three formats and the colours, and knows nothing of what is listed.
 package output
 
 import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/pflag"
 )
@@ -20,6 +20,9 @@ const (
 	JSON  Format = "json"  // one document
 	Plain Format = "plain" // fields separated by tabs, no heading
 )
+
+// Formats are all of them, for the completion of --format.
+var Formats = []string{string(Table), string(JSON), string(Plain)}
 
 // String, Set and Type make a Format a flag.
 func (f *Format) String() string { return string(*f) }
@@ -47,6 +50,7 @@ type List struct {
 	Heading  []string
 	Rows     [][]string
 	Document any
+	Styles   map[int]func(cell string) Style // how a table shows the cells of a column; none is plain
 }
 
 // Print writes the list in the format.
@@ -62,11 +66,7 @@ func (l List) Print(w io.Writer, f Format) error {
 		}
 		return nil
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{l.Heading}, l.Rows...) {
-		fmt.Fprintln(t, strings.Join(row, "\t"))
-	}
-	return t.Flush()
+	return l.table(w, Coloured(w))
 }
 
 // Document writes v as JSON.
@@ -87,4 +87,20 @@ func Numbers(ids []int32) string {
 		texts[i] = fmt.Sprint(id)
 	}
 	return strings.Join(texts, ",")
+}
+
+// Number is n, or "-" where there is none.
+func Number(n *int64) string {
+	if n == nil {
+		return "-"
+	}
+	return strconv.FormatInt(*n, 10)
+}
+
+// Text is s, or "-" for nothing, so that a cell is never empty.
+func Text(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
 }

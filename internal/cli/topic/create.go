@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/moldau/moldau/internal/cli/client"
+	"github.com/moldau/moldau/internal/cli/complete"
 	"github.com/moldau/moldau/internal/cli/output"
 	"github.com/moldau/moldau/internal/uuid"
 )
@@ -23,6 +24,8 @@ func createCommand(to *client.Options) *cobra.Command {
 		Short:   "Create topics",
 		Example: "  moldau topic create orders --partitions 12 --config retention.ms=86400000",
 		Args:    cobra.MinimumNArgs(1),
+
+		ValidArgsFunction: complete.Nothing, // a new topic has a new name
 	}
 	c.Flags().Int32Var(&partitions, "partitions", -1, "number of partitions; -1 is the broker's num.partitions")
 	c.Flags().Int16Var(&replicas, "replication-factor", -1, "replicas of each partition; -1 is the broker's default.replication.factor")

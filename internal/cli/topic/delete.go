@@ -8,16 +8,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/moldau/moldau/internal/cli/client"
+	"github.com/moldau/moldau/internal/cli/complete"
 	"github.com/moldau/moldau/internal/cli/output"
 )
 
 func deleteCommand(to *client.Options) *cobra.Command {
 	var ifExists bool
 	c := &cobra.Command{
-		Use:     "delete TOPIC...",
-		Short:   "Delete topics and all their records",
-		Example: "  moldau topic delete orders",
-		Args:    cobra.MinimumNArgs(1),
+		Use:               "delete TOPIC...",
+		Short:             "Delete topics and all their records",
+		Example:           "  moldau topic delete orders",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: complete.Topics(to, 0),
 	}
 	c.Flags().BoolVar(&ifExists, "if-exists", false, "say nothing of topics that are not there")
 	format := output.Flag(c.Flags())
@@ -39,7 +41,7 @@ func deleteCommand(to *client.Options) *cobra.Command {
 				gone = append(gone, a.Topic)
 			case ifExists && errors.Is(a.Err, kerr.UnknownTopicOrPartition):
 			default:
-				failed = errors.Join(failed, to.Explain("delete topic "+a.Topic, a.Err, a.ErrMessage))
+				failed = errors.Join(failed, to.ExplainTopic(c.Context(), cl, "delete topic "+a.Topic, a.Topic, a.Err, a.ErrMessage))
 			}
 		}
 		list := output.List{Heading: []string{"DELETED"}, Document: map[string]any{"deleted": gone}}

@@ -9,9 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/cli/client"
+	"github.com/moldau/moldau/internal/cli/complete"
 	"github.com/moldau/moldau/internal/cli/output"
 )
 
@@ -43,9 +45,10 @@ type configDescription struct {
 func describeCommand(to *client.Options) *cobra.Command {
 	var all bool
 	c := &cobra.Command{
-		Use:   "describe TOPIC...",
-		Short: "Show partitions, leaders, replicas, offsets and settings of topics",
-		Args:  cobra.MinimumNArgs(1),
+		Use:               "describe TOPIC...",
+		Short:             "Show partitions, leaders, replicas, offsets and settings of topics",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: complete.Topics(to, 0),
 	}
 	c.Flags().BoolVar(&all, "all", false, "also settings that are at their default")
 	format := output.Flag(c.Flags())
@@ -55,7 +58,7 @@ func describeCommand(to *client.Options) *cobra.Command {
 			return err
 		}
 		defer cl.Close()
-		d := describer{to: to, adm: kadm.NewClient(cl), all: all}
+		d := describer{to: to, cl: cl, adm: kadm.NewClient(cl), all: all}
 		found := make([]description, 0, len(names))
 		for _, name := range names {
 			one, err := d.topic(c.Context(), name)
@@ -79,6 +82,7 @@ func describeCommand(to *client.Options) *cobra.Command {
 
 type describer struct {
 	to  *client.Options
+	cl  *kgo.Client
 	adm *kadm.Client
 	all bool
 }
@@ -90,7 +94,7 @@ func (d describer) topic(ctx context.Context, name string) (description, error) 
 		err = topics[name].Err
 	}
 	if err != nil {
-		return description{}, d.to.Explain(tried, err, "")
+		return description{}, d.to.ExplainTopic(ctx, d.cl, tried, name, err, "")
 	}
 	t := topics[name]
 	one := description{Name: name, ID: idText(t), Internal: t.IsInternal, Configs: []configDescription{}}

@@ -1,0 +1,127 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/moldau/moldau/internal/cli/client"
+	"github.com/moldau/moldau/internal/cli/output"
+)
+
+// changed is what set and unset print.
+type changed struct {
+	Kind    string   `json:"kind"`
+	Name    string   `json:"name"`
+	DryRun  bool     `json:"dryRun"`
+	Changes []change `json:"changes"`
+}
+
+type change struct {
+	Name   string  `json:"name"`
+	Before *string `json:"before"`
+	After  *string `json:"after"`
+}
+
+func setCommand(to *client.Options) *cobra.Command {
+	var dryRun bool
+	c := &cobra.Command{
+		Use:   "set topic|broker NAME SETTING=VALUE...",
+		Short: "Change settings",
+		Long: `Change settings of a topic or broker, all of them or none. "broker all" sets for all brokers. Many settings of a broker can
+only be changed in the file it is started with; it says so then.`,
+		Example: `  moldau config set topic orders retention.ms=86400000 cleanup.policy=compact,delete
+  moldau config set broker all log.cleaner.threads=2`,
+		Args:              cobra.MinimumNArgs(3),
+		ValidArgsFunction: completeSubject(to, "="),
+	}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "only ask the broker whether it would take them")
+	format := output.Flag(c.Flags())
+	c.RunE = func(c *cobra.Command, args []string) error {
+		s, err := parseSubject(args[0], args[1])
+		if err != nil {
+			return err
+		}
+		changes, err := parseChanges(args[2:])
+		if err != nil {
+			return err
+		}
+		return apply(c, to, s, "set", changes, dryRun, *format)
+	}
+	return c
+}
+
+// parseChanges reads SETTING=VALUE.
+func parseChanges(pairs []string) ([]change, error) {
+	var changes []change
+	for _, pair := range pairs {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("%s: want SETTING=VALUE", pair)
+		}
+		if slices.ContainsFunc(changes, func(c change) bool { return c.Name == name }) {
+			return nil, fmt.Errorf("%s: the setting is given twice", pair)
+		}
+		changes = append(changes, change{Name: name, After: &value})
+	}
+	return changes, nil
+}
+
+// apply makes the changes and prints them beside what was before. A change without a value after it takes the setting away.
+func apply(c *cobra.Command, to *client.Options, s subject, verb string, changes []change, dryRun bool, format output.Format) error {
+	cl, err := to.Connect(c.Context())
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	settings, err := ask(c.Context(), to, cl, s)
+	if err != nil {
+		return err
+	}
+	var asked []kmsg.IncrementalAlterConfigsRequestResourceConfig
+	var hints []string
+	for i := range changes {
+		one := &changes[i]
+		at := slices.IndexFunc(settings, func(x setting) bool { return x.Name == one.Name })
+		var was setting
+		if at >= 0 {
+			was = settings[at]
+			one.Before = was.Value
+		} else if s.name != "" { // what is set for all brokers is told only where something is set
+			hints = append(hints, fmt.Sprintf("%s: %s", one.Name, meant(s, settings, one.Name)))
+		}
+		op := kmsg.IncrementalAlterConfigOpSet
+		if one.After == nil {
+			op, one.After = kmsg.IncrementalAlterConfigOpDelete, was.Default
+			if err := settable(s, settings, was, one.Name); err != nil {
+				return err
+			}
+			asked = append(asked, kmsg.IncrementalAlterConfigsRequestResourceConfig{Name: one.Name, Op: op})
+			continue
+		}
+		asked = append(asked, kmsg.IncrementalAlterConfigsRequestResourceConfig{Name: one.Name, Op: op, Value: one.After})
+	}
+	if err := alter(c.Context(), to, cl, s, verb+" settings of "+s.String(), asked, dryRun); err != nil {
+		if len(hints) > 0 {
+			return fmt.Errorf("%w; %s", err, strings.Join(hints, "; "))
+		}
+		return err
+	}
+	kind, name := s.words()
+	return printChanges(c.OutOrStdout(), format, changed{kind, name, dryRun, changes})
+}
+
+func printChanges(w io.Writer, format output.Format, done changed) error {
+	list := output.List{Heading: []string{"SETTING", "BEFORE", "AFTER"}, Document: done}
+	if done.DryRun {
+		list.Heading[2] = "WOULD BE"
+	}
+	for _, c := range done.Changes {
+		list.Rows = append(list.Rows, []string{c.Name, shown(c.Before), shown(c.After)})
+	}
+	return list.Print(w, format)
+}

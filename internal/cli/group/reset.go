@@ -1,0 +1,348 @@
+package group
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/moldau/moldau/internal/cli/client"
+	"github.com/moldau/moldau/internal/cli/complete"
+	"github.com/moldau/moldau/internal/cli/moment"
+	"github.com/moldau/moldau/internal/cli/output"
+)
+
+// resetFlags are the flags of "moldau group reset".
+type resetFlags struct {
+	topics   []string
+	earliest bool
+	latest   bool
+	current  bool
+	offset   int64
+	shift    int64
+	at       string
+	duration string
+	file     string
+	export   string
+}
+
+// aims are the flags of which one is to be given.
+var aims = []string{"to-earliest", "to-latest", "to-current", "to-offset", "to-time", "by-duration", "shift", "from-file"}
+
+func resetCommand(to *client.Options) *cobra.Command {
+	var f resetFlags
+	c := &cobra.Command{
+		Use:   "reset GROUP",
+		Short: "Move what a group has committed",
+		Long: `Move what a group has committed to where it shall go on: for all partitions it has committed, or those that --topic names.
+Nothing is changed without --yes; the command prints what would be. The group must have no members meanwhile: they would
+commit their own offsets over it. An offset outside the log becomes the end of the log that is nearest.
+
+A file for --from-file has lines topic,partition,offset, as kafka-consumer-groups reads and exports them; --export writes
+the plan as such a file (- for the output), with --to-current what is committed now.`,
+		Example: `  moldau group reset billing --to-earliest
+  moldau group reset billing --topic orders:0,1 --to-time 2026-01-31T15:04:05Z --yes
+  moldau group reset billing --shift -100 --yes
+  moldau group reset billing --to-current --export before.csv`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: complete.Groups(to, 1),
+	}
+	c.Flags().StringArrayVar(&f.topics, "topic", nil, "TOPIC or TOPIC:PARTITION,PARTITION...; may be repeated (default all the group has committed)")
+	c.Flags().BoolVar(&f.earliest, "to-earliest", false, "to the start of the log")
+	c.Flags().BoolVar(&f.latest, "to-latest", false, "to the end of the log")
+	c.Flags().BoolVar(&f.current, "to-current", false, "to where it is; to the end where nothing is committed")
+	c.Flags().Int64Var(&f.offset, "to-offset", 0, "to this offset")
+	c.Flags().StringVar(&f.at, "to-time", "", "to the first record of this time or later: "+moment.Times)
+	c.Flags().StringVar(&f.duration, "by-duration", "", "to the first record of this long ago or later: "+moment.Durations)
+	c.Flags().Int64Var(&f.shift, "shift", 0, "forward by so many records, or back by -N")
+	c.Flags().StringVar(&f.file, "from-file", "", "to the offsets in this file; - for the input")
+	c.Flags().StringVar(&f.export, "export", "", "write the new offsets to this file; - for the output")
+	yes := yesFlag(c.Flags())
+	format := output.Flag(c.Flags())
+	_ = c.RegisterFlagCompletionFunc("topic", complete.Topics(to, 0))
+	c.RunE = func(c *cobra.Command, args []string) error {
+		group := args[0]
+		goal, err := f.aim(c, group, time.Now())
+		if err != nil {
+			return err
+		}
+		choices, err := parseChoices(f.topics)
+		if err != nil {
+			return err
+		}
+		cl, err := to.Connect(c.Context())
+		if err != nil {
+			return err
+		}
+		defer cl.Close()
+		r := resetter{newAsker(to, cl), group, c.ErrOrStderr()}
+		changes, err := r.plan(c.Context(), goal, choices)
+		if err != nil {
+			return err
+		}
+		if f.export != "" {
+			if err := exportTo(f.export, c.OutOrStdout(), changes); err != nil {
+				return err
+			}
+		}
+		if *yes {
+			if err := r.commit(c.Context(), changes); err != nil {
+				return err
+			}
+		}
+		if f.export != "-" {
+			if err := printChanges(c.OutOrStdout(), *format, resetAnswer{group, !*yes, changes}); err != nil {
+				return err
+			}
+		}
+		if !*yes {
+			notYet(c)
+		}
+		return nil
+	}
+	return c
+}
+
+// aim reads the one flag that says where to.
+func (f resetFlags) aim(c *cobra.Command, group string, now time.Time) (aim, error) {
+	var given []string
+	for _, name := range aims {
+		if c.Flags().Changed(name) {
+			given = append(given, name)
+		}
+	}
+	if len(given) != 1 {
+		return aim{}, fmt.Errorf("want one of --%s; there are %d", strings.Join(aims, ", --"), len(given))
+	}
+	switch given[0] {
+	case "to-earliest":
+		return aim{kind: toEarliest}, asked(given[0], f.earliest)
+	case "to-latest":
+		return aim{kind: toLatest}, asked(given[0], f.latest)
+	case "to-current":
+		return aim{kind: toCurrent}, asked(given[0], f.current)
+	case "to-offset":
+		return aim{kind: toOffset, offset: f.offset}, nil
+	case "shift":
+		return aim{kind: shift, offset: f.shift}, nil
+	case "to-time":
+		at, err := moment.Time(f.at, now.Location())
+		if err != nil {
+			return aim{}, fmt.Errorf("--to-time %s: %w", f.at, err)
+		}
+		return aim{kind: toTime, at: at}, nil
+	case "by-duration":
+		d, err := moment.Duration(f.duration)
+		if err != nil {
+			return aim{}, fmt.Errorf("--by-duration %s: %w", f.duration, err)
+		}
+		return aim{kind: toTime, at: now.Add(-d)}, nil
+	}
+	if len(f.topics) > 0 {
+		return aim{}, errors.New("--from-file: the file says which partitions; leave out --topic")
+	}
+	in := c.InOrStdin()
+	if f.file != "-" {
+		file, err := os.Open(f.file)
+		if err != nil {
+			return aim{}, fmt.Errorf("read offsets: %w", err)
+		}
+		defer file.Close()
+		in = file
+	}
+	found, err := readOffsets(in, f.file, group)
+	return aim{kind: fromFile, file: found}, err
+}
+
+// asked refuses --to-earliest=false, which says where not to go.
+func asked(name string, yes bool) error {
+	if !yes {
+		return fmt.Errorf("--%s=false: want one of --%s", name, strings.Join(aims, ", --"))
+	}
+	return nil
+}
+
+// resetter finds out what a plan depends on, and commits it.
+type resetter struct {
+	asker
+	group string
+	notes io.Writer
+}
+
+func (r resetter) plan(ctx context.Context, goal aim, choices []choice) ([]change, error) {
+	tried := "reset group " + r.group
+	one, err := r.state(ctx, r.group)
+	switch {
+	case errors.Is(err, kerr.GroupIDNotFound) && (len(choices) > 0 || goal.kind == fromFile):
+		fmt.Fprintf(r.notes, "moldau: there is no group %s yet; these offsets would be its first\n", r.group)
+	case err != nil:
+		return nil, err
+	case len(one.Members) > 0 || one.State != "Empty" && one.State != "Dead":
+		return nil, r.to.Explain(tried, &liveError{one.State, len(one.Members)}, "")
+	}
+	committed := kadm.OffsetResponses{}
+	if one != nil {
+		if committed, err = r.committed(ctx, r.group); err != nil {
+			return nil, err
+		}
+	}
+	places, err := r.places(ctx, goal, choices, committed)
+	if err != nil {
+		return nil, err
+	}
+	all, err := r.know(ctx, goal, places, committed)
+	if err != nil {
+		return nil, err
+	}
+	changes, err := goal.plan(all)
+	return changes, r.to.Explain(tried, err, "")
+}
+
+// liveError says that a group is in use.
+type liveError struct {
+	state   string
+	members int
+}
+
+func (e *liveError) Error() string {
+	return fmt.Sprintf("the group is %s and has %d members, which would commit over it; stop them first, \"moldau group describe\" shows who they are", e.state, e.members)
+}
+
+// places are the partitions to reset, in order.
+func (r resetter) places(ctx context.Context, goal aim, choices []choice, committed kadm.OffsetResponses) ([]place, error) {
+	var places []place
+	switch {
+	case goal.kind == fromFile:
+		places = slices.Collect(maps.Keys(goal.file))
+	case len(choices) == 0:
+		committed.Each(func(o kadm.OffsetResponse) { places = append(places, place{o.Topic, o.Partition}) })
+		if len(places) == 0 {
+			return nil, r.to.Explain("reset group "+r.group, errors.New("it has committed nothing; name topics with --topic"), "")
+		}
+	}
+	for _, one := range choices {
+		if len(one.partitions) == 0 {
+			topics, err := r.adm.ListTopicsWithInternal(ctx, one.topic)
+			if err == nil {
+				err = topics[one.topic].Err
+			}
+			if err != nil {
+				return nil, r.to.ExplainTopic(ctx, r.cl, "reset group "+r.group+" in topic "+one.topic, one.topic, err, "")
+			}
+			one.partitions = topics[one.topic].Partitions.Numbers()
+		}
+		for _, p := range one.partitions {
+			places = append(places, place{one.topic, p})
+		}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+	})
+	return slices.Compact(places), nil
+}
+
+// know asks for the ends of the logs and, where the aim is a time, for what is there at that time.
+func (r resetter) know(ctx context.Context, goal aim, places []place, committed kadm.OffsetResponses) ([]known, error) {
+	var topics []string
+	for _, p := range places {
+		topics = append(topics, p.topic)
+	}
+	topics = slices.Compact(topics)
+	e, err := r.ends(ctx, topics)
+	if err != nil {
+		return nil, err
+	}
+	var timed kadm.ListedOffsets
+	if goal.kind == toTime {
+		timed, err = r.adm.ListOffsetsAfterMilli(ctx, goal.at.UnixMilli(), topics...)
+		if err != nil && !partial(err) {
+			return nil, r.to.Explain("find the offsets at "+goal.at.UTC().Format(time.RFC3339Nano), err, "")
+		}
+	}
+	var all []known
+	for _, p := range places {
+		k := known{place: p, committed: -1, timed: -1}
+		if k.start, k.end, err = e.of(p.topic, p.partition); err != nil {
+			return nil, r.to.ExplainTopic(ctx, r.cl, fmt.Sprintf("reset group %s in %v", r.group, p), p.topic, err, "")
+		}
+		if o, ok := committed.Lookup(p.topic, p.partition); ok {
+			k.committed = o.At
+		}
+		if goal.kind == toTime {
+			o, ok := timed.Lookup(p.topic, p.partition)
+			if !ok {
+				o.Err = kerr.UnknownTopicOrPartition
+			}
+			if o.Err != nil {
+				return nil, r.to.Explain(fmt.Sprintf("find the offset at that time in %v", p), o.Err, "")
+			}
+			if o.Timestamp >= 0 { // with the end of the log comes none
+				k.timed = o.Offset
+			}
+		}
+		all = append(all, k)
+	}
+	return all, nil
+}
+
+func (r resetter) commit(ctx context.Context, changes []change) error {
+	tried := "commit offsets of group " + r.group
+	offsets := kadm.Offsets{}
+	for _, c := range changes {
+		offsets.Add(kadm.Offset{Topic: c.Topic, Partition: c.Partition, At: c.After, LeaderEpoch: -1})
+	}
+	answers, err := r.adm.CommitOffsets(ctx, r.group, offsets)
+	if err != nil {
+		return r.to.Explain(tried, err, "")
+	}
+	var failed error
+	for _, a := range answers.Sorted() {
+		if errors.Is(a.Err, kerr.UnknownMemberID) || errors.Is(a.Err, kerr.RebalanceInProgress) { // of all partitions, so it is said once
+			return r.to.Explain(tried, a.Err, "")
+		}
+		failed = errors.Join(failed, r.to.Explain(fmt.Sprintf("%s for %v", tried, place{a.Topic, a.Partition}), a.Err, ""))
+	}
+	return failed
+}
+
+// exportTo writes the new offsets to a file, whole or not at all.
+func exportTo(name string, out io.Writer, changes []change) error {
+	if name == "-" {
+		return writeOffsets(out, changes)
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return fmt.Errorf("export offsets: %w", err)
+	}
+	if err := errors.Join(writeOffsets(file, changes), file.Close()); err != nil {
+		return fmt.Errorf("export offsets to %s: %w", name, errors.Join(err, os.Remove(name)))
+	}
+	return nil
+}
+
+type resetAnswer struct {
+	Group   string   `json:"group"`
+	DryRun  bool     `json:"dryRun"`
+	Changes []change `json:"changes"`
+}
+
+func printChanges(w io.Writer, format output.Format, answer resetAnswer) error {
+	list := output.List{Heading: []string{"TOPIC", "PARTITION", "BEFORE", "AFTER", "START", "END", "NOTE"}, Document: answer,
+		Styles: map[int]func(string) output.Style{6: func(string) output.Style { return output.Warn }}}
+	for _, c := range answer.Changes {
+		row := []string{c.Topic, fmt.Sprint(c.Partition), output.Number(c.Before), strconv.FormatInt(c.After, 10), fmt.Sprint(c.Start), fmt.Sprint(c.End), output.Text(c.Note)}
+		list.Rows = append(list.Rows, row)
+	}
+	return list.Print(w, format)
+}
