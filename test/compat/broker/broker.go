@@ -87,7 +87,8 @@ func Topic(t testing.TB, partitions int32, configs ...string) string {
 	return name
 }
 
-// Create creates the topic and fails the test if that fails.
+// Create creates the topic, fails the test if that fails, and waits until the broker speaks of the topic's leaders,
+// which Apache Kafka may do only a moment after its answer.
 func Create(t testing.TB, admin *kadm.Client, name string, partitions int32, configs ...string) {
 	t.Helper()
 	set := map[string]*string{}
@@ -98,6 +99,18 @@ func Create(t testing.TB, admin *kadm.Client, name string, partitions int32, con
 	if _, err := admin.CreateTopic(Context(t), partitions, 1, set, name); err != nil {
 		t.Fatalf("create topic %s: %v", name, err)
 	}
+	Eventually(t, "topic "+name+" has leaders", func() bool {
+		topics, err := admin.ListTopics(Context(t), name)
+		if err != nil || len(topics[name].Partitions) != int(partitions) {
+			return false
+		}
+		for _, p := range topics[name].Partitions {
+			if p.Err != nil || p.Leader < 0 {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // Admin returns an admin client of the broker.
