@@ -25,15 +25,12 @@ func isInternal(topic string) bool {
 // newOffsetsTopic asks for __consumer_offsets with the settings that Kafka gives it. A cluster that has fewer brokers than the
 // replication factor gets as many replicas as it has brokers, where Kafka would wait for more.
 func (h *Handler) newOffsetsTopic(img *metadata.Image) controller.NewTopic {
-	brokers := 0
-	for range img.Brokers() {
-		brokers++
-	}
+	factor := min(h.Config.Number("offsets.topic.replication.factor"), int64(max(len(img.Brokers()), 1)))
 	set := func(name, value string) controller.Config { return controller.Config{Name: name, Value: &value} }
 	return controller.NewTopic{
 		Name:              offsetsTopic,
 		Partitions:        int32(h.Config.Number("offsets.topic.num.partitions")),
-		ReplicationFactor: int16(min(h.Config.Number("offsets.topic.replication.factor"), int64(max(brokers, 1)))),
+		ReplicationFactor: int16(factor),
 		Configs: []controller.Config{
 			set("cleanup.policy", "compact"),
 			set("compression.type", "producer"),
@@ -57,21 +54,31 @@ func (h *Handler) withOffsetsTopic(then func()) {
 	}
 	u := &h.firstUse
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.waiting = append(u.waiting, then); len(u.waiting) > 1 {
-		return
+	made := h.Metadata.Image().Topic(offsetsTopic) != nil // by a creation that has ended meanwhile
+	if !made {
+		u.waiting = append(u.waiting, then)
 	}
-	h.pending.Go(func() {
-		err := h.createOffsetsTopic()
-		u.mu.Lock()
-		waiting := u.waiting
-		u.waiting = nil
-		u.tell(h, err)
-		u.mu.Unlock()
-		for _, then := range waiting {
-			then()
-		}
-	})
+	first := !made && len(u.waiting) == 1
+	u.mu.Unlock()
+	switch {
+	case made:
+		then()
+	case first:
+		h.pending.Go(h.makeOffsetsTopic)
+	}
+}
+
+func (h *Handler) makeOffsetsTopic() {
+	err := h.createOffsetsTopic()
+	u := &h.firstUse
+	u.mu.Lock()
+	waiting := u.waiting
+	u.waiting = nil
+	u.tell(h, err)
+	u.mu.Unlock()
+	for _, then := range waiting {
+		then()
+	}
 }
 
 func (h *Handler) createOffsetsTopic() error {
