@@ -1,16 +1,14 @@
 """kafka-python itself: codecs, acks, where to start, and administration."""
 
-import os
 import time
 import unittest
-import uuid
 
 import kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewPartitions, NewTopic
 from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from support import BOOTSTRAP, unique
 
-BOOTSTRAP = os.environ["BOOTSTRAP"]
 OLD = kafka.__version__.startswith("2.0.")
 HOUR = 3600 * 1000
 
@@ -29,7 +27,7 @@ class Client(unittest.TestCase):
         cls.admin.close()
 
     def create(self, partitions=1):
-        topic = f"client-{uuid.uuid4()}"
+        topic = unique("client")
         self.admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)])
         return topic
 
@@ -126,7 +124,7 @@ class Client(unittest.TestCase):
             self.admin.delete_topics([topic])
 
     def test_auto_create(self):
-        topic = f"auto-{uuid.uuid4()}"
+        topic = unique("auto")
         producer = KafkaProducer(bootstrap_servers=BOOTSTRAP)
         self.assertEqual(producer.send(topic, b"x").get(30).offset, 0)
         producer.close()

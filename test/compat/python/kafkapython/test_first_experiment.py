@@ -1,33 +1,17 @@
-"""The programs of examples/python, run as a reader runs them."""
+"""The programs of examples/python, run as a reader runs them: the first experiment."""
 
 import collections
-import os
-import re
 import subprocess
 import sys
 import unittest
-import uuid
 
-BOOTSTRAP = os.environ["BOOTSTRAP"]
-EXAMPLES = os.environ["EXAMPLES"]
-LINE = re.compile(r"partition (\d+) offset (\d+) key (\S+) value (.*)")
-
-
-def command(program, topic, *args):
-    return [sys.executable, os.path.join(EXAMPLES, program), "--bootstrap", BOOTSTRAP, "--topic", topic, *args]
-
-
-def run(program, topic, *args):
-    """Runs a program to its end and returns its records as (partition, offset, key, value)."""
-    done = subprocess.run(command(program, topic, *args), capture_output=True, text=True, timeout=60)
-    if done.returncode:
-        raise AssertionError(f"{program} {args} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-    return [(int(m[1]), int(m[2]), m[3], m[4]) for m in map(LINE.fullmatch, done.stdout.splitlines()) if m]
+from programs import program, run
+from support import unique
 
 
 class FirstExperiment(unittest.TestCase):
     def setUp(self):
-        self.topic = f"first-{uuid.uuid4()}"
+        self.topic = unique("first")
 
     def test_keyed_records_stay_in_one_partition(self):
         where = collections.defaultdict(set)
@@ -59,7 +43,7 @@ class FirstExperiment(unittest.TestCase):
 
     def test_consumer_waits_for_new_records(self):
         run("producer.py", self.topic, "--count", "5")
-        consumer = subprocess.Popen(command("consumer.py", self.topic, "--offset", "latest", "--count", "3"), stdout=subprocess.PIPE, text=True)
+        consumer = subprocess.Popen([sys.executable, *program("consumer.py", self.topic, "--offset", "latest", "--count", "3")], stdout=subprocess.PIPE, text=True)
         with consumer:
             self.assertRegex(consumer.stdout.readline(), "^reading partition 0 from offset")
             sent = run("producer.py", self.topic, "--count", "3", "--key", "carol")
@@ -68,6 +52,6 @@ class FirstExperiment(unittest.TestCase):
         self.assertEqual(consumer.returncode, 0)
 
     def test_consumer_needs_a_topic(self):
-        done = subprocess.run(command("consumer.py", "no-such-topic-" + self.topic, "--count", "1"), capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, *program("consumer.py", "no-such-topic-" + self.topic, "--count", "1")], capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 1)
         self.assertIn("start producer.py first", done.stderr)
