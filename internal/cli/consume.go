@@ -24,6 +24,7 @@ type consumeFlags struct {
 	count      int64
 	group      string
 	instance   string
+	session    time.Duration
 	commits    time.Duration
 }
 
@@ -58,6 +59,7 @@ a partition goes to another member, and at the end. It ends once it has read wha
 	c.Flags().StringVar(&f.group, "group", "", "consumer group to join")
 	c.Flags().StringVar(&f.instance, "instance-id", "", "name of this member, under which it keeps its partitions over a restart")
 	c.Flags().DurationVar(&f.commits, "commit-interval", 5*time.Second, "how often to commit what has been printed")
+	c.Flags().DurationVar(&f.session, "session-timeout", 45*time.Second, "after how long without a sign of life the group gives the partitions to others")
 	_ = c.RegisterFlagCompletionFunc("group", complete.Groups(to, 0))
 	_ = c.RegisterFlagCompletionFunc("from", complete.Words("start", "end"))
 	_ = c.RegisterFlagCompletionFunc("format", complete.Words("plain", "table", "json"))
@@ -78,7 +80,7 @@ a partition goes to another member, and at the end. It ends once it has read wha
 		if f.group == "" {
 			return errors.Join(r.run(c.Context()), r.out.Flush())
 		}
-		m := member{reader: &r, group: f.group, instance: f.instance, commits: f.commits, where: where, found: r.spans}
+		m := member{reader: &r, group: f.group, instance: f.instance, session: f.session, commits: f.commits, where: where, found: r.spans}
 		return m.run(c.Context())
 	}
 	return c
@@ -101,12 +103,14 @@ func (f *consumeFlags) check(c *cobra.Command, topics []string, now time.Time) (
 		return where, fmt.Errorf("--from %s: an offset is one of one topic; read one topic, or start elsewhere", f.from)
 	case f.group == "" && c.Flags().Changed("group"):
 		return where, errors.New("--group: a group needs a name")
-	case f.group == "" && (c.Flags().Changed("instance-id") || c.Flags().Changed("commit-interval")):
-		return where, errors.New("--instance-id and --commit-interval are for members of a group; name it with --group")
+	case f.group == "" && slices.ContainsFunc([]string{"instance-id", "session-timeout", "commit-interval"}, c.Flags().Changed):
+		return where, errors.New("--instance-id, --session-timeout and --commit-interval are for members of a group; name it with --group")
 	case f.group != "" && len(f.partitions) > 0:
 		return where, errors.New("--partition: the group divides the partitions among its members; leave out --partition or --group")
 	case f.group != "" && where.kind == fromOffset:
 		return where, fmt.Errorf("--from %s: a group goes on where it has committed; \"moldau group reset\" moves it to an offset", f.from)
+	case f.session < time.Second:
+		return where, fmt.Errorf("--session-timeout %v: want 1s or more, and what the broker allows", f.session)
 	case f.commits < 100*time.Millisecond:
 		return where, fmt.Errorf("--commit-interval %v: want 100ms or more", f.commits)
 	}

@@ -27,6 +27,7 @@ type member struct {
 	*reader
 	group    string
 	instance string
+	session  time.Duration
 	commits  time.Duration
 	where    position
 	found    map[place]span // what there was to read at the start
@@ -78,6 +79,8 @@ func (m *member) run(ctx context.Context) error {
 func (m *member) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(m.group),
+		kgo.SessionTimeout(m.session),
+		kgo.HeartbeatInterval(min(m.session/3, 3*time.Second)),
 		kgo.ConsumeTopics(m.topics...),
 		// So that it gets on with consumers of every kind; the first that all members know is chosen.
 		kgo.Balancers(kgo.CooperativeStickyBalancer(), kgo.RangeBalancer(), kgo.RoundRobinBalancer()),

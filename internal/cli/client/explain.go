@@ -104,6 +104,8 @@ func nextStep(err error) string {
 		{kerr.NonEmptyGroup, "stop its members, which \"moldau group describe\" shows, or wait until their session time-out has passed"},
 		{kerr.GroupSubscribedToTopic, "stop the members that subscribe to the topic; \"moldau group describe\" shows them"},
 		{kerr.UnknownMemberID, "a member has joined the group meanwhile: stop it first; \"moldau group describe\" shows who it is"},
+		{kerr.InvalidSessionTimeout, "the broker allows from group.min.session.timeout.ms to group.max.session.timeout.ms, 6s to 30m by default: see --session-timeout"},
+		{kerr.IllegalGeneration, "the group has gone on without this member; what it printed last may come again"},
 		{kerr.GroupMaxSizeReached, "stop a member of the group, or raise group.max.size of the broker"},
 		{kerr.InconsistentGroupProtocol, "its members assign partitions in a way this command does not know (range, round robin and cooperative sticky); use another group"},
 		{kerr.FencedInstanceID, "another member with the same --instance-id has taken its place"},

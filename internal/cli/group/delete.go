@@ -81,7 +81,7 @@ func (a asker) deletable(c *cobra.Command, group string) (deleted, error) {
 		return deleted{}, err
 	}
 	if len(one.Members) > 0 {
-		return deleted{}, a.to.Explain("delete group "+group, kerr.NonEmptyGroup, fmt.Sprintf("it is %s and has %d members", one.State, len(one.Members)))
+		return deleted{}, a.to.Explain("delete group "+group, kerr.NonEmptyGroup, fmt.Sprintf("it is %s and has %s", one.State, members(len(one.Members))))
 	}
 	committed, err := a.committed(c.Context(), group)
 	if err != nil {

@@ -56,13 +56,13 @@ a committed offset or is assigned how far the group is behind its end. A partiti
 }
 
 func (d *description) print(w io.Writer, format output.Format, again bool) error {
-	members := output.List{Heading: []string{"MEMBER", "INSTANCE", "CLIENT", "HOST", "ASSIGNMENT"}}
+	inside := output.List{Heading: []string{"MEMBER", "INSTANCE", "CLIENT", "HOST", "ASSIGNMENT"}}
 	for _, m := range d.Members {
 		instance := "-"
 		if m.InstanceID != nil {
 			instance = *m.InstanceID
 		}
-		members.Rows = append(members.Rows, []string{m.ID, instance, output.Text(m.ClientID), output.Text(m.Host), assignmentText(m.Assignment)})
+		inside.Rows = append(inside.Rows, []string{m.ID, instance, output.Text(m.ClientID), output.Text(m.Host), assignmentText(m.Assignment)})
 	}
 	offsets := output.List{Heading: []string{"TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER"},
 		Styles: map[int]func(string) output.Style{4: lagStyle}}
@@ -80,9 +80,9 @@ func (d *description) print(w io.Writer, format output.Format, again bool) error
 	at := fmt.Sprintf("%d (%s:%d)", d.Coordinator.ID, d.Coordinator.Host, d.Coordinator.Port)
 	if format == output.Plain { // every line says what it is, so that one pass of a script can tell them apart
 		state := output.List{Rows: [][]string{{"group", d.Group, d.State, d.Type, output.Text(d.ProtocolType), output.Text(d.Assignor), fmt.Sprint(d.Coordinator.ID)}}}
-		mark(members.Rows, "member", d.Group)
+		mark(inside.Rows, "member", d.Group)
 		mark(offsets.Rows, "offset", d.Group)
-		return errors.Join(state.Print(w, format), members.Print(w, format), offsets.Print(w, format))
+		return errors.Join(state.Print(w, format), inside.Print(w, format), offsets.Print(w, format))
 	}
 	if again {
 		fmt.Fprintln(w)
@@ -92,9 +92,9 @@ func (d *description) print(w io.Writer, format output.Format, again bool) error
 		Rows: [][]string{{d.Group, d.State, d.Type, output.Text(d.ProtocolType), output.Text(d.Assignor), at,
 			fmt.Sprint(len(d.Members)), d.lagText()}}}
 	err := head.Print(w, format)
-	if len(members.Rows) > 0 {
+	if len(inside.Rows) > 0 {
 		fmt.Fprintln(w)
-		err = errors.Join(err, members.Print(w, format))
+		err = errors.Join(err, inside.Print(w, format))
 	}
 	if len(offsets.Rows) > 0 {
 		fmt.Fprintln(w)

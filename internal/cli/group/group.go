@@ -90,3 +90,11 @@ func lagStyle(lag string) output.Style {
 	}
 	return output.Warn
 }
+
+// members counts them in words.
+func members(n int) string {
+	if n == 1 {
+		return "1 member"
+	}
+	return fmt.Sprintf("%d members", n)
+}

@@ -95,7 +95,7 @@ func tooFar(found []lagged, most int64) error {
 	var late, unknown error
 	for _, l := range found {
 		if l.Lag > most {
-			late = errors.Join(late, fmt.Errorf("group %s is %d records behind, --max-lag is %d", l.Group, l.Lag, most))
+			late = errors.Join(late, fmt.Errorf("group %s is %d records behind in all, --max-lag is %d", l.Group, l.Lag, most))
 		}
 		for _, p := range l.Partitions {
 			if p.Error != "" {

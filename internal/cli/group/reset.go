@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -58,16 +59,7 @@ the plan as such a file (- for the output), with --to-current what is committed 
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: complete.Groups(to, 1),
 	}
-	c.Flags().StringArrayVar(&f.topics, "topic", nil, "TOPIC or TOPIC:PARTITION,PARTITION...; may be repeated (default all the group has committed)")
-	c.Flags().BoolVar(&f.earliest, "to-earliest", false, "to the start of the log")
-	c.Flags().BoolVar(&f.latest, "to-latest", false, "to the end of the log")
-	c.Flags().BoolVar(&f.current, "to-current", false, "to where it is; to the end where nothing is committed")
-	c.Flags().Int64Var(&f.offset, "to-offset", 0, "to this offset")
-	c.Flags().StringVar(&f.at, "to-time", "", "to the first record of this time or later: "+moment.Times)
-	c.Flags().StringVar(&f.duration, "by-duration", "", "to the first record of this long ago or later: "+moment.Durations)
-	c.Flags().Int64Var(&f.shift, "shift", 0, "forward by so many records, or back by -N")
-	c.Flags().StringVar(&f.file, "from-file", "", "to the offsets in this file; - for the input")
-	c.Flags().StringVar(&f.export, "export", "", "write the new offsets to this file; - for the output")
+	f.add(c.Flags())
 	yes := yesFlag(c.Flags())
 	format := output.Flag(c.Flags())
 	_ = c.RegisterFlagCompletionFunc("topic", complete.Topics(to, 0))
@@ -112,6 +104,20 @@ the plan as such a file (- for the output), with --to-current what is committed 
 		return nil
 	}
 	return c
+}
+
+// add declares the flags.
+func (f *resetFlags) add(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.topics, "topic", nil, "TOPIC or TOPIC:PARTITION,PARTITION...; may be repeated (default all the group has committed)")
+	flags.BoolVar(&f.earliest, "to-earliest", false, "to the start of the log")
+	flags.BoolVar(&f.latest, "to-latest", false, "to the end of the log")
+	flags.BoolVar(&f.current, "to-current", false, "to where it is; to the end where nothing is committed")
+	flags.Int64Var(&f.offset, "to-offset", 0, "to this offset")
+	flags.StringVar(&f.at, "to-time", "", "to the first record of this time or later: "+moment.Times)
+	flags.StringVar(&f.duration, "by-duration", "", "to the first record of this long ago or later: "+moment.Durations)
+	flags.Int64Var(&f.shift, "shift", 0, "forward by so many records, or back by -N")
+	flags.StringVar(&f.file, "from-file", "", "to the offsets in this file; - for the input")
+	flags.StringVar(&f.export, "export", "", "write the new offsets to this file; - for the output")
 }
 
 // aim reads the one flag that says where to.
@@ -216,7 +222,7 @@ type liveError struct {
 }
 
 func (e *liveError) Error() string {
-	return fmt.Sprintf("the group is %s and has %d members, which would commit over it; stop them first, \"moldau group describe\" shows who they are", e.state, e.members)
+	return fmt.Sprintf("the group is %s and has %s that would commit over it; stop every member first, \"moldau group describe\" shows who they are", e.state, members(e.members))
 }
 
 // places are the partitions to reset, in order.
