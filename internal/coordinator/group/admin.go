@@ -64,7 +64,9 @@ func (m *Machine) delete(r *DeleteRequest) *DeleteResponse {
 	case g.state != Empty:
 		return &DeleteResponse{Code: protocol.NonEmptyGroup}
 	}
-	m.dropOffsets(g, m.out)
+	if !m.dropOffsets(g, m.out) {
+		return &DeleteResponse{Code: protocol.UnknownServerError}
+	}
 	m.drop(g)
 	m.log.Info("A group was deleted.", "group", g.id)
 	return &DeleteResponse{}

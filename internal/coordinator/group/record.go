@@ -57,7 +57,7 @@ func (m *Machine) Replay(r coordinator.Record) error {
 	}
 	switch key.Kind {
 	case stored.KindOffset:
-		return m.replayOffset(r)
+		return m.replayOffset(key, r.Value)
 	case stored.KindGroup:
 		return m.replayGroup(string(key.Group), r.Value)
 	default:

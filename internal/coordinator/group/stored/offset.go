@@ -2,6 +2,7 @@ package stored
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/uuid"
@@ -9,12 +10,11 @@ import (
 
 // Versions of the value of a committed offset. They are frozen.
 const (
-	offsetWithExpiry   = 1 // the only one with an expiry time
-	offsetWithEpoch    = 3
-	offsetFlexible     = 4
-	offsetNewest       = 4
-	topicIDTag         = 0
-	maxOffsetValueSize = 2 + 8 + 4 + 5 + 8 + 3 + 16 // without the metadata
+	offsetWithExpiry = 1 // the only one with an expiry time
+	offsetWithEpoch  = 3
+	offsetFlexible   = 4
+	offsetNewest     = 4
+	topicIDTag       = 0
 )
 
 // None stands for a time or an epoch that is not known.
@@ -91,5 +91,14 @@ func (o *Offset) Append(dst []byte) []byte {
 	return protocol.AppendUUID(dst, o.TopicID)
 }
 
-// Size is at least the length of what Append appends.
-func (o *Offset) Size() int { return maxOffsetValueSize + len(o.Metadata) }
+// Size is the length of what Append appends.
+func (o *Offset) Size() int {
+	n := 2 + 8 + 8 + len(o.Metadata)
+	switch {
+	case o.ExpiresMs != None:
+		return n + 2 + 8
+	case !o.TopicID.IsZero():
+		n += 2 + len(o.TopicID)
+	}
+	return n + 4 + (bits.Len32(uint32(len(o.Metadata)+1)|1)+6)/7 + 1
+}
