@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -375,36 +376,35 @@ func TestBytesAreKept(t *testing.T) {
 
 // TestGoneMemberIsForgotten ends connections whose joins and syncs wait: nothing is held for them, and the late answer does no harm.
 func TestGoneMemberIsForgotten(t *testing.T) {
-	r := newRig(t, "")
-	r.groups.reply(nil, nil)
-	sync := kmsg.NewPtrSyncGroupRequest()
-	sync.Group = "orders"
-	for _, req := range []kmsg.Request{join(), sync} {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "")
+		r.groups.reply(nil, nil)
+		sync := kmsg.NewPtrSyncGroupRequest()
+		sync.Group = "orders"
+		for req, late := range map[kmsg.Request]any{join(): &group.JoinResponse{}, sync: &group.SyncResponse{}} {
+			w := r.dial()
+			w.send(4, req)
+			answer := <-r.groups.held
+			if r.server.MemoryInUse() == 0 {
+				t.Errorf("%T waits and holds nothing", req)
+			}
+			w.conn.Close()
+			synctest.Wait()
+			if n := r.server.MemoryInUse(); n != 0 {
+				t.Errorf("%T holds %d bytes for a client that is gone", req, n)
+			}
+			answer(late, nil)
+		}
+		// A stop does not wait for rebalances.
 		w := r.dial()
-		w.send(4, req)
-		late := <-r.groups.held
-		w.conn.Close()
-		deadline := time.Now().Add(20 * time.Second)
-		for r.server.MemoryInUse() != 0 && time.Now().Before(deadline) {
-			time.Sleep(time.Millisecond)
+		w.send(5, join())
+		<-r.groups.held
+		go r.stop()
+		if resp, err := w.receive(5, join()); err != nil || resp.(*kmsg.JoinGroupResponse).ErrorCode != int16(protocol.NotCoordinator) {
+			t.Errorf("the stop answers %+v, %v", resp, err)
 		}
-		if n := r.server.MemoryInUse(); n != 0 {
-			t.Errorf("%T holds %d bytes for a client that is gone", req, n)
-		}
-		if _, ok := req.(*kmsg.JoinGroupRequest); ok {
-			late(&group.JoinResponse{}, nil)
-		} else {
-			late(&group.SyncResponse{}, nil)
-		}
-	}
-	// A stop does not wait for rebalances.
-	w := r.dial()
-	w.send(5, join())
-	<-r.groups.held
-	go r.stop()
-	if resp, err := w.receive(5, join()); err != nil || resp.(*kmsg.JoinGroupResponse).ErrorCode != int16(protocol.NotCoordinator) {
-		t.Errorf("the stop answers %+v, %v", resp, err)
-	}
+		synctest.Wait()
+	})
 }
 
 func TestClientIDIsText(t *testing.T) {

@@ -1,14 +1,26 @@
 package handler
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/coordinator"
+	"github.com/moldau/moldau/internal/coordinator/group"
 	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/network"
 	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/random"
 )
 
 // idle returns a handler of a broker without topics.
@@ -73,4 +85,152 @@ func TestLargeProduceIsNotKept(t *testing.T) {
 	if n := cap(p.resp.Topics); n > 10000 {
 		t.Errorf("a response of %d topics is kept", n)
 	}
+}
+
+// manyGroups is more than any client asks for at once.
+const manyGroups = 100_000
+
+// TestManyGroupsInOneRequest asks about a hundred thousand groups at once. The machine gets a bounded number of questions at a time, and
+// the answer is there in linear time.
+func TestManyGroupsInOneRequest(t *testing.T) {
+	r := newRig(t, "")
+	names := make([]string, manyGroups)
+	for i := range names {
+		names[i] = fmt.Sprint("group-", i)
+	}
+	var open, most atomic.Int64
+	r.groups.reply(nil, nil)
+	r.groups.answer = func(request any) (any, error) {
+		most.Store(max(most.Load(), open.Add(1)))
+		defer open.Add(-1)
+		if _, ok := request.(*group.DeleteRequest); ok {
+			return &group.DeleteResponse{Code: protocol.GroupIDNotFound}, nil
+		}
+		return &group.DescribeResponse{State: "Dead"}, nil
+	}
+	w := r.dial()
+	describe := kmsg.NewPtrDescribeGroupsRequest()
+	describe.Groups = names
+	if resp := roundTrip[*kmsg.DescribeGroupsResponse](w, 5, describe); len(resp.Groups) != manyGroups || resp.Groups[manyGroups-1].Group != names[manyGroups-1] {
+		t.Errorf("%d groups are described", len(resp.Groups))
+	}
+	remove := kmsg.NewPtrDeleteGroupsRequest()
+	remove.Groups = append(names, names...)
+	if resp := roundTrip[*kmsg.DeleteGroupsResponse](w, 2, remove); len(resp.Groups) != manyGroups || resp.Groups[0].ErrorCode != int16(protocol.GroupIDNotFound) {
+		t.Errorf("%d groups are deleted", len(resp.Groups))
+	}
+	if resp := roundTrip[*kmsg.FindCoordinatorResponse](w, 4, find(keyGroup, names...)); len(resp.Coordinators) != manyGroups || resp.Coordinators[manyGroups-1].NodeID != testNode {
+		t.Errorf("%d groups are found", len(resp.Coordinators))
+	}
+	if most.Load() > askedAtOnce {
+		t.Errorf("%d questions were asked at once", most.Load())
+	}
+}
+
+func TestManyMembersLeave(t *testing.T) {
+	r := newRig(t, "")
+	r.groups.reply(nil, nil)
+	r.groups.answer = func(request any) (any, error) {
+		resp := &group.LeaveResponse{}
+		for _, m := range request.(*group.LeaveRequest).Members {
+			resp.Members = append(resp.Members, group.LeftMember{Member: m.Member, Instance: m.Instance, Code: protocol.UnknownMemberID})
+		}
+		return resp, nil
+	}
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = "orders"
+	for range manyGroups {
+		req.Members = append(req.Members, kmsg.LeaveGroupRequestMember{MemberID: "me", InstanceID: new("disk")})
+	}
+	if resp := roundTrip[*kmsg.LeaveGroupResponse](r.dial(), 5, req); len(resp.Members) != manyGroups {
+		t.Errorf("%d members are answered", len(resp.Members))
+	}
+}
+
+// TestAnswersOfGroupsArePaidFor asks for answers that are far larger than the question, without memory for them.
+func TestAnswersOfGroupsArePaidFor(t *testing.T) {
+	r := newRig(t, "")
+	r.groups.reply(nil, nil)
+	r.groups.answer = func(request any) (any, error) {
+		if _, ok := request.(*group.DeleteRequest); ok {
+			return &group.DeleteResponse{}, nil
+		}
+		return &group.DescribeResponse{State: "Stable", Members: make([]group.DescribedMember, 1000)}, nil
+	}
+	large := []byte(strings.Repeat("x", 1000))
+	for name, ask := range map[string]func(c call, answer func(kmsg.Response)){
+		"describe": func(c call, answer func(kmsg.Response)) {
+			serveDescribeGroups(r.h, c, &kmsg.DescribeGroupsRequest{Groups: []string{"a", "a", "a", "a", "a"}}, answer)
+		},
+		"join": func(c call, answer func(kmsg.Response)) {
+			answer(joined(c, &group.JoinResponse{Members: slices.Repeat([]group.JoinMember{{Metadata: large}}, 1000)}))
+		},
+		"find": func(c call, answer func(kmsg.Response)) {
+			serveFindCoordinator(r.h, c, find(3, make([]string, 10000)...), answer) // of no kind, and told so at length
+		},
+		"delete": func(c call, answer func(kmsg.Response)) {
+			serveDeleteGroups(r.h, c, &kmsg.DeleteGroupsRequest{Groups: make([]string, 10000)}, answer)
+		},
+	} {
+		for _, budget := range []int64{100_000, math.MaxInt64} {
+			left, answered := budget, make(chan kmsg.Response, 1)
+			c := call{ctx: t.Context(), version: 4, charge: func(n int64) bool {
+				if left < n {
+					return false
+				}
+				left -= n
+				return true
+			}}
+			ask(c, func(resp kmsg.Response) { answered <- resp })
+			if resp := <-answered; (resp == nil) != (budget == 100_000) {
+				t.Errorf("%s with %d bytes is answered: %v", name, budget, resp != nil)
+			}
+		}
+	}
+}
+
+// TestGarbageForGroups sends what is no request of these APIs. The connection ends, and nothing is left of it.
+func TestGarbageForGroups(t *testing.T) {
+	r := newRig(t, "")
+	r.groups.reply(nil, coordinator.ErrNotCoordinator)
+	random := random.Seeded(5)
+	for _, key := range []protocol.APIKey{protocol.KeyFindCoordinator, protocol.KeyJoinGroup, protocol.KeyHeartbeat, protocol.KeyLeaveGroup,
+		protocol.KeySyncGroup, protocol.KeyDescribeGroups, protocol.KeyListGroups, protocol.KeyDeleteGroups} {
+		for v := served(key).min; v <= served(key).max; v++ {
+			for _, fill := range []func([]byte){
+				func(b []byte) { random.Read(b) },
+				func(b []byte) { clear(b) },
+				func(b []byte) {
+					for i := range b {
+						b[i] = 0xff
+					}
+				},
+				func(b []byte) { // a count of elements that the bytes could hold, and zeros
+					clear(b)
+					binary.BigEndian.PutUint32(b, uint32(len(b)/2))
+				},
+			} {
+				body := make([]byte, 64<<10)
+				fill(body)
+				frame := binary.BigEndian.AppendUint16(make([]byte, 4), uint16(key))
+				frame = binary.BigEndian.AppendUint16(frame, uint16(v))
+				frame = append(frame, 0, 0, 0, 1, 0, 1, 'c') // correlation id and client id
+				if api, _ := protocol.Lookup(key); api.Flexible(v) {
+					frame = append(frame, 0)
+				}
+				frame = append(frame, body...)
+				binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
+				w := r.dial()
+				if _, err := w.conn.Write(frame); err != nil {
+					continue // it was closed before all had been sent
+				}
+				_ = w.conn.(interface{ CloseWrite() error }).CloseWrite()
+				_ = w.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+				if _, err := io.Copy(io.Discard, w.conn); errors.Is(err, network.ErrDeadline) {
+					t.Errorf("%s version %d: the connection stays open", key, v)
+				}
+			}
+		}
+	}
+	r.stop() // sees that no memory is left taken
 }
