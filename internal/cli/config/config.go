@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -97,6 +99,9 @@ func completeSubject(to *client.Options, suffix string) complete.Func {
 // ask returns the settings of a subject in the order of their names.
 func ask(ctx context.Context, to *client.Options, cl *kgo.Client, s subject) ([]setting, error) {
 	tried := "describe settings of " + s.String()
+	if err := s.exists(ctx, cl); err != nil {
+		return nil, to.Explain(tried, err, "")
+	}
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	req.IncludeSynonyms, req.IncludeDocumentation = true, true
 	req.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: s.kind, ResourceName: s.name}}
@@ -115,6 +120,25 @@ func ask(ctx context.Context, to *client.Options, cl *kgo.Client, s subject) ([]
 	}
 	slices.SortFunc(all, func(a, b setting) int { return cmp.Compare(a.Name, b.Name) })
 	return all, nil
+}
+
+// exists says of a broker that is not there what brokers there are. A topic is asked for by name, which the broker answers itself.
+func (s subject) exists(ctx context.Context, cl *kgo.Client) error {
+	if s.kind != kmsg.ConfigResourceTypeBroker || s.name == "" {
+		return nil
+	}
+	brokers, err := kadm.NewClient(cl).ListBrokers(ctx)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, id := range brokers.NodeIDs() {
+		ids = append(ids, strconv.Itoa(int(id)))
+	}
+	if !slices.Contains(ids, s.name) {
+		return fmt.Errorf("there is no such broker; the brokers are %s", strings.Join(ids, ", "))
+	}
+	return nil
 }
 
 // alter changes settings and returns the broker's answer.

@@ -82,28 +82,9 @@ func apply(c *cobra.Command, to *client.Options, s subject, verb string, changes
 	if err != nil {
 		return err
 	}
-	var asked []kmsg.IncrementalAlterConfigsRequestResourceConfig
-	var hints []string
-	for i := range changes {
-		one := &changes[i]
-		at := slices.IndexFunc(settings, func(x setting) bool { return x.Name == one.Name })
-		var was setting
-		if at >= 0 {
-			was = settings[at]
-			one.Before = was.Value
-		} else if s.name != "" { // what is set for all brokers is told only where something is set
-			hints = append(hints, fmt.Sprintf("%s: %s", one.Name, meant(s, settings, one.Name)))
-		}
-		op := kmsg.IncrementalAlterConfigOpSet
-		if one.After == nil {
-			op, one.After = kmsg.IncrementalAlterConfigOpDelete, was.Default
-			if err := settable(s, settings, was, one.Name); err != nil {
-				return err
-			}
-			asked = append(asked, kmsg.IncrementalAlterConfigsRequestResourceConfig{Name: one.Name, Op: op})
-			continue
-		}
-		asked = append(asked, kmsg.IncrementalAlterConfigsRequestResourceConfig{Name: one.Name, Op: op, Value: one.After})
+	asked, hints, err := prepare(s, settings, changes)
+	if err != nil {
+		return err
 	}
 	if err := alter(c.Context(), to, cl, s, verb+" settings of "+s.String(), asked, dryRun); err != nil {
 		if len(hints) > 0 {
@@ -111,8 +92,37 @@ func apply(c *cobra.Command, to *client.Options, s subject, verb string, changes
 		}
 		return err
 	}
+	for _, hint := range hints { // brokers keep settings that they do not know
+		fmt.Fprintf(c.ErrOrStderr(), "moldau: %v took it, but does not know %s\n", s, hint)
+	}
 	kind, name := s.words()
 	return printChanges(c.OutOrStdout(), format, changed{kind, name, dryRun, changes})
+}
+
+// prepare fills in what was before, and after where a setting is taken away. The hints are for names that the broker does not
+// describe: it may take them all the same, such as those of its plug-ins.
+func prepare(s subject, settings []setting, changes []change) (asked []kmsg.IncrementalAlterConfigsRequestResourceConfig, hints []string, err error) {
+	for i := range changes {
+		one := &changes[i]
+		var was setting
+		if at := slices.IndexFunc(settings, func(x setting) bool { return x.Name == one.Name }); at >= 0 {
+			was = settings[at]
+		} else if s.name != "" { // of all brokers only what is set is described
+			hints = append(hints, fmt.Sprintf("%s: %s", one.Name, meant(s, settings, one.Name)))
+		}
+		request := kmsg.IncrementalAlterConfigsRequestResourceConfig{Name: one.Name, Op: kmsg.IncrementalAlterConfigOpSet, Value: one.After}
+		one.Before = was.Value
+		if one.After == nil {
+			if err := was.removable(s, settings, one.Name); err != nil {
+				return nil, nil, err
+			}
+			request.Op, one.After = kmsg.IncrementalAlterConfigOpDelete, was.Default
+		} else if was.Sensitive {
+			one.After = nil
+		}
+		asked = append(asked, request)
+	}
+	return asked, hints, nil
 }
 
 func printChanges(w io.Writer, format output.Format, done changed) error {

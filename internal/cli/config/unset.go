@@ -39,28 +39,23 @@ func unsetCommand(to *client.Options) *cobra.Command {
 	return c
 }
 
-// settable says whether there is anything to take away, as Kafka's tool does. A broker takes it for done otherwise, and a mistyped
+// removable says whether there is anything to take away, as Kafka's tool does. A broker takes it for done otherwise, and a mistyped
 // name goes unnoticed.
-func settable(s subject, settings []setting, was setting, name string) error {
-	own := map[kmsg.ConfigResourceType]string{
-		kmsg.ConfigResourceTypeTopic:  kmsg.ConfigSourceDynamicTopicConfig.String(),
-		kmsg.ConfigResourceTypeBroker: kmsg.ConfigSourceDynamicBrokerConfig.String(),
-	}[s.kind]
-	if s.kind == kmsg.ConfigResourceTypeBroker && s.name == "" {
-		own = kmsg.ConfigSourceDynamicDefaultBrokerConfig.String()
+func (was setting) removable(s subject, settings []setting, name string) error {
+	own := kmsg.ConfigSourceDynamicTopicConfig
+	if s.kind == kmsg.ConfigResourceTypeBroker {
+		own = kmsg.ConfigSourceDynamicBrokerConfig
+		if s.name == "" {
+			own = kmsg.ConfigSourceDynamicDefaultBrokerConfig
+		}
 	}
 	switch {
-	case was.Name == "" && s.name != "":
+	case was.Name == "" && s.name == "":
+		return fmt.Errorf("%s is not set for %v", name, s)
+	case was.Name == "":
 		return unknown(s, settings, name)
-	case was.Source != own:
-		return fmt.Errorf("%s is not set for %v: its value comes from elsewhere (%s)", name, s, origin(was))
+	case was.Source != own.String():
+		return fmt.Errorf("%s is not set for %v, so there is nothing to take away: it has its value from %s", name, s, was.Source)
 	}
 	return nil
-}
-
-func origin(was setting) string {
-	if was.Name == "" {
-		return "nowhere"
-	}
-	return was.Source
 }
