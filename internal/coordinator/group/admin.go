@@ -61,8 +61,12 @@ func (m *Machine) delete(r *DeleteRequest) *DeleteResponse {
 	switch {
 	case g == nil:
 		return &DeleteResponse{Code: protocol.GroupIDNotFound, Message: new(fmt.Sprintf("Group %s not found.", r.Group))}
-	case g.state != Empty:
+	case g.state != Empty && m.bug != activeDeleted:
 		return &DeleteResponse{Code: protocol.NonEmptyGroup}
+	}
+	if m.bug == activeDeleted {
+		m.remove(g, func(*member) bool { return true })
+		g.state = Empty
 	}
 	if !m.dropOffsets(g, m.out) {
 		return &DeleteResponse{Code: protocol.UnknownServerError}

@@ -20,6 +20,7 @@ type group struct {
 	id           string
 	state        State
 	previous     State
+	bug          mutant // the machine's
 	since        int64  // milliseconds since 1970 when the state began; -1 where an old record does not tell
 	protocolType string // "" until somebody joins
 	protocol     *string
@@ -196,7 +197,9 @@ func (m *Machine) answerSync(x *member, r *SyncResponse) bool {
 }
 
 // allJoined says whether every known member, pending ones too, waits for the rebalance to end.
-func (g *group) allJoined() bool { return g.joining == len(g.members) && len(g.pending) == 0 }
+func (g *group) allJoined() bool {
+	return g.joining == len(g.members) && len(g.pending) == 0 || g.bug == joinedTooEarly && g.joining > 0
+}
 
 // rebalanceTimeout is the largest of all members: the slowest one is waited for.
 func (g *group) rebalanceTimeout() (d time.Duration) {
@@ -212,6 +215,8 @@ func (g *group) validate(id string, instance *string) protocol.ErrorCode {
 		switch x := g.static[*instance]; {
 		case x == nil:
 			return protocol.UnknownMemberID
+		case x.id != id && g.bug == fencedAccepted:
+			return protocol.None
 		case x.id != id:
 			return protocol.FencedInstanceID
 		}
@@ -233,7 +238,7 @@ func (g *group) validateCommit(id string, instance *string, generation int32) pr
 		if code := g.validate(id, instance); code != protocol.None {
 			return code
 		}
-		if generation != g.generation {
+		if generation != g.generation && !(g.bug == commitOfLastGeneration && generation == g.generation-1) {
 			return protocol.IllegalGeneration
 		}
 	case g.state != Empty:
@@ -254,7 +259,10 @@ func (m *Machine) touch(g *group, id string) {
 }
 
 // renew begins a member's session anew.
-func (m *Machine) renew(g *group, x *member) {
+func (m *Machine) renew(g *group, x *member) { m.expect(g, x, x.sessionTimeout) }
+
+// expect makes a member's session end after d.
+func (m *Machine) expect(g *group, x *member, d time.Duration) {
 	x.session.group, x.session.member = g, x
-	m.set(&x.session, x.sessionTimeout, timerSession)
+	m.set(&x.session, d, timerSession)
 }

@@ -189,8 +189,7 @@ func (m *Machine) addMember(call *coordinator.Call, r *JoinRequest, g *group, id
 		g.protocolType = intern(r.ProtocolType)
 	}
 	g.add(x)
-	m.renew(g, x)
-	m.set(&x.session, newMemberJoinTimeout, timerSession)
+	m.expect(g, x, newMemberJoinTimeout)
 	m.rebalanceOrComplete(g, "a new member joins", r.Reason)
 }
 

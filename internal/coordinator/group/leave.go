@@ -50,6 +50,8 @@ func (m *Machine) leaveOne(g *group, l LeaveMember) protocol.ErrorCode {
 		x = g.member(l.Member)
 	}
 	m.log.Info("A member leaves.", "group", g.id, "member", x.id, "because", l.Reason)
-	m.removeOne(g, x)
+	if m.bug != leftKept {
+		m.removeOne(g, x)
+	}
 	return protocol.None
 }

@@ -112,7 +112,7 @@ func (m *Machine) find(id string) *group { return m.groups[id] }
 func (m *Machine) findOrCreate(id string) *group {
 	g := m.groups[id]
 	if g == nil {
-		g = &group{id: id, state: Empty, previous: Dead, since: m.now.UnixMilli()}
+		g = &group{id: id, state: Empty, previous: Dead, since: m.now.UnixMilli(), bug: m.bug}
 		m.groups[id] = g
 	}
 	return g

@@ -1,6 +1,8 @@
 package group
 
 import (
+	"time"
+
 	"github.com/moldau/moldau/internal/invariant"
 	"github.com/moldau/moldau/internal/protocol"
 )
@@ -38,11 +40,13 @@ func (m *Machine) prepareRebalance(g *group, why ...string) {
 	m.awaitJoins(g)
 }
 
+// shortestWait keeps a group whose members ask for no time to rejoin from being looked at again and again in one instant.
+const shortestWait = 10 * time.Millisecond
+
 // awaitJoins gives the members time to join.
 func (m *Machine) awaitJoins(g *group) {
 	g.phase.group = g
-	m.timers.stop(&g.phase)
-	m.set(&g.phase, g.rebalanceTimeout(), timerJoin)
+	m.set(&g.phase, max(g.rebalanceTimeout(), shortestWait), timerJoin)
 }
 
 // initialDelayOver extends the initial delay if somebody came in the meantime, up to the rebalance time-out, or ends it.
@@ -77,7 +81,9 @@ func (m *Machine) completeJoin(g *group) {
 		m.awaitJoins(g)
 		return
 	}
-	g.generation++ // wraps around, as Kafka's does
+	if m.bug != generationKept || g.generation == 0 {
+		g.generation++ // wraps around, as Kafka's does
+	}
 	g.subscription = subscription{}
 	if len(g.members) == 0 {
 		g.protocol = nil
@@ -91,7 +97,6 @@ func (m *Machine) completeJoin(g *group) {
 	for _, x := range g.members {
 		x.isNew, x.unsynced = false, true
 		m.answerJoin(g, x, m.joined(g, x))
-		m.timers.stop(&x.session)
 		m.renew(g, x)
 	}
 	g.unsynced = len(g.members)
@@ -164,6 +169,9 @@ func (m *Machine) sessionExpired(g *group, x *member) {
 	}
 	if !x.isNew && (x.join != nil || x.sync != nil) {
 		return // it waits for an answer, and its session begins anew with that
+	}
+	if m.bug == expiredKept {
+		return
 	}
 	m.log.Info("A member's session has expired.", "group", g.id, "member", x.id)
 	m.removeOne(g, x)

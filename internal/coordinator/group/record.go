@@ -76,23 +76,26 @@ func (m *Machine) replayGroup(id string, value []byte) error {
 			delete(m.groups, id)
 			return nil
 		}
-		m.groups[id] = &group{id: id, state: Empty, previous: Dead, since: stored.None, offsets: g.offsets}
+		m.groups[id] = &group{id: id, state: Empty, previous: Dead, since: stored.None, offsets: g.offsets, bug: m.bug}
 		return nil
 	}
 	r, err := stored.DecodeGroup(value)
 	if err != nil {
 		return fmt.Errorf("replay group %q: %w", id, err)
 	}
-	n := &group{id: id, state: Empty, previous: Dead, since: r.StateSinceMs, protocolType: r.ProtocolType, protocol: r.Protocol, generation: r.Generation}
+	n := &group{id: id, state: Empty, previous: Dead, since: r.StateSinceMs, protocolType: r.ProtocolType, protocol: r.Protocol, generation: r.Generation, bug: m.bug}
 	if g != nil {
 		n.offsets = g.offsets
 	}
-	if r.Leader != nil {
+	if r.Leader != nil && len(r.Members) > 0 {
 		n.leader = *r.Leader
 	}
 	var name string
 	if r.Protocol != nil {
 		name = *r.Protocol
+	}
+	if m.bug == replayDropsMember && len(r.Members) > 1 {
+		r.Members = r.Members[:len(r.Members)-1]
 	}
 	seen := make(map[string]struct{}, len(r.Members))
 	for i := range r.Members {

@@ -23,6 +23,8 @@ func (m *Machine) replaceStatic(call *coordinator.Call, r *JoinRequest, g *group
 		m.maybeComplete(g)
 	case g.protocol == nil || *g.protocol != g.vote():
 		m.rebalanceOrComplete(g, "a static member was replaced and the protocol changes", r.Reason)
+	case m.bug == staticNotStored:
+		m.answerJoin(g, x, m.replaced(r, g, x, leader))
 	case !m.store(g, g.record(func(x *member) []byte { return x.assignment })):
 		m.answerJoin(g, x, &JoinResponse{Code: protocol.UnknownServerError, Generation: g.generation, ProtocolType: g.typeOrNil(), Protocol: g.protocol, Leader: leader})
 		g.rename(x, before.id)

@@ -67,8 +67,14 @@ func (m *Machine) assign(g *group, assignments []Assignment) {
 		return
 	}
 	g.become(Stable, m.now)
-	for _, x := range g.members {
+	for i, x := range g.members {
 		x.assignment = given[x.id]
+		if m.bug == twoOwners && i == 1 {
+			x.assignment = given[g.members[0].id]
+		}
+		if m.bug == syncLost && i == 2 {
+			x.sync = nil
+		}
 		if m.answerSync(x, g.assigned(x)) {
 			m.renew(g, x) // it may have run out while the member waited for the leader
 		}
@@ -90,7 +96,9 @@ func (m *Machine) heartbeat(r *HeartbeatRequest) protocol.ErrorCode {
 	if r.Generation != g.generation {
 		return protocol.IllegalGeneration
 	}
-	m.renew(g, g.member(r.Member))
+	if m.bug != heartbeatIgnored {
+		m.renew(g, g.member(r.Member))
+	}
 	if g.state == PreparingRebalance {
 		return protocol.RebalanceInProgress
 	}
