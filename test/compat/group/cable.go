@@ -13,6 +13,7 @@ type Cable struct {
 	mu    sync.Mutex
 	cut   bool
 	conns []net.Conn
+	ends  []func()
 }
 
 var errCut = errors.New("the cable is cut")
@@ -39,6 +40,13 @@ func (c *Cable) Dial(network, addr string) (net.Conn, error) {
 	return c.DialContext(context.Background(), network, addr)
 }
 
+// OnCut adds what else happens when the cable is cut: a member with a process of its own is killed.
+func (c *Cable) OnCut(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ends = append(c.ends, f)
+}
+
 // Cut ends the connections and refuses new ones.
 func (c *Cable) Cut() {
 	c.mu.Lock()
@@ -46,5 +54,8 @@ func (c *Cable) Cut() {
 	c.cut = true
 	for _, conn := range c.conns {
 		_ = conn.Close()
+	}
+	for _, f := range c.ends {
+		f()
 	}
 }

@@ -83,8 +83,16 @@ type scene struct {
 func newScene(t testing.TB, c Client) *scene {
 	topic := broker.Topic(t, partitions)
 	s := &scene{TB: t, client: c, topic: topic, group: "group-of-" + topic, admin: broker.Admin(t),
-		producer: broker.Client(t, kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner())),
-		seen:     map[string]int{}, reads: map[string]map[int32]int{}, errors: map[string][]error{}}
+		producer: broker.Client(t, kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+			kgo.ProducerBatchCompression(kgo.NoCompression())), // KafkaJS knows gzip alone
+		seen: map[string]int{}, reads: map[string]map[int32]int{}, errors: map[string][]error{}}
+	t.Cleanup(func() {
+		if t.Failed() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			t.Logf("%s: read from %v, errors %v", s.group, s.reads, s.errors)
+		}
+	})
 	return s
 }
 
