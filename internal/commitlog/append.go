@@ -156,7 +156,7 @@ func (l *Log) activeFor(first, last record.Batch, size int64, cfg *Config) (*seg
 
 // oldLocked says whether the span of timestamps in the segment has reached segment.ms; without timestamps its age counts.
 func (l *Log) oldLocked(s *segment.Segment, ts int64, cfg *Config) (bool, error) {
-	limit := cfg.SegmentAge - l.mu.jitter
+	limit := cfg.rollAge() - l.mu.jitter
 	age, ok, err := s.Age(ts)
 	if err != nil {
 		return false, err

@@ -97,8 +97,8 @@ func (l *Log) ReplayFrom(from int64, batches []byte) error {
 
 // Replay puts batches of the journal back that the files lost. It is idempotent: a batch that is there is skipped; where the log holds
 // another batch of an older leader epoch at that offset, or of the same epoch and other content, it is cut there first, since the
-// journal is in the order of time and was synced. Only before the log is served. Batches below the log start are passed
-// over.
+// journal is in the order of time and was synced. Only before the log is served. Batches below the log start and below the recovery
+// point are passed over.
 func (l *Log) Replay(batches []byte) error {
 	for len(batches) > 0 {
 		b, rest, err := record.Next(batches)
@@ -115,8 +115,8 @@ func (l *Log) Replay(batches []byte) error {
 
 func (l *Log) replayOne(b record.Batch) error {
 	end := l.LogEnd()
-	if b.LastOffset() < l.LogStart() {
-		return nil
+	if b.LastOffset() < max(l.LogStart(), l.RecoveryPoint()) {
+		return nil // the files had it, and compaction may have taken it since
 	}
 	if b.BaseOffset() < end {
 		have, err := l.batchAt(b.BaseOffset())

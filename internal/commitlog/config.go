@@ -11,16 +11,29 @@ type Config struct {
 	SegmentIndexBytes  int32         // size at which an index is full and the segment rolls (segment.index.bytes); default 10 MiB
 	IndexIntervalBytes int32         // bytes of log between two index entries (index.interval.bytes); default 4096, negative means 0
 
-	RetentionBytes  int64         // size above which old segments go (retention.bytes); negative: no limit
-	RetentionAge    time.Duration // age above which old segments go (retention.ms); negative: no limit
-	Delete          bool          // cleanup.policy contains delete: retention by size and age acts
-	Compact         bool          // cleanup.policy contains compact
+	RetentionBytes    int64         // size above which old segments go (retention.bytes); negative: no limit
+	RetentionAge      time.Duration // age above which old segments go (retention.ms); negative: no limit
+	Delete            bool          // cleanup.policy contains delete: retention by size and age acts
+	Compact           bool          // cleanup.policy contains compact
+	MinCleanableRatio float64       // share of uncleaned bytes above which compaction acts (min.cleanable.dirty.ratio)
+	MinCompactionLag  time.Duration // how long a record stays uncleaned at least (min.compaction.lag.ms)
+	MaxCompactionLag  time.Duration // how long it stays uncleaned at most (max.compaction.lag.ms); zero: no limit
+	DeleteRetention   time.Duration // how long tombstones stay (delete.retention.ms)
+
 	FileDeleteDelay time.Duration // how long a removed segment stays on disk as NNN.log.deleted (file.delete.delay.ms)
 
 	FlushMessages int64         // records after which an append flushes the files itself (flush.messages); zero: never
 	FlushInterval time.Duration // age at which unflushed records make FlushDue true (flush.ms); zero: never
 
 	Durable bool // topic setting durability=disk: unsynced appends are announced to the Committer
+}
+
+// rollAge is the span of timestamps at which a segment rolls. Only what is not active can be compacted, so compaction's lag counts too.
+func (c *Config) rollAge() time.Duration {
+	if c.Compact && c.MaxCompactionLag > 0 {
+		return min(c.SegmentAge, c.MaxCompactionLag)
+	}
+	return c.SegmentAge
 }
 
 // withDefaults returns c with every field set that has a default.

@@ -13,9 +13,6 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-// suffixes are those of a segment's files, the .log first: once it is renamed the others belong to nothing.
-var suffixes = []string{segment.LogSuffix, segment.IndexSuffix, segment.TimeSuffix, segment.AbortedSuffix}
-
 // discard renames the files of segments that are out of view to NNN.log.deleted and so on, and removes them later. The order is that of
 // the argument, each name gone for good before the next: what a crash leaves is a log without a hole as long as the caller
 // begins at the end that does not stay.
@@ -25,7 +22,7 @@ func (l *Log) discard(segments []*segment.Segment) error {
 	}
 	var doomed []doomedFile
 	for _, s := range segments {
-		for _, suffix := range suffixes {
+		for _, suffix := range segment.Suffixes {
 			path := filepath.Join(l.dir(), segment.Name(s.Base(), suffix))
 			err := l.env.FS.Rename(path, path+segment.DeletedSuffix)
 			if errors.Is(err, fs.ErrNotExist) {

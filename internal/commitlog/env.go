@@ -57,6 +57,11 @@ type EnvOptions struct {
 	// offline. Nil: nothing to do.
 	OnTruncated func(l *Log) error
 
+	// OnClean is called before cleaned segments take the place of others, which lie below RecoveryPoint(). The owner must make its
+	// recovery point checkpoint durable with that: what is cleaned has gaps, which a scan would take for lost records. An error
+	// ends the cleaning. Nil: nothing to do.
+	OnClean func(l *Log) error
+
 	ProducerIDExpiry time.Duration // producer.id.expiration.ms; default 24 h
 }
 
@@ -161,6 +166,7 @@ type Recovery struct {
 	Clean    bool  // the last stop was clean: files are complete up to their end, nothing is scanned
 	Point    int64 // recovery point: files are synced below it
 	LogStart int64 // first offset to serve
+	Cleaned  int64 // end of what compaction has been through; 0: it never was
 }
 
 // Recovered tells what opening the log found; all zero for a log without files and after a clean stop.

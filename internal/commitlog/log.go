@@ -12,6 +12,7 @@
 //	leader-epoch-checkpoint                  which leader epoch begins where; see package epoch
 //	partition.metadata                       the topic id, two lines: "version: 0" and "topic_id: " and the id
 //	*.deleted, *.tmp                         on their way out; removed at start
+//	*.cleaned, *.swap                        made by a cleaning that did not end; see finishSwaps
 //
 // All but the .log files and partition.metadata are derived. A snapshot is written only after the indexes and the epochs below its
 // offset are durable. So recovery takes the last snapshot at or below the recovery point, believes everything derived
@@ -43,6 +44,7 @@ type Log struct {
 	epochs   atomic.Pointer[epoch.Cache] // never changed in place; nil when empty
 	cuts     atomic.Int64                // changes with every removal of segments or batches, before and after
 	unstable atomic.Bool                 // producers know of transactions that may hold the LSO back
+	unclean  atomic.Bool                 // the last cleaning had no room for all keys
 	deriving chan struct{}               // held by who writes derived files or cuts the log; nil until there are files
 
 	recovered Recovered
@@ -87,6 +89,7 @@ type marks struct {
 	logEnd   atomic.Int64 // next offset to assign; falls only in truncation
 	synced   atomic.Int64 // durable below, in files or journal
 	recovery atomic.Int64 // durable below in the segment files
+	cleaned  atomic.Int64 // compaction has been through below; 0: never
 
 	size    atomic.Int64 // bytes in all segments
 	written atomic.Int64 // bytes appended since New, less what was cut; where logEnd lies
@@ -137,11 +140,15 @@ func New(id ID, opts Options) (*Log, error) {
 	}
 	l.Configure(&cfg)
 	l.setEnds(max(opts.Recovery.LogStart, 0))
+	l.marks.cleaned.Store(max(opts.Recovery.Cleaned, 0))
 	if opts.Recovery.Missing {
 		return l, nil
 	}
 	if err := l.open(opts.Recovery); err != nil {
 		return nil, err
+	}
+	if l.marks.cleaned.Load() > l.marks.logEnd.Load() {
+		l.marks.cleaned.Store(0) // as Kafka: the log lost its end, so all of it is taken for uncleaned
 	}
 	l.marks.check()
 	return l, nil
@@ -174,6 +181,9 @@ func (l *Log) SyncedEnd() int64 { return l.marks.synced.Load() }
 
 // RecoveryPoint is the end of what is durable in the segment files themselves.
 func (l *Log) RecoveryPoint() int64 { return l.marks.recovery.Load() }
+
+// Cleaned is the end of what compaction has been through; 0 if it never was.
+func (l *Log) Cleaned() int64 { return l.marks.cleaned.Load() }
 
 // Size is the sum of the segments' sizes in bytes.
 func (l *Log) Size() int64 { return l.marks.size.Load() }

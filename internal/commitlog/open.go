@@ -24,6 +24,8 @@ type listing struct {
 	snapshots []int64
 	sizes     map[string]int64
 	doomed    []doomedFile // left over from deletions and replaced files
+	cleaned   []string     // files of a cleaning that did not come to its end
+	swaps     []string     // files of one that did, and must be put in place
 }
 
 // list reads the directory; exists is false when there is none.
@@ -58,6 +60,12 @@ func (l *Log) list() (ls listing, exists bool, err error) {
 		if strings.HasSuffix(name, ".tmp") { // at once, for soon another is written under that name
 			_ = l.env.FS.Remove(filepath.Join(l.dir(), name))
 		}
+		switch {
+		case strings.HasSuffix(name, segment.CleanedSuffix):
+			ls.cleaned = append(ls.cleaned, name)
+		case strings.HasSuffix(name, segment.SwapSuffix):
+			ls.swaps = append(ls.swaps, name)
+		}
 		if strings.HasSuffix(name, segment.DeletedSuffix) {
 			ls.doomed = append(ls.doomed, doomedFile{path: filepath.Join(l.dir(), name)})
 		}
@@ -70,6 +78,11 @@ func (l *Log) list() (ls listing, exists bool, err error) {
 // open reads the directory of the log, if there is one, and recovers what is in it.
 func (l *Log) open(r Recovery) error {
 	ls, exists, err := l.list()
+	if err == nil && len(ls.swaps)+len(ls.cleaned) > 0 {
+		if err = l.finishSwaps(ls); err == nil {
+			ls, exists, err = l.list()
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("open %s: %w", l.id, err)
 	}
@@ -437,7 +450,8 @@ func (o *opening) setMarks() {
 // finishEpochs checks the epochs against the log and makes them those of its extent.
 func (o *opening) finishEpochs() error {
 	l := o.l
-	if !o.rescan && !o.r.Clean && !l.config.Load().Compact && !o.epochsMatch() {
+	o.epochs.TruncateStart(l.marks.logStart.Load())
+	if !o.rescan && !o.r.Clean && !o.epochsMatch() {
 		o.rescan = true
 	}
 	if o.rescan {
@@ -462,20 +476,38 @@ func (o *opening) finishEpochs() error {
 	return nil
 }
 
-// epochsMatch says whether each epoch's first batch is where the file says, and the batch before it has an older epoch.
+// epochsMatch says whether the batches next to each epoch's start have the epochs that the file gives their offsets. In a log without
+// gaps that is the epoch's first batch, and one of an older epoch. Compaction may have taken the first batches of an epoch, or
+// all: then the file alone knows where it began, and must not be replaced by what the batches say.
 func (o *opening) epochsMatch() bool {
+	fits := func(b record.Batch) bool {
+		e, ok := o.epochs.At(max(b.BaseOffset(), o.l.marks.logStart.Load()))
+		return ok && e == b.LeaderEpoch()
+	}
 	for _, e := range o.epochs.Entries() {
 		if e.Start < o.ls.bases[0] || e.Start >= o.end {
 			continue
 		}
 		b, err := o.l.batchAt(e.Start)
-		if err != nil || b == nil || b.LeaderEpoch() != e.Epoch || b.BaseOffset() < e.Start && e.Start != o.l.marks.logStart.Load() {
+		if err != nil {
 			return false
 		}
-		if e.Start == o.ls.bases[0] || b.BaseOffset() < e.Start {
+		if b == nil {
+			continue // a gap reaches to the end
+		}
+		if b.BaseOffset() < e.Start {
+			if b.LeaderEpoch() != e.Epoch || e.Start != o.l.marks.logStart.Load() {
+				return false
+			}
 			continue
 		}
-		if b, err = o.l.batchAt(e.Start - 1); err != nil || b != nil && b.LeaderEpoch() == e.Epoch && b.BaseOffset() < e.Start {
+		if !fits(b) {
+			return false
+		}
+		if e.Start <= max(o.ls.bases[0], o.l.marks.logStart.Load()) {
+			continue // what lies before has no entry any more
+		}
+		if b, err = o.l.batchAt(e.Start - 1); err != nil || b != nil && b.BaseOffset() < e.Start && !fits(b) {
 			return false
 		}
 	}

@@ -223,9 +223,36 @@ func (l *Log) MaxTimestamp(end int64) (offset, timestamp int64, epoch LeaderEpoc
 		if largest < 0 {
 			return notFound, nil
 		}
-		return l.searchTime(largest, end)
+		f, err := l.searchTime(largest, all)
+		if f == notFound && err == nil {
+			// A batch that compaction emptied keeps its timestamp, and records below the log start are not served.
+			if largest, err = l.largestServed(); err == nil && largest >= 0 {
+				f, err = l.searchTime(largest, all)
+			}
+		}
+		if f.Offset >= end {
+			f = notFound
+		}
+		return f, err
 	})
 	return f.Offset, f.Timestamp, f.Epoch, f != notFound && err == nil, err
+}
+
+// largestServed is the largest timestamp of the batches that hold records and end at or above the log start. It walks all headers.
+func (l *Log) largestServed() (int64, error) {
+	largest, start := int64(segment.NoTimestamp), l.LogStart()
+	for _, s := range l.segments() {
+		err := s.Headers(max(start, s.Base()), func(b record.Batch, _ int64) bool {
+			if b.Count() > 0 && b.LastOffset() >= start {
+				largest = max(largest, b.MaxTimestamp())
+			}
+			return true
+		})
+		if err != nil {
+			return largest, fmt.Errorf("search %s for its largest timestamp: %w", l.id, err)
+		}
+	}
+	return largest, nil
 }
 
 // LastStable is the LSO for a high watermark: the start of the first transaction that is open or whose marker is not below it.

@@ -88,11 +88,21 @@ func (l *Log) beyondSize(segments []*segment.Segment, cfg *Config, highWatermark
 	if cfg.RetentionBytes < 0 {
 		return 0
 	}
-	for n < len(segments) && segments[n].End() <= highWatermark && segments[n].Size() > 0 && excess-segments[n].Size() >= 0 {
-		excess -= segments[n].Size()
-		n++
+	for i, s := range segments {
+		if s.End() > highWatermark || !passable(segments, i) || excess-s.Size() < 0 {
+			break
+		}
+		if excess -= s.Size(); s.Size() > 0 {
+			n = i + 1
+		}
 	}
 	return n
+}
+
+// passable says whether retention may look at and beyond segment i: not at an empty active one. One that compaction emptied goes with
+// the next that goes.
+func passable(segments []*segment.Segment, i int) bool {
+	return segments[i].Size() > 0 || i < len(segments)-1
 }
 
 // beyondAge counts the oldest segments whose records are all older than retention.ms.
@@ -100,18 +110,21 @@ func (l *Log) beyondAge(segments []*segment.Segment, cfg *Config, now time.Time,
 	if cfg.RetentionAge < 0 {
 		return 0, nil
 	}
-	for n < len(segments) && segments[n].End() <= highWatermark && segments[n].Size() > 0 {
-		if n == len(segments)-1 && idle < cfg.RetentionAge {
+	for i, s := range segments {
+		if s.End() > highWatermark || !passable(segments, i) || i == len(segments)-1 && idle < cfg.RetentionAge {
 			break
 		}
-		newest, err := l.newest(segments[n], now)
+		if s.Size() == 0 {
+			continue
+		}
+		newest, err := l.newest(s, now)
 		if err != nil {
 			return 0, err
 		}
 		if now.UnixMilli()-newest <= cfg.RetentionAge.Milliseconds() {
 			break
 		}
-		n++
+		n = i + 1
 	}
 	return n, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/moldau/moldau/internal/commitlog/epoch"
@@ -115,7 +116,7 @@ func (l *Log) rollLocked(base int64, cfg *Config) (*segment.Segment, error) {
 	l.mu.names++
 	l.mu.created, l.mu.jitter = l.env.Clock.Now(), 0
 	if j := cfg.SegmentJitter; j > 0 {
-		l.mu.jitter = time.Duration(l.env.Random.Uint64() % uint64(min(j, cfg.SegmentAge)))
+		l.mu.jitter = time.Duration(l.env.Random.Uint64() % uint64(min(j, cfg.rollAge())))
 	}
 	l.mu.derive = len(old) > 0
 	return next, nil
@@ -257,7 +258,9 @@ func (l *Log) writeSnapshot(snap snapshot) error {
 	}
 	l.mu.Lock()
 	var keep, stray []int64
-	for _, at := range append(l.mu.snapshots, snap.offset) {
+	have := append(slices.Clone(l.mu.snapshots), snap.offset)
+	slices.Sort(have)
+	for _, at := range have {
 		switch {
 		case !bases[at]:
 			stray = append(stray, at)

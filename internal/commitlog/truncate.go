@@ -101,6 +101,7 @@ func (l *Log) lowerLocked(end int64) {
 		l.marks.durable.Store(l.marks.written.Load())
 		l.mu.synced = mark{}
 	}
+	l.marks.cleaned.Store(min(l.marks.cleaned.Load(), end))
 	l.mu.captures = nil
 	l.mu.pending = slices.DeleteFunc(l.mu.pending, func(s snapshot) bool { return s.offset > end })
 }
@@ -186,6 +187,7 @@ func (l *Log) truncateFully(offset int64) error {
 	l.mu.producers.Clear()
 	l.mu.synced = mark{}
 	l.setEnds(offset)
+	l.marks.cleaned.Store(0)
 	l.marks.recovery.Store(point) // until the old files are gone they are what a crash leaves
 	l.cuts.Add(1)
 	files := l.mu.state == present

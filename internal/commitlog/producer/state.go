@@ -222,3 +222,15 @@ func parseMarker(b record.Batch) (marker, bool) {
 	}
 	return marker{}, false
 }
+
+// LastBatches shows of each producer the last offset of its newest batch of records in the present epoch, -1 if none is remembered, and
+// the epoch.
+func (s *State) LastBatches(each func(id, offset int64, epoch int16)) {
+	for id, e := range s.entries {
+		offset := int64(None)
+		if b, ok := e.last(); ok {
+			offset = b.lastOffset
+		}
+		each(id, offset, e.epoch)
+	}
+}

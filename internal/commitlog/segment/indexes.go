@@ -195,7 +195,7 @@ func (s *Segment) setMaxLocked(times []index.Time) {
 // dropIndex forgets the loaded index of an old segment; the cache calls it.
 func (s *Segment) dropIndex() {
 	s.mu.Lock()
-	if !s.active {
+	if !s.active && !s.mu.pinned {
 		s.mu.offsets, s.mu.times, s.mu.loaded = nil, nil, false
 	}
 	s.mu.Unlock()
@@ -295,6 +295,7 @@ func (s *Segment) Forget(offset int64) (end int64, err error) {
 	}
 	s.mu.offsets, s.mu.times = s.mu.offsets[:keep:keep], s.mu.times[:times:times]
 	s.mu.size, s.mu.end, s.mu.recentN, s.mu.hintN, s.mu.filed = pos, s.base, 0, 0, min(s.mu.filed, keep)
+	s.mu.firstSet = s.mu.firstSet && pos > 0
 	s.mu.max, s.mu.maxSet = timeMark{NoTimestamp, s.base}, true
 	if times > 0 {
 		s.mu.max = timeMark{s.mu.times[times-1].Timestamp, s.base + int64(s.mu.times[times-1].Rel)}

@@ -56,6 +56,7 @@ func ParseName(name, suffix string) (base int64, ok bool) {
 type Segment struct {
 	base   int64
 	dir    string
+	tail   string // behind the names of the files, while a cleaning makes them
 	cache  *FileCache
 	log    File
 	active bool // set by Create and Recover, ended by Seal; read by the writer, and under mu by readers
@@ -76,6 +77,10 @@ type Segment struct {
 		filed   int  // entries at the start of offsets that came from the file and are believed only as far as they were checked
 		refile  bool // the index files are wrong and must be written from the start
 		aborted []Aborted
+
+		pinned   bool  // the index stays in memory
+		first    int64 // largest timestamp of the first batch
+		firstSet bool
 	}
 
 	writer struct { // for the one writer
@@ -157,7 +162,9 @@ func (s *Segment) End() int64 {
 	return s.mu.end
 }
 
-func (s *Segment) path(suffix string) string { return filepath.Join(s.dir, Name(s.base, suffix)) }
+func (s *Segment) path(suffix string) string {
+	return filepath.Join(s.dir, Name(s.base, suffix)+s.tail)
+}
 
 // Path is the name of the .log file.
 func (s *Segment) Path() string { return s.log.path }
