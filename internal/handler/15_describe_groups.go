@@ -31,7 +31,7 @@ func serveDescribeGroups(h *Handler, c call, req *kmsg.DescribeGroupsRequest, an
 	resp := kmsg.NewPtrDescribeGroupsResponse()
 	resp.Groups = make([]kmsg.DescribeGroupsResponseGroup, len(req.Groups))
 	paid := true
-	request := func(id string) any { return &group.DescribeRequest{Group: id, MissingErr: c.version >= 6} }
+	request := func(i int) any { return &group.DescribeRequest{Group: req.Groups[i], MissingErr: c.version >= 6} }
 	askEach(h, req.Groups, request, func(i int, r *group.DescribeResponse, code protocol.ErrorCode) {
 		g := kmsg.NewDescribeGroupsResponseGroup()
 		g.Group, g.ErrorCode = req.Groups[i], int16(code)

@@ -32,7 +32,7 @@ func serveDeleteGroups(h *Handler, c call, req *kmsg.DeleteGroupsRequest, answer
 	}
 	resp := kmsg.NewPtrDeleteGroupsResponse()
 	resp.Groups = make([]kmsg.DeleteGroupsResponseGroup, len(groups))
-	request := func(id string) any { return &group.DeleteRequest{Group: id} }
+	request := func(i int) any { return &group.DeleteRequest{Group: groups[i]} }
 	askEach(h, groups, request, func(i int, r *group.DeleteResponse, code protocol.ErrorCode) {
 		g := kmsg.NewDeleteGroupsResponseGroup()
 		g.Group, g.ErrorCode = groups[i], int16(code)

@@ -29,14 +29,14 @@ func ask[R any](h *Handler, group string, request any, then func(*R, protocol.Er
 const askedAtOnce = 64
 
 // askEach asks about each of the groups, and calls then when got was called for all of them, one at a time, in no certain
-// order. request makes the question about one. It does not wait.
-func askEach[R any](h *Handler, groups []string, request func(group string) any, got func(i int, r *R, code protocol.ErrorCode), then func()) {
+// order. request makes the question about one, in order. It does not wait.
+func askEach[R any](h *Handler, groups []string, request func(i int) any, got func(i int, r *R, code protocol.ErrorCode), then func()) {
 	switch len(groups) {
 	case 0:
 		then()
 		return
 	case 1:
-		ask(h, groups[0], request(groups[0]), func(r *R, code protocol.ErrorCode) {
+		ask(h, groups[0], request(0), func(r *R, code protocol.ErrorCode) {
 			got(0, r, code)
 			then()
 		})
@@ -56,7 +56,7 @@ func askEach[R any](h *Handler, groups []string, request func(group string) any,
 				continue
 			}
 			open.Add(1)
-			ask(h, group, request(group), func(r *R, code protocol.ErrorCode) {
+			ask(h, group, request(i), func(r *R, code protocol.ErrorCode) {
 				mu.Lock()
 				got(i, r, code)
 				mu.Unlock()

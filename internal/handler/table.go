@@ -27,6 +27,8 @@ func init() { // serveAPIVersions answers the table itself
 			note: "fetched data ends at a batch boundary; followers are refused until replication is served"},
 		{key: protocol.KeyListOffsets, min: 1, max: 11, listed: 1, serve: cold(serveListOffsets)},
 		{key: protocol.KeyMetadata, min: 0, max: 13, listed: 0, serve: cold(serveMetadata)},
+		{key: protocol.KeyOffsetCommit, min: 2, max: 10, listed: 2, serve: coldLater(serveOffsetCommit)},
+		{key: protocol.KeyOffsetFetch, min: 1, max: 10, listed: 1, serve: coldLater(serveOffsetFetch)},
 		{key: protocol.KeyFindCoordinator, min: 0, max: 6, listed: 0, serve: coldLater(serveFindCoordinator),
 			note: "groups; transactional ids and share groups are refused with fatal codes"},
 		{key: protocol.KeyJoinGroup, min: 0, max: 9, listed: 0, serve: coldLater(serveJoinGroup)},
@@ -48,6 +50,7 @@ func init() { // serveAPIVersions answers the table itself
 		{key: protocol.KeyDeleteGroups, min: 0, max: 3, listed: 0, serve: coldLater(serveDeleteGroups)},
 		{key: protocol.KeyIncrementalAlterConfigs, min: 0, max: 1, listed: 0, serve: cold(serveIncrementalAlterConfigs),
 			note: "topics only"},
+		{key: protocol.KeyOffsetDelete, min: 0, max: 0, listed: 0, serve: coldLater(serveOffsetDelete)},
 		{key: protocol.KeyDescribeCluster, min: 0, max: 2, listed: 0, serve: cold(serveDescribeCluster)},
 	}
 	for i := range table {

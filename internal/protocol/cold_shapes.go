@@ -43,6 +43,40 @@ var coldShapes = map[APIKey][]field{
 		one(fixed1).since(1),         // key type
 		list(16, one(text)).since(4), // keys
 	},
+	KeyOffsetCommit: {
+		one(text),                       // group
+		one(fixed4),                     // generation
+		one(text),                       // member
+		one(text).since(7).nullSince(7), // instance
+		one(fixed8).since(2).until(4),   // retention
+		list(sizeOf[kmsg.OffsetCommitRequestTopic](),
+			one(text).until(9),     // name
+			one(fixed16).since(10), // id
+			list(sizeOf[kmsg.OffsetCommitRequestTopicPartition](),
+				one(fixed4),            // partition
+				one(fixed8),            // offset
+				one(fixed4).since(6),   // leader epoch
+				one(text).nullSince(0), // metadata
+			)),
+	},
+	KeyOffsetFetch: {
+		one(text).until(7), // group
+		list(sizeOf[kmsg.OffsetFetchRequestTopic](),
+			one(text),            // name
+			list(4, one(fixed4)), // partitions
+		).until(7).nullSince(2),
+		list(sizeOf[kmsg.OffsetFetchRequestGroup](),
+			one(text),                       // group
+			one(text).since(9).nullSince(9), // member
+			one(fixed4).since(9),            // member epoch
+			list(sizeOf[kmsg.OffsetFetchRequestGroupTopic](),
+				one(text).until(9),     // name
+				one(fixed16).since(10), // id
+				list(4, one(fixed4)),   // partitions
+			).nullSince(0),
+		).since(8),
+		one(fixed1).since(7), // require stable
+	},
 	KeyJoinGroup: {
 		one(text),                       // group
 		one(fixed4),                     // session time-out
@@ -90,6 +124,14 @@ var coldShapes = map[APIKey][]field{
 	KeyListGroups: {
 		list(16, one(text)).since(4), // states
 		list(16, one(text)).since(5), // types
+	},
+	KeyOffsetDelete: {
+		one(text), // group
+		list(sizeOf[kmsg.OffsetDeleteRequestTopic](),
+			one(text), // name
+			list(sizeOf[kmsg.OffsetDeleteRequestTopicPartition](),
+				one(fixed4), // partition
+			)),
 	},
 	KeyDeleteGroups: {
 		list(16, one(text)), // groups
