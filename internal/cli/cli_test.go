@@ -71,6 +71,24 @@ func TestServeFailsWithOneLine(t *testing.T) {
 		{[]string{"produce", "t", "--acks", "2"}, nil, "moldau: --acks 2: want all, 1 or 0\n"},
 		{[]string{"produce", "t", "--compression", "zip"}, nil, "moldau: --compression zip: want none, gzip, snappy, lz4 or zstd\n"},
 		{[]string{"produce", "t", "--header", "x"}, nil, "moldau: --header x: want KEY=VALUE\n"},
+		{[]string{"completion", "csh"}, nil, "moldau: completion csh: want bash, zsh, fish or powershell\n"},
+		{[]string{"group", "destroy"}, nil, "moldau: unknown command \"destroy\" for \"moldau group\"\n"},
+		{[]string{"group", "list", "--state", "busy"}, nil, "moldau: --state busy: want some of PreparingRebalance, "},
+		{[]string{"group", "reset", "g"}, nil, "moldau: want one of --to-earliest, "},
+		{[]string{"group", "reset", "g", "--to-latest", "--topic", "a:"}, nil, "moldau: --topic a:: want TOPIC or TOPIC:PARTITION,PARTITION...\n"},
+		{[]string{"group", "delete-offsets", "g"}, nil, "moldau: want --topic; "},
+		{[]string{"config", "describe", "topic"}, nil, "moldau: requires at least 2 arg(s), only received 1\n"},
+		{[]string{"config", "describe", "group", "g"}, nil, "moldau: group: want topic or broker\n"},
+		{[]string{"config", "set", "topic", "t", "retention.ms"}, nil, "moldau: retention.ms: want SETTING=VALUE\n"},
+		{[]string{"config", "unset", "topic", "t", "a", "a"}, nil, "moldau: a: the setting is given twice\n"},
+		{[]string{"consume", "t", "u", "--partition", "1"}, nil, "moldau: --partition: with several topics "},
+		{[]string{"consume", "t", "u", "--from", "7"}, nil, "moldau: --from 7: an offset is one of one topic; "},
+		{[]string{"consume", "t", "--group", ""}, nil, "moldau: --group: a group needs a name\n"},
+		{[]string{"consume", "t", "--group", "g", "--partition", "1"}, nil, "moldau: --partition: the group divides the partitions"},
+		{[]string{"consume", "t", "--group", "g", "--from", "7"}, nil, "moldau: --from 7: a group goes on where it has committed; "},
+		{[]string{"consume", "t", "--group", "g", "--commit-interval", "1ms"}, nil, "moldau: --commit-interval 1ms: want 100ms or more\n"},
+		{[]string{"consume", "t", "--group", "g", "--session-timeout", "0s"}, nil, "moldau: --session-timeout 0s: want 1s or more"},
+		{[]string{"consume", "t", "--instance-id", "i"}, nil, "moldau: --instance-id, --session-timeout and --commit-interval are for members of a group; "},
 		{[]string{"produce", "t", missing}, nil, "moldau: read records: open " + missing + ": no such file or directory\n"},
 	} {
 		status, out, errOut := run(t, busy, c.env, c.args...)
@@ -99,7 +117,9 @@ func TestNoBrokerIsSaid(t *testing.T) {
 	}
 	addr := l.Addr().String()
 	l.Close() // nobody listens there now
-	for _, args := range [][]string{{"topic", "list"}, {"topic", "describe", "t"}, {"produce", "t"}, {"consume", "t"}} {
+	for _, args := range [][]string{{"topic", "list"}, {"topic", "describe", "t"}, {"produce", "t"}, {"consume", "t"}, {"consume", "t", "--group", "g"},
+		{"group", "list"}, {"group", "describe", "g"}, {"group", "lag"}, {"group", "reset", "g", "--to-latest"}, {"group", "delete", "g"},
+		{"group", "delete-offsets", "g", "--topic", "t"}, {"config", "describe", "topic", "t"}, {"config", "set", "broker", "1", "a=b"}} {
 		status, _, errOut := run(t, nil, nil, append(args, "--bootstrap", addr)...)
 		if status != 1 || !strings.HasPrefix(errOut, "moldau: connect to "+addr+": ") || !strings.Contains(errOut, "moldau serve") {
 			t.Errorf("%v: status %d, err %q", args, status, errOut)
@@ -111,5 +131,45 @@ func TestVersion(t *testing.T) {
 	status, out, _ := run(t, nil, nil, "version")
 	if status != 0 || !strings.HasPrefix(out, "moldau ") || !strings.Contains(out, " go1.") {
 		t.Errorf("status %d, out %q", status, out)
+	}
+}
+
+// TestCompletion asks for words as the scripts of the shells do. Without a broker there are none, and no complaint either.
+func TestCompletion(t *testing.T) {
+	for shell, want := range map[string]string{"bash": "complete -o default -F __start_moldau moldau", "zsh": "#compdef moldau", "fish": "complete -c moldau", "powershell": "Register-ArgumentCompleter"} {
+		if status, out, errOut := run(t, nil, nil, "completion", shell); status != 0 || !strings.Contains(out, want) || errOut != "" {
+			t.Errorf("%s: status %d, err %q, no %q in\n%.300s", shell, status, errOut, want, out)
+		}
+	}
+	t.Setenv("MOLDAU_BOOTSTRAP", "127.0.0.1:1") // nobody listens there
+	for line, want := range map[string]string{
+		"group d":                         "delete\ndelete-offsets\ndescribe\n",
+		"completion ":                     "bash\nzsh\nfish\npowershell\n",
+		"group list --state ":             "PreparingRebalance\nCompletingRebalance\nStable\nEmpty\nDead\nAssigning\nReconciling\nNotReady\n",
+		"topic list --format ":            "table\njson\nplain\n",
+		"consume t --format ":             "plain\ntable\njson\n",
+		"config describe ":                "topic\nbroker\n",
+		"topic describe ":                 "",
+		"topic create ":                   "",
+		"group describe ":                 "",
+		"consume t --group ":              "",
+		"config describe broker ":         "",
+		"config set topic orders ":        "",
+		"config set nothing orders ":      "",
+		"group reset g --topic ":          "",
+		"produce ":                        "",
+		"topic list --bootstrap x:1,, a ": "",
+	} {
+		words := strings.Split(line, " ")
+		status, out, _ := run(t, nil, nil, append([]string{"__complete"}, words...)...)
+		var got []string
+		for l := range strings.Lines(out) {
+			if name, _, _ := strings.Cut(strings.TrimSuffix(l, "\n"), "\t"); !strings.HasPrefix(name, ":") {
+				got = append(got, name+"\n")
+			}
+		}
+		if status != 0 || strings.Join(got, "") != want {
+			t.Errorf("%q: status %d, %q", line, status, got)
+		}
 	}
 }

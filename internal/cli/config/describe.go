@@ -25,7 +25,8 @@ func describeCommand(to *client.Options) *cobra.Command {
 		Use:   "describe topic|broker NAME [SETTING...]",
 		Short: "Show settings with their source and default",
 		Long: `Show the settings of a topic or broker that somebody has set, those named, or with --all every one. The source says who set
-it; the default is what counts without it, "-" where the broker does not say. The name of a broker is its id; "broker all" has what is set for all brokers.`,
+it; the default is what counts without it, "-" where the broker does not say. The name of a broker is its id; "broker all"
+has what is set for all brokers.`,
 		Example: `  moldau config describe topic orders
   moldau config describe topic orders retention.ms cleanup.policy
   moldau config describe broker 1 --all`,
