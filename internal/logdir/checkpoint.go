@@ -127,14 +127,6 @@ func (d *Dir) HighWatermark(topic string, partition int32) (offset int64, ok boo
 	return offset, ok
 }
 
-// CleanerOffset returns the end of what compaction had cleaned, likewise.
-func (d *Dir) CleanerOffset(topic string, partition int32) (offset int64, ok bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	offset, ok = d.checkpoints.cleaner[partitionKey{topic, partition}]
-	return offset, ok
-}
-
 // SetHighWatermarks gives the source from which the high watermarks are checkpointed.
 func (d *Dir) SetHighWatermarks(source iter.Seq[Offset]) { d.highWatermarks.Store(&source) }
 
@@ -159,6 +151,9 @@ func (d *Dir) Checkpoint() error {
 		}
 	}
 	if err := d.replaceCheckpoint(logStartFile, starts); err != nil {
+		return err
+	}
+	if err := d.checkpointCleanedHeld(); err != nil {
 		return err
 	}
 	source := d.highWatermarks.Load()
@@ -208,6 +203,28 @@ func (d *Dir) checkpointRecovery() error {
 	return d.replaceCheckpoint(recoveryPointFile, points)
 }
 
+// checkpointCleanedHeld writes the ends of what compaction has been through; checkpoints.writing is held. One that is too low has a log
+// compacted again, one that is too high would bring back what a tombstone deleted: so it never outlives a truncation.
+func (d *Dir) checkpointCleanedHeld() error {
+	var ends []Offset
+	for _, st := range d.states() {
+		offset := st.found.Cleaned
+		if l := st.log.Load(); l != nil {
+			offset = l.Cleaned()
+		}
+		if offset > 0 {
+			ends = append(ends, Offset{st.id.Topic, st.id.Partition, offset})
+		}
+	}
+	return d.replaceCheckpoint(cleanerFile, ends)
+}
+
+func (d *Dir) checkpointCleaned() error {
+	d.checkpoints.writing.Lock()
+	defer d.checkpoints.writing.Unlock()
+	return d.checkpointCleanedHeld()
+}
+
 func (d *Dir) replaceCheckpoint(name string, offsets []Offset) error {
 	slices.SortFunc(offsets, func(a, b Offset) int {
 		if c := strings.Compare(a.Topic, b.Topic); c != 0 {
@@ -239,5 +256,8 @@ func (d *Dir) truncated(l *commitlog.Log) error {
 		return fmt.Errorf("settle %s after a truncation: %w", l.ID(), err)
 	}
 	d.committer.settled(st)
+	if err := d.checkpointCleaned(); err != nil {
+		return err
+	}
 	return d.checkpointRecovery()
 }

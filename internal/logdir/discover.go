@@ -69,7 +69,10 @@ func (d *Dir) discover() error {
 			continue // not a partition's: left alone
 		}
 		st := &state{id: commitlog.ID{Topic: topic, Partition: partition}}
-		st.found = commitlog.Recovery{Clean: d.clean, Point: d.checkpoints.recovery[st.key()], LogStart: d.checkpoints.logStart[st.key()]}
+		st.found = commitlog.Recovery{
+			Clean: d.clean, Point: d.checkpoints.recovery[st.key()], LogStart: d.checkpoints.logStart[st.key()],
+			Cleaned: d.checkpoints.cleaner[st.key()],
+		}
 		d.addLocked(st)
 	}
 	each(d.mu.order, 2*runtime.GOMAXPROCS(0), func(st *state) {

@@ -21,6 +21,9 @@
 //
 // A log that is cut back or removed is first settled in the journal: earlier entries are void. Hence replay only ever adds.
 //
+// Compaction changes what lies below the durable recovery point, and nothing else. So a scan never meets it, and neither does the
+// replay, which passes over what lies there.
+//
 // A crash may lose the high watermarks, log starts and cleaner offsets since their last checkpoint, as in Kafka.
 package logdir
 
@@ -222,6 +225,7 @@ func (d *Dir) newEnv() error {
 		OnFull:           d.isFull,
 		OnFailure:        d.fail,
 		OnTruncated:      d.truncated,
+		OnClean:          func(*commitlog.Log) error { return d.checkpointRecovery() },
 		ProducerIDExpiry: d.opts.ProducerIDExpiry,
 	})
 	if err != nil {

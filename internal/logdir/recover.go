@@ -60,6 +60,9 @@ func (d *Dir) recover() error {
 	if err := d.checkpointRecovery(); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return err // without space it stays as it is, and the next recovery scans more
 	}
+	if err := d.checkpointCleaned(); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
 	opts := d.opts.journal
 	opts.FS, opts.Clock, opts.Dir, opts.Directory = d.opts.FS, d.opts.Clock, dir, d.meta.directory
 	if r.keep {
