@@ -37,7 +37,7 @@ func serveJoinGroup(h *Handler, c call, req *kmsg.JoinGroupRequest, answer func(
 		ProtocolType: req.ProtocolType, Protocols: make([]group.Protocol, len(req.Protocols)),
 		RequireMemberID: c.version >= 4 && req.InstanceID == nil,
 		SkipAssignment:  c.version >= 9,
-		Reason:          orEmpty(req.Reason),
+		Reason:          reasonOf(req.Reason),
 	}
 	if c.version == 0 {
 		join.RebalanceTimeout = join.SessionTimeout

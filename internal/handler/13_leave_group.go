@@ -21,7 +21,7 @@ func serveLeaveGroup(h *Handler, c call, req *kmsg.LeaveGroupRequest, answer fun
 	if c.version >= 3 {
 		leave.Members = make([]group.LeaveMember, len(req.Members))
 		for i, m := range req.Members {
-			leave.Members[i] = group.LeaveMember{Member: m.MemberID, Instance: m.InstanceID, Reason: orEmpty(m.Reason)}
+			leave.Members[i] = group.LeaveMember{Member: m.MemberID, Instance: m.InstanceID, Reason: reasonOf(m.Reason)}
 		}
 	}
 	ask(h, req.Group, leave, func(r *group.LeaveResponse, code protocol.ErrorCode) {

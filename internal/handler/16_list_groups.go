@@ -1,6 +1,8 @@
 package handler
 
 import (
+	"slices"
+	"strings"
 	"unsafe"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -16,7 +18,7 @@ import (
 // A filter that names what does not exist lets nothing pass. While a part of the groups is being loaded, the answer is an error.
 
 func serveListGroups(h *Handler, c call, req *kmsg.ListGroupsRequest, answer func(kmsg.Response)) {
-	list := &group.ListRequest{States: req.StatesFilter, Types: req.TypesFilter}
+	list := &group.ListRequest{States: onlyKnown(req.StatesFilter, groupStates), Types: onlyKnown(req.TypesFilter, groupTypes)}
 	h.Groups.All(list, func(responses []any, err error) {
 		resp := kmsg.NewPtrListGroupsResponse()
 		if err != nil {
@@ -46,4 +48,28 @@ func serveListGroups(h *Handler, c call, req *kmsg.ListGroupsRequest, answer fun
 		}
 		answer(resp)
 	})
+}
+
+// The states and types of groups that Kafka has, in lower case.
+var (
+	groupStates = []string{"preparingrebalance", "completingrebalance", "stable", "dead", "empty", "assigning", "reconciling", "notready"}
+	groupTypes  = []string{"classic", "consumer", "share", "streams"}
+)
+
+// onlyKnown drops from a filter what no group has, and what is named twice, so that the machines compare with few names however
+// many a client sends. A filter of which nothing is left still lets nothing pass.
+func onlyKnown(filter, known []string) []string {
+	if len(filter) == 0 {
+		return nil
+	}
+	kept := make([]string, 0, len(known))
+	for _, name := range filter {
+		if name = strings.ToLower(name); slices.Contains(known, name) && !slices.Contains(kept, name) {
+			kept = append(kept, name)
+		}
+	}
+	if len(kept) == 0 {
+		kept = append(kept, "")
+	}
+	return kept
 }

@@ -87,6 +87,15 @@ func untilGone(ctx context.Context, gone func()) (first func() bool) {
 // take charges for memory that an answer needs; nil takes nothing, as in DecodeCold.
 func (c call) take(bytes int64) bool { return c.charge == nil || c.charge(bytes) }
 
+// maxReason is how much is kept of a reason that a client gives for the log, in bytes; Kafka's own clients send no more either.
+const maxReason = 255
+
+// reasonOf returns what a client gives as its reason, "" for none.
+func reasonOf(s *string) string {
+	text := orEmpty(s)
+	return text[:min(len(text), maxReason)]
+}
+
 // orEmpty returns the string, "" for null.
 func orEmpty(s *string) string {
 	if s == nil {

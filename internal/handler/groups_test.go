@@ -20,7 +20,7 @@ func join() *kmsg.JoinGroupRequest {
 	req := kmsg.NewPtrJoinGroupRequest()
 	req.Group, req.MemberID, req.ProtocolType = "orders", "me", "consumer"
 	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = 10000, 60000
-	req.Reason = new("new code")
+	req.Reason = new("new code" + strings.Repeat(".", 1000))
 	req.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: []byte("topics")}, {Name: "sticky"}}
 	return req
 }
@@ -51,7 +51,7 @@ func TestJoinGroupAtEveryVersion(t *testing.T) {
 				want.RebalanceTimeout = 10 * time.Second
 			}
 			if v >= 8 {
-				want.Reason = "new code"
+				want.Reason = "new code" + strings.Repeat(".", 255-len("new code"))
 			}
 			if got := r.groups.last(); !reflect.DeepEqual(got, want) {
 				t.Errorf("version %d asked %+v, want %+v", v, got, want)
@@ -233,15 +233,15 @@ func TestListGroupsAtEveryVersion(t *testing.T) {
 			&group.ListResponse{Groups: []group.ListedGroup{{Group: "b", State: "Empty", Type: "classic"}}},
 		}, nil)
 		req := kmsg.NewPtrListGroupsRequest()
-		req.StatesFilter, req.TypesFilter = []string{"stable", "Empty"}, []string{"Classic"}
+		req.StatesFilter, req.TypesFilter = []string{"stable", "Empty", "nonsense", "STABLE"}, []string{"nonsense"}
 		resp := roundTrip[*kmsg.ListGroupsResponse](w, v, req)
 		want := &group.ListRequest{}
 		got := *r.groups.last().(*group.ListRequest)
 		if v >= 4 {
-			want.States = req.StatesFilter
+			want.States = []string{"stable", "empty"}
 		}
 		if v >= 5 {
-			want.Types = req.TypesFilter
+			want.Types = []string{""} // lets nothing pass, while none would let all
 		}
 		if fmt.Sprint(got.States, got.Types) != fmt.Sprint(want.States, want.Types) {
 			t.Errorf("version %d asked %+v, want %+v", v, got, want)
