@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/moldau/moldau/test/compat/broker"
+)
+
+type describedSettings struct {
+	Kind, Name string
+	Settings   []struct {
+		Name                  string
+		Value, Default        *string
+		Source, DefaultSource string
+		ReadOnly, Sensitive   bool
+		Doc                   string
+	}
+}
+
+type changedSettings struct {
+	Kind, Name string
+	DryRun     bool
+	Changes    []struct {
+		Name          string
+		Before, After *string
+	}
+}
+
+func text(s *string) string {
+	if s == nil {
+		return "<null>"
+	}
+	return *s
+}
+
+// settings sets, shows and takes away settings of a topic, and looks at those of brokers.
+func settings(t *testing.T, c command) {
+	topic := c.prefix + "orders"
+	c.create(t, topic)
+	// is waits for a value: a broker learns of it a moment after the controller.
+	is := func(name, value, source string) {
+		t.Helper()
+		var last describedSettings
+		broker.Eventually(t, name+" is "+value, func() bool {
+			last = answer[describedSettings](t, c, "config", "describe", "topic", topic, name)
+			return text(last.Settings[0].Value) == value
+		})
+		if s := last.Settings[0]; last.Kind != "topic" || last.Name != topic || len(last.Settings) != 1 || s.Name != name || s.Source != source || s.Sensitive || s.Doc == "" {
+			t.Errorf("%s: %+v", name, last)
+		}
+	}
+	is("cleanup.policy", "delete", "DEFAULT_CONFIG")
+	if out := c.run(t, "", "config", "describe", "topic", topic); strings.Contains(out, "cleanup.policy") {
+		t.Errorf("what nobody set is shown: %s", out)
+	}
+	if out := c.run(t, "", "config", "describe", "topic", topic, "--all", "--format", "plain"); !strings.Contains(out, "cleanup.policy\tdelete\tDEFAULT_CONFIG\tdelete\n") || strings.Count(out, "\n") < 20 {
+		t.Errorf("all of them: %s", out)
+	}
+
+	dry := answer[changedSettings](t, c, "config", "set", "topic", topic, "cleanup.policy=compact", "--dry-run")
+	if !dry.DryRun || len(dry.Changes) != 1 || text(dry.Changes[0].Before) != "delete" || text(dry.Changes[0].After) != "compact" {
+		t.Errorf("a dry run: %+v", dry)
+	}
+	done := answer[changedSettings](t, c, "config", "set", "topic", topic, "cleanup.policy=compact,delete", "retention.ms=5000")
+	if done.DryRun || done.Kind != "topic" || done.Name != topic || len(done.Changes) != 2 || text(done.Changes[0].Before) != "delete" || text(done.Changes[1].After) != "5000" {
+		t.Errorf("set: %+v", done)
+	}
+	is("cleanup.policy", "compact,delete", "DYNAMIC_TOPIC_CONFIG")
+	is("retention.ms", "5000", "DYNAMIC_TOPIC_CONFIG")
+	if s := answer[describedSettings](t, c, "config", "describe", "topic", topic, "cleanup.policy").Settings[0]; text(s.Default) != "delete" || s.DefaultSource != "DEFAULT_CONFIG" {
+		t.Errorf("the default beside what is set: %+v", s)
+	}
+	done = answer[changedSettings](t, c, "config", "unset", "topic", topic, "cleanup.policy")
+	if len(done.Changes) != 1 || text(done.Changes[0].Before) != "compact,delete" || text(done.Changes[0].After) != "delete" {
+		t.Errorf("unset: %+v", done)
+	}
+	is("cleanup.policy", "delete", "DEFAULT_CONFIG")
+
+	on := " on " + c.addr + ": "
+	c.refused(t, 1, []string{"config", "set", "topic", topic, "retention.ms=soon"}, "set settings of topic "+topic+on, "INVALID_CONFIG", "soon")
+	c.refused(t, 1, []string{"config", "set", "topic", topic, "retention.mss=5"}, "INVALID_CONFIG", "retention.mss: did you mean retention.ms?")
+	c.refused(t, 1, []string{"config", "unset", "topic", topic, "cleanup.policy"}, "cleanup.policy is not set for topic "+topic, "DEFAULT_CONFIG")
+	c.refused(t, 1, []string{"config", "describe", "topic", topic, "retention.mss"}, "did you mean retention.ms?")
+	c.refused(t, 1, []string{"config", "describe", "topic", topic + "s"}, "UNKNOWN_TOPIC_OR_PARTITION", "did you mean "+topic+"?")
+	c.refused(t, 1, []string{"config", "set", "topic", topic + "s", "retention.ms=5"}, "UNKNOWN_TOPIC_OR_PARTITION")
+
+	// The id of a broker is that of a leader.
+	id := strings.Fields(c.run(t, "", "topic", "describe", topic, "--format", "plain"))[3]
+	own := answer[describedSettings](t, c, "config", "describe", "broker", id, "node.id")
+	if s := own.Settings[0]; own.Kind != "broker" || own.Name != id || text(s.Value) != id || !s.ReadOnly {
+		t.Errorf("a broker: %+v", own)
+	}
+	if all := answer[describedSettings](t, c, "config", "describe", "broker", "all"); all.Kind != "broker" || all.Name != "all" {
+		t.Errorf("all brokers: %+v", all)
+	}
+	c.refused(t, 1, []string{"config", "describe", "broker", "77"}, "describe settings of broker 77"+on, "the brokers are "+id)
+	c.refused(t, 1, []string{"config", "set", "broker", id, "node.id=9"}, "set settings of broker "+id+on, "Cannot update these configs dynamically: [node.id]", "the file that the broker is started with")
+	c.refused(t, 1, []string{"config", "unset", "broker", id, "node.id"}, "node.id is not set for broker "+id)
+}

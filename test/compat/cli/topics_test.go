@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/moldau/moldau/test/compat/broker"
+)
+
+type listedTopic struct {
+	Name              string
+	ID                string
+	Partitions        int
+	ReplicationFactor int
+	Internal          bool
+}
+
+type describedTopic struct {
+	Name       string
+	ID         string
+	Internal   bool
+	Partitions []struct {
+		Partition, Leader, LeaderEpoch int32
+		Replicas, ISR, Offline         []int32
+		Start, End                     int64
+	}
+	Configs []struct{ Name, Value, Source string }
+}
+
+// topics creates, lists, describes and deletes a topic.
+func topics(t *testing.T, c command) {
+	topic := c.prefix + "orders"
+	c.create(t, topic, "--partitions", "3", "--config", "retention.ms=86400000")
+	c.refused(t, 1, []string{"topic", "create", topic}, "create topic "+topic+" on "+c.addr, "TOPIC_ALREADY_EXISTS", "moldau topic describe")
+	listed := func() *listedTopic {
+		for _, one := range answer[[]listedTopic](t, c, "topic", "list") {
+			if one.Name == topic {
+				return &one
+			}
+		}
+		return nil
+	}
+	if one := listed(); one == nil || one.Partitions != 3 || one.ReplicationFactor != 1 || one.Internal || len(one.ID) != 22 {
+		t.Errorf("listed as %+v", one)
+	}
+	d := answer[[]describedTopic](t, c, "topic", "describe", topic)
+	if len(d) != 1 || len(d[0].Partitions) != 3 || len(d[0].Partitions[2].ISR) != 1 {
+		t.Fatalf("described as %+v", d)
+	}
+	found := false
+	for _, cfg := range d[0].Configs {
+		found = found || cfg.Name == "retention.ms" && cfg.Value == "86400000"
+	}
+	if !found {
+		t.Errorf("settings %+v", d[0].Configs)
+	}
+	if out := c.run(t, "", "topic", "list", "--format", "plain"); !strings.Contains(out, topic+"\t3\t1\n") || strings.Contains(out, "PARTITIONS") {
+		t.Errorf("plain: %s", out)
+	}
+	if out := c.run(t, "", "topic", "list"); !strings.HasPrefix(out, "TOPIC ") || strings.Contains(out, "\x1b") {
+		t.Errorf("the table has no heading, or colours in a file: %q", out)
+	}
+	typo := strings.Replace(topic, "orders", "ordesr", 1)
+	c.refused(t, 1, []string{"topic", "describe", typo}, "describe topic "+typo+" on "+c.addr, "UNKNOWN_TOPIC_OR_PARTITION", "did you mean "+topic+"?")
+	c.run(t, "", "topic", "delete", topic)
+	broker.Eventually(t, "the deleted topic is no longer listed", func() bool { return listed() == nil })
+	c.refused(t, 1, []string{"topic", "delete", topic}, "UNKNOWN_TOPIC_OR_PARTITION")
+	c.run(t, "", "topic", "delete", topic, "--if-exists")
+}
