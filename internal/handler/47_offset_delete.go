@@ -9,16 +9,16 @@ import (
 	"github.com/moldau/moldau/internal/protocol"
 )
 
-// OffsetDelete, version 0: ends committed offsets of topics that no member of the group reads (KIP-496). A topic or a partition that is
-// named twice counts once, as in Kafka.
+// OffsetDelete, version 0: ends committed offsets of topics that no member of the group reads (KIP-496). What is named twice is
+// answered twice. As in Kafka, topics and partitions that do not exist come first in the answer, unless the group refuses.
 
 func serveOffsetDelete(h *Handler, c call, req *kmsg.OffsetDeleteRequest, answer func(kmsg.Response)) {
 	n := 0
 	for i := range req.Topics {
 		n += len(req.Topics[i].Partitions)
 	}
-	// The question, the answer twice, and what finds partitions named twice.
-	const each = 4 + unsafe.Sizeof(group.CommittedPartition{}) + 2*unsafe.Sizeof(kmsg.OffsetDeleteResponseTopicPartition{}) + 16
+	// The question, and the answer twice.
+	const each = 4 + unsafe.Sizeof(group.CommittedPartition{}) + 2*unsafe.Sizeof(kmsg.OffsetDeleteResponseTopicPartition{})
 	if !c.take(int64(n)*int64(each) + int64(len(req.Topics))*128) {
 		answer(nil)
 		return
@@ -38,7 +38,11 @@ func serveOffsetDelete(h *Handler, c call, req *kmsg.OffsetDeleteRequest, answer
 			answer(&kmsg.OffsetDeleteResponse{ErrorCode: int16(code)})
 			return
 		}
+		alone := len(resp.Topics) == 0
 		for i := range r.Topics {
+			if alone { // then a topic that is named twice stays twice
+				delete(places, r.Topics[i].Topic)
+			}
 			to := deletedTopic(resp, places, r.Topics[i].Topic)
 			for _, p := range r.Topics[i].Partitions {
 				to.Partitions = append(to.Partitions, kmsg.OffsetDeleteResponseTopicPartition{Partition: p.Partition, ErrorCode: int16(p.Code)})
@@ -52,13 +56,8 @@ func serveOffsetDelete(h *Handler, c call, req *kmsg.OffsetDeleteRequest, answer
 func (h *Handler) deleteRequest(req *kmsg.OffsetDeleteRequest, resp *kmsg.OffsetDeleteResponse, places map[string]int) *group.DeleteOffsetsRequest {
 	img := h.Metadata.Image()
 	q := &group.DeleteOffsetsRequest{Group: req.Group}
-	seen := make(map[string]bool, len(req.Topics))
 	for i := range req.Topics {
 		t := &req.Topics[i]
-		if seen[t.Topic] {
-			continue
-		}
-		seen[t.Topic] = true
 		topic := group.FetchTopic{Topic: t.Topic}
 		known := img.Topic(t.Topic)
 		if known == nil {
@@ -66,12 +65,7 @@ func (h *Handler) deleteRequest(req *kmsg.OffsetDeleteRequest, resp *kmsg.Offset
 		} else {
 			topic.ID = known.ID
 		}
-		once := make(map[int32]bool, len(t.Partitions))
 		for _, p := range t.Partitions {
-			if once[p.Partition] {
-				continue
-			}
-			once[p.Partition] = true
 			if known != nil && p.Partition >= 0 && int(p.Partition) < len(known.Partitions) {
 				topic.Partitions = append(topic.Partitions, p.Partition)
 				continue
