@@ -11,9 +11,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/moldau/moldau/test/compat/broker"
+	"github.com/moldau/moldau/test/compat/group"
 )
 
-func TestMain(m *testing.M) { broker.Main(m) }
+func TestMain(m *testing.M) {
+	group.Parallel()
+	broker.Main(m)
+}
 
 var codecs = map[string]kgo.CompressionCodec{
 	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
