@@ -91,6 +91,7 @@ func (l *loader) build(listen string) *Config {
 	l.directories(c)
 	l.limits(c)
 	l.topicDefaults(c)
+	l.cleaner(c)
 	return c
 }
 

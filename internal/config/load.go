@@ -174,9 +174,6 @@ func (l *loader) warnings(c *Config, passed []string) []string {
 	line("accepted, but nothing in this release acts on it", accepted)
 	line("passed over, Kafka has no such setting any more", old)
 	line("passed over, not a setting", passed)
-	if c.Topic(nil).Compact {
-		lines = append(lines, "log.cleanup.policy contains compact: this release stores it but does not compact yet")
-	}
 	for _, at := range c.ControllerListeners {
 		lines = append(lines, fmt.Sprintf("listener %s is for controllers and stays closed: the controller of this release is in the one node", at))
 	}
