@@ -45,6 +45,9 @@ func TestKillUnderGroups(t *testing.T) {
 		}
 	}
 	w.finish(t)
+	if w.writes.Load() == 0 || w.commits.Load() == 0 || w.reads.Load() == 0 {
+		t.Error("nothing was committed or read")
+	}
 	t.Logf("%d records, %d commits of consumers and %d of others acknowledged, %d reads of offsets, %d kills",
 		w.produced.Load(), w.commits.Load(), w.writes.Load(), w.reads.Load(), *rounds)
 }
@@ -387,7 +390,7 @@ type register struct {
 }
 
 func (r *register) run(t *testing.T) {
-	writer, reader := r.w.client(t), kadm.NewClient(r.w.client(t))
+	writer, reader := kadm.NewClient(r.w.client(t)), kadm.NewClient(r.w.client(t))
 	r.w.running.Go(func() {
 		for n := int64(1); r.w.alive.Err() == nil; n++ {
 			r.sent.Store(n)
@@ -414,24 +417,18 @@ func (r *register) run(t *testing.T) {
 }
 
 // write commits n and tries on until the broker says that it has it. A write of n again changes nothing.
-func (r *register) write(cl *kgo.Client, n int64) bool {
+func (r *register) write(cl *kadm.Client, n int64) bool {
+	var offsets kadm.Offsets
+	offsets.AddOffset(r.w.topic, 0, n, -1)
 	for r.w.alive.Err() == nil {
-		req := kmsg.NewPtrOffsetCommitRequest()
-		req.Group, req.Generation = r.group, -1
-		topic := kmsg.NewOffsetCommitRequestTopic()
-		topic.Topic = r.w.topic
-		part := kmsg.NewOffsetCommitRequestTopicPartition()
-		part.Offset = n
-		topic.Partitions = append(topic.Partitions, part)
-		req.Topics = append(req.Topics, topic)
-		resp, err := req.RequestWith(r.w.alive, cl)
-		if err == nil && resp.Topics[0].Partitions[0].ErrorCode == 0 {
+		ctx, cancel := context.WithTimeout(r.w.alive, 30*time.Second)
+		err := cl.CommitAllOffsets(ctx, r.group, offsets)
+		cancel()
+		if err == nil {
 			return true
 		}
-		if err == nil {
-			if code := kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode); !kerr.IsRetriable(code) {
-				r.w.fail("register %s: commit %d: %w", r.group, n, code)
-			}
+		if refused := (*kerr.Error)(nil); errors.As(err, &refused) && !refused.Retriable {
+			r.w.fail("register %s: commit %d: %w", r.group, n, err)
 		}
 		<-time.After(10 * time.Millisecond)
 	}
@@ -443,7 +440,7 @@ func (r *register) read(cl *kadm.Client) (int64, bool) {
 	defer cancel()
 	offsets, err := cl.FetchOffsets(ctx, r.group)
 	if err != nil {
-		if r.w.alive.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && !kerr.IsRetriable(err) {
+		if refused := (*kerr.Error)(nil); errors.As(err, &refused) && !refused.Retriable {
 			r.w.fail("register %s: %w", r.group, err)
 		}
 		return 0, false
