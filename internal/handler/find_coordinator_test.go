@@ -8,7 +8,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/random"
+	"github.com/moldau/moldau/internal/uuid"
 )
 
 func find(kind int8, keys ...string) *kmsg.FindCoordinatorRequest {
@@ -164,5 +167,44 @@ func TestMetadataMakesOffsetsTopic(t *testing.T) {
 	}
 	if img.Topic(transactionsTopic) != nil || img.Topic(shareStateTopic) != nil {
 		t.Error("topics of coordinators that are not served were made")
+	}
+}
+
+// TestCoordinatorElsewhere looks for groups that other brokers keep: one that this listener reaches, one that it does not, one that is
+// fenced, and a partition that nobody leads.
+func TestCoordinatorElsewhere(t *testing.T) {
+	r := newRig(t, "")
+	broker := func(id int32, listener string, fenced bool) metadata.Record {
+		return &metadata.BrokerRecord{Broker: metadata.Broker{ID: id, Epoch: int64(id), Fenced: fenced,
+			Listeners: []metadata.Listener{{Name: listener, Host: "far", Port: 9000 + id}}}}
+	}
+	id := uuid.New(random.Seeded(3))
+	records := []metadata.Record{broker(8, "PLAINTEXT", false), broker(9, "OTHER", false), broker(10, "PLAINTEXT", true),
+		&metadata.TopicRecord{Name: offsetsTopic, ID: id}}
+	for i, leader := range []int32{8, 9, 10, -1} {
+		records = append(records, &metadata.PartitionRecord{TopicID: id, Number: int32(i), Partition: metadata.Partition{
+			Leader: leader, Replicas: []int32{8 + int32(i)%3}, ISR: []int32{8 + int32(i)%3}, Directories: make([]uuid.UUID, 1)}})
+	}
+	r.controller.apply(t, records...)
+	resp := roundTrip[*kmsg.FindCoordinatorResponse](r.dial(), 4, find(keyGroup, "", "x", "xx", "xxx", "xxxx"))
+	for i, want := range []kmsg.FindCoordinatorResponseCoordinator{
+		{NodeID: 8, Host: "far", Port: 9008}, {NodeID: -1, Port: -1, ErrorCode: 15}, {NodeID: -1, Port: -1, ErrorCode: 15},
+		{NodeID: -1, Port: -1, ErrorCode: 15}, {NodeID: 8, Host: "far", Port: 9008},
+	} {
+		got := resp.Coordinators[i]
+		if got.NodeID != want.NodeID || got.Host != want.Host || got.Port != want.Port || got.ErrorCode != want.ErrorCode {
+			t.Errorf("partition %d: %+v, want %+v", i%4, got, want)
+		}
+	}
+}
+
+// TestOffsetsTopicOnAFewBrokers has two brokers where the setting asks for three replicas.
+func TestOffsetsTopicOnAFewBrokers(t *testing.T) {
+	for setting, want := range map[string]int16{"": 2, "offsets.topic.replication.factor=1\n": 1} {
+		r := newRig(t, setting)
+		r.controller.apply(t, &metadata.BrokerRecord{Broker: metadata.Broker{ID: 8, Epoch: 8}})
+		if got := r.h.newOffsetsTopic(r.h.Metadata.Image()).ReplicationFactor; got != want {
+			t.Errorf("with %q two brokers get %d replicas, want %d", setting, got, want)
+		}
 	}
 }
