@@ -17,7 +17,7 @@ type sweep struct {
 	groups []string // not yet visited, in order
 	expiry bool
 	topics func(g *group, t *topicOffsets) bool                   // says whether offsets of a topic may end
-	ends   func(g *group, t *topicOffsets, o *stored.Offset) bool // says whether an offset of such a topic ends
+	ends   func(g *group, t *topicOffsets, o stored.Offset) bool // says whether an offset of such a topic ends
 }
 
 // upkeep is the work on offsets that is due.
@@ -67,7 +67,7 @@ func (m *Machine) topicsDeleted(r *TopicsDeleted, out *coordinator.Out) {
 	m.upkeep.sweeps = append(m.upkeep.sweeps, sweep{
 		groups: m.ids(),
 		topics: func(_ *group, t *topicOffsets) bool { return len(gone[t.name]) > 0 },
-		ends: func(_ *group, t *topicOffsets, o *stored.Offset) bool {
+		ends: func(_ *group, t *topicOffsets, o stored.Offset) bool {
 			return o.TopicID.IsZero() || slices.Contains(gone[t.name], o.TopicID)
 		},
 	})
@@ -84,7 +84,7 @@ func (m *Machine) topicsKnown(r *TopicsKnown, out *coordinator.Out) {
 			id, exists = r.ID(t.name)
 			return !exists || t.id != id || len(t.extras) > 0
 		},
-		ends: func(_ *group, _ *topicOffsets, o *stored.Offset) bool { return !exists || other(o.TopicID, id) },
+		ends: func(_ *group, _ *topicOffsets, o stored.Offset) bool { return !exists || other(o.TopicID, id) },
 	})
 	m.sweep(m.now, out)
 }
@@ -130,7 +130,7 @@ func (m *Machine) sweepGroup(s *sweep, g *group, out *coordinator.Out, bytes, lo
 		*looks -= t.live
 		for i := range t.all() {
 			o := t.at(i)
-			if !s.ends(g, t, &o) {
+			if !s.ends(g, t, o) {
 				continue
 			}
 			if *bytes <= 0 {
@@ -168,7 +168,7 @@ func (m *Machine) mayExpire(g *group, t *topicOffsets) bool {
 
 // expired says whether an offset is too old: since its commit, or, where there were members, since the group became empty. A commit
 // that brought its own expiry keeps to that instead.
-func (m *Machine) expired(g *group, _ *topicOffsets, o *stored.Offset) bool {
+func (m *Machine) expired(g *group, _ *topicOffsets, o stored.Offset) bool {
 	nowMs := m.now.UnixMilli()
 	if o.ExpiresMs != stored.None {
 		return nowMs >= o.ExpiresMs
