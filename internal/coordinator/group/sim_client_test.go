@@ -56,7 +56,7 @@ type past struct {
 
 func (s *sim) addClient() *client {
 	n := len(s.clients)
-	c := &client{s: s, name: fmt.Sprint("c", n), group: n % simGroups, phase: joining, session: s.between(6*time.Second, 10*time.Second).Truncate(time.Millisecond)}
+	c := &client{s: s, name: fmt.Sprint("c", n), group: n % simGroups, generation: -1, phase: joining, session: s.between(6*time.Second, 10*time.Second).Truncate(time.Millisecond)}
 	c.names = [][]string{{"range", "rr"}, {"rr", "range"}}[s.rng.IntN(2)]
 	switch s.rng.IntN(5) {
 	case 0:
@@ -154,7 +154,7 @@ func (c *client) mischief() {
 		old = victim.past[s.rng.IntN(len(victim.past))]
 	}
 	c.next = s.now.Add(s.between(0, time.Second))
-	switch s.rng.IntN(14) {
+	switch s.rng.IntN(15) {
 	case 0, 1: // killed: comes back as somebody new, or as the same instance
 		c.end()
 		c.next = s.now.Add(s.between(0, 15*time.Second))
@@ -177,7 +177,7 @@ func (c *client) mischief() {
 	case 9: // a tool
 		c.tell(&CommitRequest{Group: id, Generation: -1, Retention: -1, Topics: []CommitTopic{{Topic: simTopic, Partitions: []CommitPartition{{Partition: int32(s.rng.IntN(simPartitions)), Offset: int64(s.requests) + 1}}}}})
 	case 10: // an administrator
-		c.tell([]any{&DeleteRequest{Group: id}, &DescribeRequest{Group: id}, &ListRequest{}}[s.rng.IntN(3)])
+		c.tell([]any{&DeleteRequest{Group: id}, &DeleteRequest{Group: simGroup[s.rng.IntN(simGroups)]}, &DescribeRequest{Group: id}, &ListRequest{}}[s.rng.IntN(4)])
 	case 11:
 		if victim.instance != nil {
 			c.tell(&LeaveRequest{Group: simGroup[victim.group], Members: []LeaveMember{{Instance: victim.instance}}})
@@ -186,6 +186,24 @@ func (c *client) mischief() {
 		c.tell(&DeleteOffsetsRequest{Group: id, Topics: []FetchTopic{{Topic: simTopic, Partitions: []int32{0, 1}}}})
 	case 13:
 		c.tell(c.fetch())
+	case 14: // all go away for a while
+		if !s.chance(3) {
+			return
+		}
+		back := s.between(0, 25*time.Second)
+		for _, other := range s.clients {
+			if other.group == c.group {
+				if s.chance(2) {
+					other.leave()
+				} else {
+					other.end()
+				}
+				other.next = s.now.Add(back + s.between(0, 5*time.Second))
+			}
+		}
+		for range 3 {
+			s.post(message{due: s.now.Add(s.between(0, 30*time.Second)), request: &request{from: c, body: &DeleteRequest{Group: id}}})
+		}
 	}
 }
 

@@ -43,7 +43,8 @@ type sim struct {
 	net      []message
 	clients  []*client
 	requests int
-	quiet    bool // no more faults
+	stalled  time.Time // until then nothing is committed
+	quiet    bool      // no more faults
 	count    struct{ loads, lost, joins, assigned, commits, fenced, deleted, expired int }
 }
 
@@ -372,7 +373,11 @@ func (s *sim) post(m message) {
 // run lets some time pass.
 func (s *sim) run(steps int) {
 	for range steps {
-		s.now = s.now.Add(s.between(20*time.Millisecond, 160*time.Millisecond))
+		step := s.between(20*time.Millisecond, 160*time.Millisecond)
+		if s.quiet {
+			step *= 2
+		}
+		s.now = s.now.Add(step)
 		if s.loading {
 			s.load()
 		}
@@ -391,7 +396,10 @@ func (s *sim) run(steps int) {
 		for _, c := range s.clients {
 			c.act()
 		}
-		if len(s.tail) > 0 && (s.quiet || !s.chance(3)) {
+		if !s.quiet && s.chance(60) {
+			s.stalled = s.now.Add(s.between(0, 4*time.Second))
+		}
+		if len(s.tail) > 0 && (s.quiet || s.now.After(s.stalled) && !s.chance(3)) {
 			n := len(s.tail)
 			if !s.quiet && s.chance(3) {
 				n = s.rng.IntN(n)
@@ -449,16 +457,16 @@ func (s *sim) calm() {
 			c.wake()
 		}
 	}
-	s.run(500)
+	s.run(300)
 	for i := range simGroup { // somebody comes: everything is assigned anew
 		s.addClient().group = i
 	}
-	s.run(500)
+	s.run(250)
 	s.judge.atRest()
 	for _, c := range s.clients {
 		c.leave()
 	}
-	s.run(400)
+	s.run(200)
 	s.judge.atEnd()
 }
 
