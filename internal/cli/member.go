@@ -174,7 +174,11 @@ func (m *member) committed(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kms
 
 // poll prints what comes next and says whether that was all.
 func (m *member) poll(ctx context.Context, cl *kgo.Client) (done bool, err error) {
-	wait, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	patience := 100 * time.Millisecond // until it looks whether there is anything left to read
+	if m.follow {
+		patience = 500 * time.Millisecond
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
 	fetches := cl.PollFetches(wait)
 	waited := wait.Err() != nil
 	cancel()

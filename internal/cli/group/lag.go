@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/moldau/moldau/internal/cli/client"
 	"github.com/moldau/moldau/internal/cli/complete"
@@ -51,7 +52,8 @@ Partitions without a committed offset have "-" and count as 0.`,
 			return err
 		}
 		defer cl.Close()
-		if len(names) == 0 {
+		everyone := len(names) == 0
+		if everyone {
 			all, err := kadm.NewClient(cl).ListGroupsByType(c.Context(), []string{"Classic", "Consumer"})
 			if err != nil {
 				return to.Explain("list groups", err, "")
@@ -61,11 +63,13 @@ Partitions without a committed offset have "-" and count as 0.`,
 		a, found, failed := newAsker(to, cl), []lagged{}, error(nil)
 		for _, name := range names {
 			one, err := a.describe(c.Context(), name)
-			if err != nil {
+			switch {
+			case err == nil:
+				found = append(found, one.lag())
+			case everyone && errors.Is(err, kerr.GroupIDNotFound): // it was deleted meanwhile
+			default:
 				failed = errors.Join(failed, err)
-				continue
 			}
-			found = append(found, one.lag())
 		}
 		if len(found) > 0 || failed == nil {
 			failed = errors.Join(printLag(c.OutOrStdout(), *format, found), failed)

@@ -17,7 +17,13 @@ import (
 
 var port = flag.String("kafka-port", "19592", "first port of the Kafka that the suite starts")
 
-func TestMain(m *testing.M) { broker.Main(m) }
+// TestMain has both brokers form groups at once, not after the three seconds in which more members may come.
+func TestMain(m *testing.M) {
+	const setting = "group.initial.rebalance.delay.ms"
+	os.Setenv("KAFKA_"+strings.ToUpper(strings.ReplaceAll(setting, ".", "_")), "0")
+	os.Setenv("EXTRA_PROPERTIES", setting+"=0")
+	broker.Main(m)
+}
 
 // command is the binary and the broker it talks to.
 type command struct {
@@ -84,6 +90,9 @@ var stories = map[string]func(*testing.T, command){
 	"topics":     topics,
 	"settings":   settings,
 	"completion": completion,
+	"groups":     groups,
+	"resets":     resets,
+	"members":    members,
 	"mistakes":   mistakes,
 }
 
@@ -100,6 +109,7 @@ func TestCommands(t *testing.T) {
 			c := command{exe: exe, addr: addr(t)}
 			for story, tell := range stories {
 				t.Run(story, func(t *testing.T) {
+					t.Parallel()
 					c := c
 					c.prefix = fmt.Sprintf("cli-%s-%d-", story, os.Getpid())
 					tell(t, c)

@@ -16,6 +16,7 @@ import (
 func (c command) create(t *testing.T, topic string, args ...string) {
 	t.Helper()
 	c.run(t, "", append([]string{"topic", "create", topic}, args...)...)
+	t.Cleanup(func() { c.try(t, "", "topic", "delete", topic, "--if-exists") })
 	broker.Eventually(t, "topic "+topic+" has leaders", func() bool {
 		out, _, status := c.try(t, "", "topic", "describe", topic, "--format", "plain")
 		return status == 0 && !strings.Contains(out, "\t-1\t")
