@@ -16,7 +16,7 @@ import (
 type sweep struct {
 	groups []string // not yet visited, in order
 	expiry bool
-	topics func(g *group, t *topicOffsets) bool                   // says whether offsets of a topic may end
+	topics func(g *group, t *topicOffsets) bool                  // says whether offsets of a topic may end
 	ends   func(g *group, t *topicOffsets, o stored.Offset) bool // says whether an offset of such a topic ends
 }
 
