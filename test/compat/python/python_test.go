@@ -24,13 +24,15 @@ func TestMain(m *testing.M) {
 	broker.Main(m)
 }
 
+var kafkaPython = []string{"test_second_experiment", "test_groups", "test_third_experiment", "test_first_experiment", "test_client"}
+
 // clients are what is installed, and the folder and the modules of its tests. The experiments run the programs of examples/python.
 var clients = []struct {
 	name, requirement, folder string
 	modules                   []string
 }{
-	{"kafka-python-2.0.2", "kafka-python==2.0.2", "kafkapython", []string{"test_client", "test_first_experiment"}},
-	{"kafka-python-newest", "kafka-python", "kafkapython", []string{"test_client", "test_first_experiment"}},
+	{"kafka-python-2.0.2", "kafka-python==2.0.2", "kafkapython", kafkaPython},
+	{"kafka-python-newest", "kafka-python", "kafkapython", append(kafkaPython, "test_groups_newest")},
 }
 
 // atOnce is how many modules run at a time: they wait for rebalances and time-outs most of their time.

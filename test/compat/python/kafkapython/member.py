@@ -14,8 +14,7 @@ class Member(ConsumerRebalanceListener):
 
     def __init__(self, test, group, *topics, pattern=None, patient=False, **options):
         # The newest kafka-python may lose its assignment when a poll ends while it joins because its metadata changed,
-        # as they do at first; so it asks for the metadata, polls are long until it has partitions, and later if a test
-        # changes topics.
+        # as they do at first; so polls are long until it has partitions, and later if a test changes topics.
         self.patient = patient
         self.assigned, self.events, self.records, self.error = set(), [], [], None
         self.topics, self.pattern, self.stopping, self.calls = topics, pattern, False, queue.Queue()
@@ -36,8 +35,6 @@ class Member(ConsumerRebalanceListener):
     def _run(self):
         consumer = KafkaConsumer(**self.options)
         try:
-            for topic in self.topics:
-                consumer.partitions_for_topic(topic)
             consumer.subscribe(self.topics, pattern=self.pattern, listener=self)
             while not self.stopping:
                 for records in consumer.poll(timeout_ms=100 if self.assigned and not self.patient else 2000).values():
