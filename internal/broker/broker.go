@@ -329,6 +329,7 @@ func (b *Broker) startQuorum() error {
 		}
 	})
 	b.control.Go(func() { b.retain(control) })
+	b.control.Go(func() { b.compact(control) })
 	b.control.Go(func() { b.hearLost(control) })
 	return nil
 }

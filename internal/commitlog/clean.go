@@ -76,11 +76,10 @@ func (l *Log) Clean(opts CleanOptions) (Cleaned, error) {
 	if err != nil || d.From >= d.To {
 		return Cleaned{From: d.From, To: d.From}, err
 	}
-	to, err := l.settleBelow(d.To)
-	if err != nil || to <= d.From {
+	if d, err = l.settle(d, opts); err != nil || d.From >= d.To {
 		return Cleaned{From: d.From, To: d.From}, err
 	}
-	c := &cleaning{l: l, opts: opts, cfg: l.config.Load(), cuts: cuts, to: to, in: make([]byte, opts.Buffer)}
+	c := &cleaning{l: l, opts: opts, cfg: l.config.Load(), cuts: cuts, to: d.To, in: make([]byte, opts.Buffer)}
 	c.done.From, c.done.To = d.From, d.From
 	if err = c.run(); err != nil && l.ended() {
 		err = fmt.Errorf("compact %s: %w", l.id, ErrClosed)
@@ -90,25 +89,27 @@ func (l *Log) Clean(opts CleanOptions) (Cleaned, error) {
 	return c.done, err
 }
 
-// settleBelow sees to it that everything below to, the base of a segment, is covered by the durable recovery point and a durable snapshot.
-func (l *Log) settleBelow(to int64) (int64, error) {
+// settle makes durable what a pass leans on: the recovery point, a snapshot of the producers at the end of what is compacted, and the
+// markers of the transactions below. For what a crash may take back was not decided, so the stable part is looked for again.
+func (l *Log) settle(d Dirt, opts CleanOptions) (Dirt, error) {
 	if _, err := l.derive(); err != nil {
-		return 0, err
+		return Dirt{}, err
 	}
-	if l.RecoveryPoint() < to {
+	if l.UnflushedBytes() > 0 {
 		if _, err := l.SyncFiles(); err != nil {
-			return 0, err
+			return Dirt{}, err
 		}
 	}
-	if l.RecoveryPoint() < to {
-		return 0, ErrDisturbed
+	d, err := l.Dirt(opts.Now, min(opts.HighWatermark, l.RecoveryPoint()))
+	if err != nil || d.From >= d.To {
+		return d, err
 	}
 	if l.env.OnClean != nil {
 		if err := l.env.OnClean(l); err != nil {
-			return 0, fmt.Errorf("compact %s: %w", l.id, err)
+			return Dirt{}, fmt.Errorf("compact %s: %w", l.id, err)
 		}
 	}
-	return to, l.snapshotAt(to)
+	return d, l.snapshotAt(d.To)
 }
 
 // snapshotAt sees to it that there is a snapshot of the producers at the base of a segment.

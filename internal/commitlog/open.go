@@ -480,11 +480,12 @@ func (o *opening) finishEpochs() error {
 // gaps that is the epoch's first batch, and one of an older epoch. Compaction may have taken the first batches of an epoch, or
 // all: then the file alone knows where it began, and must not be replaced by what the batches say.
 func (o *opening) epochsMatch() bool {
+	entries := o.epochs.Entries()
 	fits := func(b record.Batch) bool {
-		e, ok := o.epochs.At(max(b.BaseOffset(), o.l.marks.logStart.Load()))
+		e, ok := o.epochs.At(max(b.BaseOffset(), entries[0].Start))
 		return ok && e == b.LeaderEpoch()
 	}
-	for _, e := range o.epochs.Entries() {
+	for i, e := range entries {
 		if e.Start < o.ls.bases[0] || e.Start >= o.end {
 			continue
 		}
@@ -495,17 +496,11 @@ func (o *opening) epochsMatch() bool {
 		if b == nil {
 			continue // a gap reaches to the end
 		}
-		if b.BaseOffset() < e.Start {
-			if b.LeaderEpoch() != e.Epoch || e.Start != o.l.marks.logStart.Load() {
-				return false
-			}
-			continue
-		}
-		if !fits(b) {
+		if !fits(b) || i > 0 && b.BaseOffset() < e.Start {
 			return false
 		}
-		if e.Start <= max(o.ls.bases[0], o.l.marks.logStart.Load()) {
-			continue // what lies before has no entry any more
+		if i == 0 {
+			continue // it begins at the log start, be it inside a batch; what lies before has no entry any more
 		}
 		if b, err = o.l.batchAt(e.Start - 1); err != nil || b != nil && b.BaseOffset() < e.Start && !fits(b) {
 			return false

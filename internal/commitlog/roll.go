@@ -200,9 +200,16 @@ func (l *Log) derive() (again bool, err error) {
 	l.mu.sealed, l.mu.pending, l.mu.newEpochs = nil, nil, false
 	active := v.active()
 	l.mu.Unlock()
+	aborted := false
 	for _, s := range append(sealed, active) {
 		if err := s.SyncIndexes(); err != nil {
 			return false, l.env.failSync(fmt.Errorf("sync indexes of %s: %w", l.id, err))
+		}
+		aborted = aborted || s.ListsAborted()
+	}
+	if aborted { // a snapshot without the list of what was aborted before it would show those records; the other indexes can be made again
+		if err := l.env.FS.SyncDir(l.dir()); err != nil {
+			return false, l.env.failSync(fmt.Errorf("sync %s: %w", l.dir(), err))
 		}
 	}
 	if newEpochs {

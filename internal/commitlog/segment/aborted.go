@@ -56,6 +56,13 @@ func (s *Segment) NoteAborted(a Aborted) {
 	s.mu.Unlock()
 }
 
+// ListsAborted says whether there are entries in the file, as far as the segment was asked for them.
+func (s *Segment) ListsAborted() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.mu.aborted) > 0
+}
+
 // Aborted returns the aborted transactions that overlap [from, to). more says that a later segment may have more of them.
 func (s *Segment) Aborted(from, to int64) (found []Aborted, more bool, err error) {
 	if err := s.loadAborted(); err != nil {
