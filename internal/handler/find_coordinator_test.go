@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -83,37 +84,40 @@ func TestFindCoordinatorBatch(t *testing.T) {
 // TestOffsetsTopicOnFirstUse asks from many connections while the controller is busy: the topic is made once, as Kafka makes it, and
 // everybody is answered with the coordinator.
 func TestOffsetsTopicOnFirstUse(t *testing.T) {
-	r := newRig(t, "offsets.topic.num.partitions=5\noffsets.topic.segment.bytes=2097152\n")
-	r.controller.proceed = make(chan struct{})
-	var clients sync.WaitGroup
-	for range 40 {
-		w := r.dial()
-		w.send(3, find(keyGroup, "orders"))
-		clients.Go(func() {
-			resp, err := w.receive(3, find(keyGroup, "orders"))
-			if err != nil || resp.(*kmsg.FindCoordinatorResponse).ErrorCode != 0 {
-				t.Errorf("answer %+v, %v", resp, err)
-			}
-		})
-	}
-	close(r.controller.proceed)
-	clients.Wait()
-	topic := r.h.Metadata.Image().Topic(offsetsTopic)
-	if topic == nil || len(topic.Partitions) != 5 || len(topic.Partitions[0].Replicas) != 1 {
-		t.Fatalf("made %+v", topic)
-	}
-	want := map[string]string{"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "2097152"}
-	if len(topic.Configs) != len(want) {
-		t.Errorf("configurations %v", topic.Configs)
-	}
-	for name, value := range want {
-		if topic.Configs[name] != value {
-			t.Errorf("%s is %q", name, topic.Configs[name])
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "offsets.topic.num.partitions=5\noffsets.topic.segment.bytes=2097152\n")
+		r.controller.proceed = make(chan struct{})
+		var clients sync.WaitGroup
+		for range 40 {
+			w := r.dial()
+			w.send(3, find(keyGroup, "orders"))
+			clients.Go(func() {
+				resp, err := w.receive(3, find(keyGroup, "orders"))
+				if err != nil || resp.(*kmsg.FindCoordinatorResponse).ErrorCode != 0 {
+					t.Errorf("answer %+v, %v", resp, err)
+				}
+			})
 		}
-	}
-	if r.controller.asked != 1 {
-		t.Errorf("%d creations", r.controller.asked)
-	}
+		synctest.Wait() // all of them have come
+		close(r.controller.proceed)
+		clients.Wait()
+		topic := r.h.Metadata.Image().Topic(offsetsTopic)
+		if topic == nil || len(topic.Partitions) != 5 || len(topic.Partitions[0].Replicas) != 1 {
+			t.Fatalf("made %+v", topic)
+		}
+		want := map[string]string{"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "2097152"}
+		if len(topic.Configs) != len(want) {
+			t.Errorf("configurations %v", topic.Configs)
+		}
+		for name, value := range want {
+			if topic.Configs[name] != value {
+				t.Errorf("%s is %q", name, topic.Configs[name])
+			}
+		}
+		if r.controller.asked != 1 {
+			t.Errorf("%d creations", r.controller.asked)
+		}
+	})
 }
 
 func TestOffsetsTopicThatCannotBeMade(t *testing.T) {
