@@ -31,7 +31,8 @@ func serveOffsetCommit(h *Handler, c call, req *kmsg.OffsetCommitRequest, answer
 	}
 	// What the decoded request becomes: the question, and the answer twice.
 	const each = unsafe.Sizeof(group.CommitPartition{}) + unsafe.Sizeof(group.CommittedPartition{}) + 2*unsafe.Sizeof(kmsg.OffsetCommitResponseTopicPartition{})
-	if !c.take(int64(n) * int64(each)) {
+	const eachTopic = 256 // likewise, and what finds it again
+	if !c.take(int64(n)*int64(each) + int64(len(req.Topics))*eachTopic) {
 		answer(nil)
 		return
 	}

@@ -19,7 +19,7 @@ func serveOffsetDelete(h *Handler, c call, req *kmsg.OffsetDeleteRequest, answer
 	}
 	// The question, and the answer twice.
 	const each = 4 + unsafe.Sizeof(group.CommittedPartition{}) + 2*unsafe.Sizeof(kmsg.OffsetDeleteResponseTopicPartition{})
-	if !c.take(int64(n)*int64(each) + int64(len(req.Topics))*128) {
+	if !c.take(int64(n)*int64(each) + int64(len(req.Topics))*256) {
 		answer(nil)
 		return
 	}
