@@ -60,7 +60,7 @@ func (m *Machine) delete(r *DeleteRequest) *DeleteResponse {
 	g := m.find(r.Group)
 	switch {
 	case g == nil:
-		return &DeleteResponse{Code: protocol.GroupIDNotFound, Message: new(fmt.Sprintf("Group %s not found.", r.Group))}
+		return &DeleteResponse{Code: protocol.GroupIDNotFound} // without a message, as in Kafka
 	case g.state != Empty && m.bug != activeDeleted:
 		return &DeleteResponse{Code: protocol.NonEmptyGroup}
 	}

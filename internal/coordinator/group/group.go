@@ -89,6 +89,10 @@ func (g *group) member(id string) *member {
 func (g *group) add(n *member) {
 	if len(g.members) == 0 {
 		g.common, g.commonValid = nil, false
+		// What the first members are going to read is not known before their first generation, so it may be any topic. Kafka says so
+		// of a new group alone; of one that was empty for a while it still says that nobody reads anything, and would let an
+		// administrator delete the offsets of those who join.
+		g.subscription = subscription{taken: true}
 	} else if g.commonValid {
 		g.narrow(n.protocols)
 	}

@@ -23,6 +23,7 @@ func (m *Machine) prepareRebalance(g *group, why ...string) {
 	}
 	m.endSync(g)
 	initial := g.state == Empty
+	g.subscribed() // what the members read until now is what counts until the next generation
 	g.become(PreparingRebalance, m.now)
 	m.log.Info("A group rebalances.", "group", g.id, "generation", g.generation, "members", len(g.members), "because", why)
 	if initial {

@@ -110,6 +110,7 @@ func (m *Machine) replayGroup(id string, value []byte) error {
 			protocols: []Protocol{{Name: intern(name), Metadata: s.Subscription}}, assignment: s.Assignment,
 		})
 	}
+	n.subscription = subscription{}
 	if len(n.members) > 0 {
 		n.state = Stable
 		if n.protocol == nil {

@@ -274,7 +274,13 @@ func (c *client) receive(r *request, response any, code protocol.ErrorCode) {
 		c.next = s.now.Add(s.between(0, 5*time.Second))
 	case protocol.MemberIDRequired:
 		c.member = response.(*JoinResponse).Member
-	case protocol.InconsistentGroupProtocol, protocol.UnknownServerError:
+	case protocol.InconsistentGroupProtocol:
+		// A generation that was never stored came again after a change of the coordinator, with another protocol.
+		if _, ok := r.body.(*SyncRequest); !ok || s.quiet {
+			s.fail("%s is answered %v to %+v", c.name, code, r.body)
+		}
+		c.phase = joining
+	case protocol.UnknownServerError:
 		s.fail("%s is answered %v to %+v", c.name, code, r.body)
 	case protocol.None:
 		switch a := response.(type) {

@@ -357,7 +357,7 @@ func (j *judge) recorded(d *decision, r coordinator.Record) {
 	v, s := j.views[i], j.s
 	if key.Kind == stored.KindOffset {
 		if r.Value == nil {
-			if d.before[i] != Empty {
+			if d.peopled[i] {
 				s.fail("G9: an offset of %s ends while it is %v", key.Group, d.before[i])
 			}
 			delete(v.offsets, key.Partition)

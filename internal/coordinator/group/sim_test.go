@@ -81,6 +81,7 @@ type decision struct {
 	records     []coordinator.Record
 	answers     []answered
 	before      [simGroups]State
+	peopled     [simGroups]bool      // has members
 	rebalancing [simGroups]time.Time // since when it waits for joins
 }
 
@@ -144,8 +145,9 @@ func (s *sim) states() (all [simGroups]State) {
 func (s *sim) do(f func(out *coordinator.Out)) {
 	d := &decision{at: s.now, before: s.states()}
 	for i, id := range simGroup {
-		if d.before[i] == PreparingRebalance {
-			d.rebalancing[i] = time.UnixMilli(s.m.find(id).since)
+		g := s.m.find(id)
+		if d.peopled[i] = g != nil && len(g.members) > 0; d.before[i] == PreparingRebalance {
+			d.rebalancing[i] = time.UnixMilli(g.since)
 		}
 	}
 	out := &coordinator.Out{}

@@ -2,7 +2,8 @@ package group
 
 import "encoding/binary"
 
-// subscription is what the members of a group of consumers say they read. It is taken from their metadata when somebody asks.
+// subscription is what the members of a group of consumers say they read. It is taken from their metadata when somebody asks, or the next
+// rebalance begins.
 type subscription struct {
 	taken, known bool
 	topics       map[string]struct{}

@@ -37,6 +37,7 @@ func TestSubscribes(t *testing.T) {
 		for i, md := range metadata {
 			g.add(&member{id: string(rune('a' + i)), protocols: []Protocol{{"o", nil}, {"p", []byte(md)}}})
 		}
+		g.subscription = subscription{} // as after the end of a rebalance
 		return g
 	}
 	good := string(subscriptionOf("a", "b"))
