@@ -74,15 +74,15 @@ func newAsker(to *client.Options, cl *kgo.Client) asker { return asker{to, cl, k
 // state describes one group without its offsets. A group that is not there is the error GROUP_ID_NOT_FOUND.
 func (a asker) state(ctx context.Context, group string) (*description, error) {
 	tried := "describe group " + group
-	found, err := a.adm.DescribeGroups(ctx, group)
-	if err != nil {
-		return nil, a.to.Explain(tried, err, "")
-	}
-	g, err := found.On(group, nil)
+	var g kadm.DescribedGroup
+	err := client.UntilReady(ctx, func() error {
+		found, err := a.adm.DescribeGroups(ctx, group)
+		if err == nil {
+			g, err = found.On(group, nil)
+		}
+		return cmp.Or(err, g.Err)
+	})
 	message := g.ErrMessage
-	if err == nil {
-		err = g.Err
-	}
 	if err == nil && g.State == "Dead" && len(g.Members) == 0 { // how brokers before Kafka 4 say it
 		err = kerr.GroupIDNotFound
 	}
@@ -138,10 +138,13 @@ func assignment(set kadm.TopicsSet) []assigned {
 
 // committed are the offsets of a group.
 func (a asker) committed(ctx context.Context, group string) (kadm.OffsetResponses, error) {
-	found, err := a.adm.FetchOffsets(ctx, group)
-	if err == nil {
-		err = found.Error()
-	}
+	var found kadm.OffsetResponses
+	err := client.UntilReady(ctx, func() (err error) {
+		if found, err = a.adm.FetchOffsets(ctx, group); err == nil {
+			err = found.Error()
+		}
+		return err
+	})
 	if err != nil {
 		return nil, a.to.ExplainGroup(ctx, a.cl, "fetch offsets of group "+group, group, err, "")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/moldau/moldau/internal/cli/client"
@@ -46,8 +47,12 @@ be deleted.`,
 		for _, name := range names {
 			one, err := a.deletable(c, name)
 			if err == nil && *yes {
-				answer, deleteErr := a.adm.DeleteGroup(c.Context(), name)
-				err = to.ExplainGroup(c.Context(), cl, "delete group "+name, name, deleteErr, answer.ErrMessage)
+				var answer kadm.DeleteGroupResponse
+				err = client.UntilReady(c.Context(), func() (err error) {
+					answer, err = a.adm.DeleteGroup(c.Context(), name)
+					return err
+				})
+				err = to.ExplainGroup(c.Context(), cl, "delete group "+name, name, err, answer.ErrMessage)
 			}
 			if err != nil {
 				failed = errors.Join(failed, err)

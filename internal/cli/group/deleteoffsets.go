@@ -118,7 +118,11 @@ func (a asker) deleteOffsets(c *cobra.Command, group string, all []deletedOffset
 		set.Add(o.Topic, o.Partition)
 	}
 	tried := "delete offsets of group " + group
-	answers, err := a.adm.DeleteOffsets(c.Context(), group, set)
+	var answers kadm.DeleteOffsetsResponses
+	err := client.UntilReady(c.Context(), func() (err error) {
+		answers, err = a.adm.DeleteOffsets(c.Context(), group, set)
+		return err
+	})
 	if err != nil {
 		return []deletedOffset{}, a.to.ExplainGroup(c.Context(), a.cl, tried, group, err, "")
 	}

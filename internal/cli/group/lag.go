@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/moldau/moldau/internal/cli/client"
@@ -54,11 +53,13 @@ Partitions without a committed offset have "-" and count as 0.`,
 		defer cl.Close()
 		everyone := len(names) == 0
 		if everyone {
-			all, err := kadm.NewClient(cl).ListGroupsByType(c.Context(), []string{"Classic", "Consumer"})
+			all, err := find(c.Context(), to, cl, nil, []string{"Classic", "Consumer"})
 			if err != nil {
-				return to.Explain("list groups", err, "")
+				return err
 			}
-			names = all.Groups()
+			for _, g := range all {
+				names = append(names, g.Group)
+			}
 		}
 		a, found, failed := newAsker(to, cl), []lagged{}, error(nil)
 		for _, name := range names {

@@ -2,6 +2,7 @@ package group
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/cli/client"
@@ -58,25 +60,7 @@ func listCommand(to *client.Options) *cobra.Command {
 			return err
 		}
 		defer cl.Close()
-		req := kmsg.NewPtrListGroupsRequest()
-		req.StatesFilter, req.TypesFilter = inStates, ofTypes
-		all, failed := []listed{}, error(nil)
-		for _, shard := range cl.RequestSharded(c.Context(), req) { // every broker knows the groups it coordinates
-			err := shard.Err
-			if err == nil {
-				err = kerr.ErrorForCode(shard.Resp.(*kmsg.ListGroupsResponse).ErrorCode)
-			}
-			if err != nil {
-				failed = errors.Join(failed, to.Explain("list groups", err, ""))
-				continue
-			}
-			for _, g := range shard.Resp.(*kmsg.ListGroupsResponse).Groups {
-				one := listed{g.Group, g.GroupState, typeName(g.GroupType), g.ProtocolType, shard.Meta.NodeID}
-				if one.among(inStates, ofTypes) {
-					all = append(all, one)
-				}
-			}
-		}
+		all, failed := find(c.Context(), to, cl, inStates, ofTypes)
 		slices.SortFunc(all, func(a, b listed) int { return cmp.Compare(a.Group, b.Group) })
 		if failed != nil && len(all) == 0 {
 			return failed
@@ -84,6 +68,31 @@ func listCommand(to *client.Options) *cobra.Command {
 		return errors.Join(printGroups(c, *format, all), failed)
 	}
 	return c
+}
+
+// find asks every broker for the groups it coordinates.
+func find(ctx context.Context, to *client.Options, cl *kgo.Client, inStates, ofTypes []string) (all []listed, failed error) {
+	req := kmsg.NewPtrListGroupsRequest()
+	req.StatesFilter, req.TypesFilter = inStates, ofTypes
+	err := client.UntilReady(ctx, func() (err error) {
+		all = []listed{}
+		for _, shard := range cl.RequestSharded(ctx, req) {
+			if shard.Err != nil {
+				err = errors.Join(err, shard.Err)
+				continue
+			}
+			resp := shard.Resp.(*kmsg.ListGroupsResponse)
+			err = errors.Join(err, kerr.ErrorForCode(resp.ErrorCode))
+			for _, g := range resp.Groups {
+				one := listed{g.Group, g.GroupState, typeName(g.GroupType), g.ProtocolType, shard.Meta.NodeID}
+				if one.among(inStates, ofTypes) {
+					all = append(all, one)
+				}
+			}
+		}
+		return err
+	})
+	return all, to.Explain("list groups", err, "")
 }
 
 // among filters once more, since a broker older than a filter passes over it.

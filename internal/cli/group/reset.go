@@ -308,8 +308,14 @@ func (r resetter) commit(ctx context.Context, changes []change) error {
 	for _, c := range changes {
 		offsets.Add(kadm.Offset{Topic: c.Topic, Partition: c.Partition, At: c.After, LeaderEpoch: -1})
 	}
-	answers, err := r.adm.CommitOffsets(ctx, r.group, offsets)
-	if err != nil {
+	var answers kadm.OffsetResponses
+	err := client.UntilReady(ctx, func() (err error) {
+		if answers, err = r.adm.CommitOffsets(ctx, r.group, offsets); err == nil {
+			err = answers.Error()
+		}
+		return err
+	})
+	if answers == nil && err != nil {
 		return r.to.Explain(tried, err, "")
 	}
 	var failed error
