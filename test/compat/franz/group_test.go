@@ -28,7 +28,7 @@ type member struct {
 func (l library) Join(t testing.TB, s group.Settings) group.Member {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(s.Addr), kgo.Dialer(s.Cable.DialContext), kgo.ConsumerGroup(s.Group), kgo.ConsumeTopics(s.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.SessionTimeout(group.Session), kgo.HeartbeatInterval(group.Heartbeat), kgo.RebalanceTimeout(group.Rebalance), kgo.FetchMaxWait(200 * time.Millisecond),
+		kgo.SessionTimeout(s.Session), kgo.HeartbeatInterval(group.Heartbeat), kgo.RebalanceTimeout(group.Rebalance), kgo.FetchMaxWait(200 * time.Millisecond),
 	}
 	if s.Commits != group.Auto {
 		opts = append(opts, kgo.DisableAutoCommit())

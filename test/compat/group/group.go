@@ -17,12 +17,17 @@ import (
 	"github.com/moldau/moldau/test/compat/broker"
 )
 
-// Session is the time-out after which the broker gives up a member that says nothing; members send a heartbeat every
-// Heartbeat. Six seconds is the least that a broker accepts by default.
+// Members send a heartbeat every Heartbeat, and have the time Rebalance to join again.
 const (
-	Session   = 6 * time.Second
 	Heartbeat = 500 * time.Millisecond
-	Rebalance = 20 * time.Second
+	Rebalance = 30 * time.Second
+)
+
+// A member that says nothing is given up after the session's time-out: a short one where a test waits for that, though
+// long enough for a busy machine, and a long one where a member must come back before it.
+const (
+	short = 10 * time.Second
+	long  = 40 * time.Second
 )
 
 // Commits says how a member commits what it read.
@@ -39,7 +44,8 @@ type Settings struct {
 	Addr, Group, Topic string
 	Instance           string // of a static member, empty for others
 	Commits            Commits
-	Cable              *Cable // all its connections go through it
+	Session            time.Duration // its time-out
+	Cable              *Cable        // all its connections go through it
 
 	Seen   func(partition int32, value string) // to be called for each record, before its commit
 	Failed func(error)                         // to be called with what the library reports as an error
@@ -72,6 +78,7 @@ type scene struct {
 	admin        *kadm.Client
 	producer     *kgo.Client
 	topic, group string
+	session      time.Duration
 	rounds       int
 
 	mu     sync.Mutex
@@ -80,9 +87,9 @@ type scene struct {
 	errors map[string][]error       // by member
 }
 
-func newScene(t testing.TB, c Client) *scene {
+func newScene(t testing.TB, c Client, session time.Duration) *scene {
 	topic := broker.Topic(t, partitions)
-	s := &scene{TB: t, client: c, topic: topic, group: "group-of-" + topic, admin: broker.Admin(t),
+	s := &scene{TB: t, client: c, topic: topic, group: "group-of-" + topic, session: session, admin: broker.Admin(t),
 		producer: broker.Client(t, kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 			kgo.ProducerBatchCompression(kgo.NoCompression())), // KafkaJS knows gzip alone
 		seen: map[string]int{}, reads: map[string]map[int32]int{}, errors: map[string][]error{}}
@@ -118,7 +125,7 @@ func (s *scene) join(name string, commits Commits, instance string) *member {
 	s.Helper()
 	m := &member{name: name, cable: &Cable{}, scene: s}
 	m.Member = s.client.Join(s, Settings{
-		Addr: broker.Addr(), Group: s.group, Topic: s.topic, Instance: instance, Commits: commits, Cable: m.cable,
+		Addr: broker.Addr(), Group: s.group, Topic: s.topic, Instance: instance, Commits: commits, Session: s.session, Cable: m.cable,
 		Seen: func(partition int32, value string) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -139,6 +146,19 @@ func (s *scene) join(name string, commits Commits, instance string) *member {
 		m.once.Do(func() { go m.Member.Close() }) // a test that failed does not wait for it
 	})
 	return m
+}
+
+// wait waits for what the group does. It is patient: some members are Java machines, several at a time.
+func (s *scene) wait(what string, done func() bool) {
+	s.Helper()
+	end := time.After(90 * time.Second)
+	for !done() {
+		select {
+		case <-end:
+			s.Fatalf("not so: %s", what)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // produce writes five records to each partition and returns their values.
@@ -171,7 +191,7 @@ func (s *scene) read(values []string, times int) {
 		}
 		return least, most
 	}
-	broker.Eventually(s, fmt.Sprintf("each of %d records was read %d times", len(values), times), func() bool {
+	s.wait(fmt.Sprintf("each of %d records was read %d times", len(values), times), func() bool {
 		least, _ := count()
 		return least == times
 	})
@@ -183,7 +203,7 @@ func (s *scene) read(values []string, times int) {
 // committed waits until the group has committed what all partitions hold.
 func (s *scene) committed() {
 	s.Helper()
-	broker.Eventually(s, "all that was read is committed", func() bool {
+	s.wait("all that was read is committed", func() bool {
 		os, err := s.admin.FetchOffsets(broker.Context(s), s.group)
 		if err != nil || os.Error() != nil || len(os[s.topic]) != partitions {
 			return false
@@ -225,7 +245,7 @@ func (s *scene) stable(members int) kadm.DescribedGroup {
 			s.Logf("the group is %s, its members have %v partitions", d.State, has)
 		}
 	}()
-	broker.Eventually(s, fmt.Sprintf("the group is stable with %d members", members), func() bool {
+	s.wait(fmt.Sprintf("the group is stable with %d members", members), func() bool {
 		d, has = s.describe(), nil
 		all := map[int32]bool{}
 		for _, m := range d.Members {

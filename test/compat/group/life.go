@@ -11,7 +11,7 @@ import (
 
 // Life has members join, leave, be killed and start again. They commit each record, so that each is read once.
 func Life(t testing.TB, c Client) {
-	s := newScene(t, c)
+	s := newScene(t, c, short)
 	a := s.join("a", Each, "")
 	s.stable(1)
 	s.round()
@@ -54,13 +54,13 @@ func Life(t testing.TB, c Client) {
 // empty waits until the group is empty.
 func (s *scene) empty() {
 	s.Helper()
-	broker.Eventually(s, "the group is empty", func() bool { return s.describe().State == "Empty" })
+	s.wait("the group is empty", func() bool { return s.describe().State == "Empty" })
 }
 
 // Restart ends a member and starts another: without commits it reads everything again, also after a kill, and with the
 // library's own commits only what is new.
 func Restart(t testing.TB, c Client) {
-	s := newScene(t, c)
+	s := newScene(t, c, short)
 	first := s.produce()
 	for i, end := range []func(*member){(*member).Close, (*member).kill, (*member).Close} {
 		m := s.join(fmt.Sprint("forgetful ", i), None, "")
@@ -92,7 +92,7 @@ func Restart(t testing.TB, c Client) {
 // Static ends a static member and starts it again, which the other one does not notice; another of the same name
 // fences it; an admin removes it.
 func Static(t testing.TB, c Client) {
-	s := newScene(t, c)
+	s := newScene(t, c, long)
 	a := s.join("a", Each, "instance-a")
 	s.stable(1)
 	b := s.join("b", Each, "instance-b")
@@ -114,7 +114,7 @@ func Static(t testing.TB, c Client) {
 	s.healthy("a", "b", "a again")
 
 	usurper := s.join("usurper", Each, "instance-a")
-	broker.Eventually(t, "the member whose name was taken is told", func() bool {
+	s.wait("the member whose name was taken is told", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return len(s.errors["a again"]) > 0

@@ -38,7 +38,7 @@ func (l library) Join(t testing.TB, s group.Settings) group.Member {
 	c := kafka.ReaderConfig{
 		Brokers: []string{s.Addr}, GroupID: s.Group, Topic: s.Topic, GroupBalancers: l.balancers, StartOffset: kafka.FirstOffset,
 		Dialer:         &kafka.Dialer{ClientID: "kafka-go-tests", DialFunc: s.Cable.DialContext, Timeout: 5 * time.Second},
-		SessionTimeout: group.Session, HeartbeatInterval: group.Heartbeat, RebalanceTimeout: group.Rebalance, MaxWait: 200 * time.Millisecond,
+		SessionTimeout: s.Session, HeartbeatInterval: group.Heartbeat, RebalanceTimeout: group.Rebalance, MaxWait: 200 * time.Millisecond,
 	}
 	if s.Commits == group.Auto {
 		c.CommitInterval = 100 * time.Millisecond

@@ -61,7 +61,7 @@ type library struct{ dir string }
 func (l library) Join(t testing.TB, s group.Settings) group.Member {
 	settings, err := json.Marshal(map[string]any{
 		"addr": s.Addr, "group": s.Group, "topic": s.Topic, "commits": map[group.Commits]string{group.None: "none", group.Each: "each", group.Auto: "auto"}[s.Commits],
-		"session": group.Session.Milliseconds(), "heartbeat": group.Heartbeat.Milliseconds(), "rebalance": group.Rebalance.Milliseconds(),
+		"session": s.Session.Milliseconds(), "heartbeat": group.Heartbeat.Milliseconds(), "rebalance": group.Rebalance.Milliseconds(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -48,7 +48,7 @@ func (l library) Join(t testing.TB, s group.Settings) group.Member {
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
 	c.Consumer.Offsets.AutoCommit.Enable = s.Commits == group.Auto
 	c.Consumer.MaxWaitTime = 200 * time.Millisecond
-	c.Consumer.Group.Session.Timeout = group.Session
+	c.Consumer.Group.Session.Timeout = s.Session
 	c.Consumer.Group.Heartbeat.Interval = group.Heartbeat
 	c.Consumer.Group.Rebalance.Timeout = group.Rebalance
 	c.Consumer.Group.InstanceId = s.Instance

@@ -1,5 +1,4 @@
-// Package tools tests the broker with Apache Kafka's own command-line tools. It holds tests only and needs Java;
-// bench/kafka.sh fetches the tools. A start of the Java machine costs a second or two, so calls are few.
+// Package tools tests the broker with Apache Kafka's own command-line tools. It holds tests only and needs Java.
 package tools
 
 import (
@@ -15,14 +14,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/moldau/moldau/test/compat/broker"
+	"github.com/moldau/moldau/test/compat/group"
+	"github.com/moldau/moldau/test/compat/java"
 )
 
-func TestMain(m *testing.M) { broker.Main(m) }
+func TestMain(m *testing.M) {
+	group.Parallel()
+	broker.Main(m)
+}
 
 // tool runs one of the tools on the broker.
 func tool(t *testing.T, stdin, class string, args ...string) string {
 	t.Helper()
-	return broker.Tool(t, stdin, append([]string{"org.apache.kafka.tools." + class, "--bootstrap-server", broker.Addr()}, args...)...)
+	return java.Run(t, stdin, append([]string{"org.apache.kafka.tools." + class, "--bootstrap-server", broker.Addr()}, args...)...)
 }
 
 func expect(t *testing.T, out string, patterns ...string) {
@@ -39,7 +43,7 @@ func TestTopics(t *testing.T) {
 	t.Parallel()
 	name := broker.Name(t)
 	tool(t, "", "TopicCommand", "--create", "--topic", name, "--partitions", "2", "--replication-factor", "1", "--config", "retention.ms=12345678")
-	if _, err := broker.TryTool("", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", broker.Addr(), "--create", "--topic", name); err == nil {
+	if r := java.Try(t, "", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", broker.Addr(), "--create", "--topic", name); r.Status == 0 {
 		t.Error("a topic was created twice")
 	}
 	expect(t, tool(t, "", "TopicCommand", "--list"), "^"+name+"$")
@@ -48,8 +52,8 @@ func TestTopics(t *testing.T) {
 		`Topic: \S+\s+TopicId: \S{22}\s+PartitionCount: 5\s+ReplicationFactor: 1\s+Configs: .*retention.ms=12345678`,
 		`Partition: 4\s+Leader: [0-9]+\s+Replicas: ([0-9]+)\s+Isr: [0-9]+`)
 	configs := []string{"kafka.admin.ConfigCommand", "--bootstrap-server", broker.Addr(), "--entity-type", "topics", "--entity-name", name}
-	broker.Tool(t, "", append(configs, "--alter", "--add-config", "max.message.bytes=54321", "--delete-config", "retention.ms")...)
-	out := broker.Tool(t, "", append(configs, "--describe", "--all")...)
+	java.Run(t, "", append(configs, "--alter", "--add-config", "max.message.bytes=54321", "--delete-config", "retention.ms")...)
+	out := java.Run(t, "", append(configs, "--describe", "--all")...)
 	expect(t, out, `max.message.bytes=54321 .*DYNAMIC_TOPIC_CONFIG:max.message.bytes=54321`, `retention.ms=604800000 sensitive=false synonyms=\{\}`, `cleanup.policy=delete`)
 	tool(t, "", "TopicCommand", "--delete", "--topic", name)
 	if out := tool(t, "", "TopicCommand", "--list"); strings.Contains(out, name) {
@@ -103,8 +107,7 @@ func TestConsumeOffset(t *testing.T) {
 	if got := tool(t, "", args[0], append(args[1:], "--offset", "97", "--max-messages", "3", "--isolation-level", "read_committed")...); got != "97\n98\n99\n" {
 		t.Errorf("read %q from offset 97", got)
 	}
-	got, _ := broker.TryTool("", append([]string{"org.apache.kafka.tools." + args[0], "--bootstrap-server", broker.Addr()}, append(args[1:], "--timeout-ms", "1500")...)...)
-	if got != "" {
+	if got := tool(t, "", args[0], append(args[1:], "--timeout-ms", "1500")...); got != "" {
 		t.Errorf("read %q from the end", got)
 	}
 }
@@ -138,7 +141,7 @@ func TestGetOffsets(t *testing.T) {
 func TestPerformance(t *testing.T) {
 	t.Parallel()
 	topic := broker.Topic(t, 3)
-	out := broker.Tool(t, "", "org.apache.kafka.tools.ProducerPerformance", "--topic", topic, "--num-records", "50000", "--record-size", "200", "--throughput", "-1",
+	out := java.Run(t, "", "org.apache.kafka.tools.ProducerPerformance", "--topic", topic, "--num-records", "50000", "--record-size", "200", "--throughput", "-1",
 		"--bootstrap-server", broker.Addr(), "--command-property", "acks=all", "compression.type=lz4")
 	expect(t, out, `^50000 records sent, .* 99\.9th`)
 	ends, err := broker.Admin(t).ListEndOffsets(broker.Context(t), topic)
@@ -158,7 +161,8 @@ func TestPerformance(t *testing.T) {
 func TestVerifiable(t *testing.T) {
 	t.Parallel()
 	topic := broker.Topic(t, 2)
-	out := tool(t, "", "VerifiableProducer", "--topic", topic, "--max-messages", "500", "--repeating-keys", "7")
+	// It ends its work when its machine ends, so it needs one of its own.
+	out := broker.Tool(t, "", "org.apache.kafka.tools.VerifiableProducer", "--bootstrap-server", broker.Addr(), "--topic", topic, "--max-messages", "500", "--repeating-keys", "7")
 	acked := map[string]string{}
 	for line := range strings.Lines(out) {
 		var e struct {
