@@ -1,10 +1,12 @@
 package group
 
 import (
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -551,5 +553,41 @@ func TestManyPartitions(t *testing.T) {
 		if x.live != 0 || len(x.list) > 2*tailMax {
 			t.Errorf("%s: %d live, %d in the list", name, x.live, len(x.list))
 		}
+	}
+}
+
+// What Kafka 4.4 wrote is loaded, and served.
+func TestReplayKafka(t *testing.T) {
+	text, err := os.ReadFile("stored/testdata/kafka-4.4.0.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log []coordinator.Record
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); f[0] != "#" {
+			key, err := hex.DecodeString(f[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			value, _ := hex.DecodeString(f[1]) // nil for a tombstone
+			if f[1] == "-" {
+				value = nil
+			}
+			log = append(log, coordinator.Record{Key: key, Value: value})
+		}
+	}
+	m := newBook(t).reload(log)
+	if got, want := short(m), "expires/orders-0=42 expires/orders-1=43 simple-v10/orders-0=42 simple-v10/orders-1=43 simple-v2/orders-0=42 simple-v2/orders-1=43 "+
+		"simple-v5/orders-0=42 simple-v5/orders-1=43 simple-v9/orders-0=42 simple-v9/orders-1=43 team/orders-2=7"; got != want {
+		t.Errorf("%s", got)
+	}
+	if o, _ := m.find("simple-v9").offsets.get("orders", 1); o.Metadata != "märz" || o.LeaderEpoch != 5 || o.TopicID.IsZero() {
+		t.Errorf("%+v", o)
+	}
+	if o, _ := m.find("expires").offsets.get("orders", 1); o.ExpiresMs != o.CommittedMs+86400000 {
+		t.Errorf("%+v", o)
+	}
+	if g := m.find("team"); g.state != Empty || g.protocolType != consumerType || g.generation != 3 || m.find("deleted") != nil {
+		t.Errorf("%+v", g)
 	}
 }
