@@ -80,7 +80,7 @@ func (c *client) protocols() (all []Protocol) {
 // ask sends a request and waits for its answer.
 func (c *client) ask(body any) {
 	c.waits = c.s.send(c, body)
-	c.deadline = c.s.now.Add(c.s.between(simRebalance+2*time.Second, simRebalance+8*time.Second))
+	c.deadline = c.s.now.Add(c.s.between(c.s.timeout+2*time.Second, c.s.timeout+8*time.Second))
 }
 
 // tell sends a request whose answer does not matter to the client.
@@ -111,7 +111,7 @@ func (c *client) act() {
 	switch c.phase {
 	case joining:
 		c.ask(&JoinRequest{Group: simGroup[c.group], Member: c.member, Instance: c.instance, ClientID: c.name, ClientHost: "/h", SessionTimeout: c.session,
-			RebalanceTimeout: simRebalance, ProtocolType: consumerType, Protocols: c.protocols(), RequireMemberID: !c.old, SkipAssignment: c.skips})
+			RebalanceTimeout: s.timeout, ProtocolType: consumerType, Protocols: c.protocols(), RequireMemberID: !c.old, SkipAssignment: c.skips})
 	case syncing:
 		r := &SyncRequest{Group: simGroup[c.group], Generation: c.generation, Member: c.member, Instance: c.instance, Assignments: c.assign}
 		if !c.old {
@@ -280,6 +280,9 @@ func (c *client) receive(r *request, response any, code protocol.ErrorCode) {
 			s.fail("%s is answered %v to %+v", c.name, code, r.body)
 		}
 		c.phase = joining
+	case protocol.GroupMaxSizeReached:
+		c.reset()
+		c.next = s.now.Add(s.between(time.Second, 5*time.Second))
 	case protocol.UnknownServerError:
 		s.fail("%s is answered %v to %+v", c.name, code, r.body)
 	case protocol.None:

@@ -186,6 +186,9 @@ func (j *judge) completed(i int, d *decision) {
 		members[m.Member] = x
 	}
 	j.missing(i, d, members, instances)
+	if len(joined) > s.settings.MaxSize {
+		s.fail("%s: %d members have joined generation %d", simGroup[i], len(joined), first.Generation)
+	}
 	for id := range joined {
 		if members[id] == nil {
 			s.fail("%s: %s has joined, but is not in the list", simGroup[i], id)
@@ -203,8 +206,8 @@ func (j *judge) missing(i int, d *decision, members map[string]*seen, instances 
 		case members[id] != nil, x.instance != nil && instances[*x.instance] != "":
 		case d.at.Sub(x.heard) >= x.session:
 			j.s.count.expired++
-		case !x.synced && d.at.Sub(v.completed) >= simRebalance:
-		case d.at.Sub(j.rebalancing(i, d)) >= simRebalance:
+		case !x.synced && d.at.Sub(v.completed) >= j.s.timeout:
+		case d.at.Sub(j.rebalancing(i, d)) >= j.s.timeout:
 		default:
 			j.s.fail("%s: generation %d comes without %s, which was heard of %v ago", simGroup[i], v.generation+1, id, d.at.Sub(x.heard))
 		}
@@ -241,9 +244,14 @@ func (j *judge) answered(d *decision, a answered) {
 	s := j.s
 	switch r := a.request.body.(type) {
 	case *JoinRequest:
-		if answer := a.response.(*JoinResponse); answer.Code == protocol.None {
+		answer, v := a.response.(*JoinResponse), j.views[index(r.Group)]
+		if answer.Code == protocol.GroupMaxSizeReached { // a member that is too slow has to go
+			s.count.refused++
+			v.left[r.Member] = true
+			delete(v.members, r.Member)
+		} else if answer.Code == protocol.None {
 			j.told(d, a, r, answer)
-		} else if x := j.views[index(r.Group)].members[r.Member]; x != nil {
+		} else if x := v.members[r.Member]; x != nil {
 			x.touched = d.at
 		}
 	case *SyncRequest:
@@ -419,9 +427,12 @@ func (j *judge) atRest() {
 	s := j.s
 	for i, id := range simGroup {
 		g := s.m.find(id)
-		members, owned := map[string]bool{}, map[int32]string{}
+		all, members, owned := 0, map[string]bool{}, map[int32]string{}
 		for _, c := range s.clients {
 			if c.group != i || c.dead {
+				continue
+			}
+			if all++; all > s.settings.MaxSize && c.phase == joining { // there is no room for it
 				continue
 			}
 			if members[c.member] = true; c.phase != reading || g == nil || c.generation != g.generation || g.member(c.member) == nil {

@@ -29,6 +29,7 @@ type sim struct {
 	seed     uint64
 	bug      mutant
 	settings Settings
+	timeout  time.Duration // every client's rebalance time-out
 	now      time.Time
 	m        *Machine
 	judge    *judge
@@ -45,14 +46,13 @@ type sim struct {
 	requests int
 	stalled  time.Time // until then nothing is committed
 	quiet    bool      // no more faults
-	count    struct{ loads, lost, joins, assigned, commits, fenced, deleted, expired int }
+	count    struct{ loads, lost, joins, assigned, commits, fenced, deleted, expired, refused int }
 }
 
 const (
 	simGroups     = 2
 	simPartitions = 5
 	simTopic      = "t"
-	simRebalance  = 8 * time.Second // every client's rebalance time-out
 )
 
 // simGroup names the groups.
@@ -114,6 +114,10 @@ func newSim(seed uint64, bug mutant) *sim {
 		InitialRebalanceDelay: []time.Duration{0, 500 * time.Millisecond, 3 * time.Second}[s.rng.IntN(3)]}
 	if s.chance(2) {
 		s.settings.OffsetsRetention = 24 * time.Hour
+	}
+	s.timeout = s.between(3*time.Second, 12*time.Second).Truncate(time.Millisecond)
+	if s.chance(4) {
+		s.settings.MaxSize = 3
 	}
 	s.judge = newJudge(s)
 	s.m = s.newMachine()
@@ -488,10 +492,11 @@ func TestSim(t *testing.T) {
 		c := &all.count
 		c.loads, c.lost, c.joins, c.assigned = c.loads+s.count.loads, c.lost+s.count.lost, c.joins+s.count.joins, c.assigned+s.count.assigned
 		c.commits, c.fenced, c.deleted, c.expired = c.commits+s.count.commits, c.fenced+s.count.fenced, c.deleted+s.count.deleted, c.expired+s.count.expired
+		c.refused += s.count.refused
 	}
 	t.Logf("%+v", all.count)
 	c, n := all.count, *simSeeds
-	if n >= 20 && (c.loads < n || c.lost < n || c.joins < 20*n || c.assigned < 20*n || c.commits < 20*n || c.fenced < n/10 || c.deleted < n/20 || c.expired < n/20) {
+	if n >= 20 && (c.loads < n || c.lost < n || c.joins < 20*n || c.assigned < 20*n || c.commits < 20*n || c.fenced < n/10 || c.deleted < n/20 || c.expired < n/20 || c.refused < n/10) {
 		t.Fatal("too little happened for the test to mean anything")
 	}
 }
