@@ -75,7 +75,7 @@ func TestServeFailsWithOneLine(t *testing.T) {
 		{[]string{"group", "destroy"}, nil, "moldau: unknown command \"destroy\" for \"moldau group\"\n"},
 		{[]string{"group", "list", "--state", "busy"}, nil, "moldau: --state busy: want some of PreparingRebalance, "},
 		{[]string{"group", "reset", "g"}, nil, "moldau: want one of --to-earliest, "},
-		{[]string{"group", "reset", "g", "--to-latest", "--topic", "a:"}, nil, "moldau: --topic a:: want TOPIC or TOPIC:PARTITION,PARTITION...\n"},
+		{[]string{"group", "reset", "g", "--to-latest", "--topic", "a:"}, nil, "moldau: --topic a:: want TOPIC or TOPIC:PARTITION[,PARTITION]\n"},
 		{[]string{"group", "delete-offsets", "g"}, nil, "moldau: want --topic; "},
 		{[]string{"config", "describe", "topic"}, nil, "moldau: requires at least 2 arg(s), only received 1\n"},
 		{[]string{"config", "describe", "group", "g"}, nil, "moldau: group: want topic or broker\n"},

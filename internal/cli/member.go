@@ -323,9 +323,8 @@ func (m *member) leave(cl *kgo.Client) error {
 	ctx, cancel := context.WithTimeout(context.Background(), lastWord)
 	defer cancel()
 	err := m.to.Explain("commit offsets of group "+m.group, cl.CommitMarkedOffsets(ctx), "")
-	if left := cl.LeaveGroupContext(ctx); left != nil && !errors.Is(left, kerr.UnknownMemberID) {
-		err = errors.Join(err, m.to.Explain("leave group "+m.group, left, ""))
+	if left := cl.LeaveGroupContext(ctx); err == nil && !errors.Is(left, kerr.UnknownMemberID) {
+		err = m.to.Explain("leave group "+m.group, left, "")
 	}
-	m.heed()
 	return err
 }

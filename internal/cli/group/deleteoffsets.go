@@ -39,7 +39,7 @@ deleted.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: complete.Groups(to, 1),
 	}
-	c.Flags().StringArrayVar(&topics, "topic", nil, "TOPIC or TOPIC:PARTITION,PARTITION...; may be repeated")
+	c.Flags().StringArrayVar(&topics, "topic", nil, "TOPIC or TOPIC:PARTITION[,PARTITION]; may be repeated")
 	yes := yesFlag(c.Flags())
 	format := output.Flag(c.Flags())
 	_ = c.RegisterFlagCompletionFunc("topic", complete.Topics(to, 0))

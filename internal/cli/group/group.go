@@ -44,13 +44,13 @@ func parseChoices(values []string) ([]choice, error) {
 			for text := range strings.SplitSeq(list, ",") {
 				n, err := strconv.ParseInt(text, 10, 32)
 				if err != nil || n < 0 {
-					return nil, fmt.Errorf("--topic %s: want TOPIC or TOPIC:PARTITION,PARTITION...", value)
+					return nil, fmt.Errorf("--topic %s: want TOPIC or TOPIC:PARTITION[,PARTITION]", value)
 				}
 				one.partitions = append(one.partitions, int32(n))
 			}
 		}
 		if topic == "" {
-			return nil, fmt.Errorf("--topic %s: want TOPIC or TOPIC:PARTITION,PARTITION...", value)
+			return nil, fmt.Errorf("--topic %s: want TOPIC or TOPIC:PARTITION[,PARTITION]", value)
 		}
 		if slices.ContainsFunc(all, func(c choice) bool { return c.topic == topic }) {
 			return nil, fmt.Errorf("--topic %s: topic %s is named twice", value, topic)

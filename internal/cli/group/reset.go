@@ -108,7 +108,7 @@ the plan as such a file (- for the output), with --to-current what is committed 
 
 // add declares the flags.
 func (f *resetFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.topics, "topic", nil, "TOPIC or TOPIC:PARTITION,PARTITION...; may be repeated (default all the group has committed)")
+	flags.StringArrayVar(&f.topics, "topic", nil, "TOPIC or TOPIC:PARTITION[,PARTITION]; may be repeated (default all the group has committed)")
 	flags.BoolVar(&f.earliest, "to-earliest", false, "to the start of the log")
 	flags.BoolVar(&f.latest, "to-latest", false, "to the end of the log")
 	flags.BoolVar(&f.current, "to-current", false, "to where it is; to the end where nothing is committed")

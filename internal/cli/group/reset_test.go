@@ -18,7 +18,7 @@ func TestParseChoices(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, bad := range []string{"", ":1", "a:", "a:x", "a:-1", "a:1,", "a:1:2", "a:4294967296"} {
-		if _, err := parseChoices([]string{bad}); err == nil || err.Error() != "--topic "+bad+": want TOPIC or TOPIC:PARTITION,PARTITION..." {
+		if _, err := parseChoices([]string{bad}); err == nil || err.Error() != "--topic "+bad+": want TOPIC or TOPIC:PARTITION[,PARTITION]" {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
