@@ -29,13 +29,13 @@ type cleanPoint struct {
 // whether a pass was under way, just done, or long over.
 func TestCleanCrash(t *testing.T) {
 	swaps := 0
-	for seed := *modelSeed; seed < *modelSeed+uint64(max(*modelSeeds/3, 1)); seed++ {
+	for seed := *modelSeed; seed < *modelSeed+uint64(max(*modelSeeds/4, 1)); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			cfg := Config{SegmentBytes: 1200, IndexIntervalBytes: 150}
 			r := &cleanCrash{cleanRun: *newCleanRun(t, seed, cfg), t: t}
 			r.fsys = func(m *vfs.Mem) vfs.FS { return vfs.NewFault(m, r.hook) }
 			r.begin(t)
-			for range 90 {
+			for range 80 {
 				if err := r.crashStep(); err != nil {
 					t.Fatalf("%v\n%s", err, strings.Join(r.trace[max(0, len(r.trace)-6):], "\n"))
 				}

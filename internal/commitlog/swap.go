@@ -56,9 +56,13 @@ func (l *Log) replace(group []*segment.Segment, cleaned *segment.Segment, cuts i
 	}
 	l.mu.Lock()
 	l.exchangedLocked(group, cleaned)
+	useless := l.forgetSnapshotsLocked(group[1:])
 	l.mu.Unlock()
 	for _, s := range group {
 		s.Close()
+	}
+	for _, at := range useless {
+		_ = l.env.FS.Remove(l.snapshotPath(at)) // harmless where it stays: it is true, only older
 	}
 	l.env.background(l.config.Load().FileDeleteDelay, remover(l.env.FS, doomed))
 	return nil
@@ -117,6 +121,20 @@ func (l *Log) exchangedLocked(group []*segment.Segment, cleaned *segment.Segment
 	l.marks.size.Add(size)
 	l.cuts.Add(1)
 	l.mu.sealed = slices.DeleteFunc(slices.Clone(l.mu.sealed), func(s *segment.Segment) bool { return slices.Contains(group, s) })
+}
+
+// forgetSnapshotsLocked drops the snapshots at the bases of segments that are no more. The one at the end of what is compacted stays.
+func (l *Log) forgetSnapshotsLocked(gone []*segment.Segment) (dropped []int64) {
+	var keep []int64
+	for _, at := range l.mu.snapshots {
+		if slices.ContainsFunc(gone, func(s *segment.Segment) bool { return s.Base() == at }) {
+			dropped = append(dropped, at)
+		} else {
+			keep = append(keep, at)
+		}
+	}
+	l.mu.snapshots = keep
+	return dropped
 }
 
 // clearCleaned removes what an earlier pass left. It must be gone before segments are replaced: a start takes a .cleaned file for a
