@@ -51,7 +51,8 @@ type change struct {
 	Note      string `json:"note,omitempty"`
 }
 
-// plan says what a reset commits. Offsets outside the log are moved to its ends, as Kafka's tool does.
+// plan says what a reset commits. Offsets outside the log are moved to its ends, as Kafka's tool does; what is committed already is
+// kept as it is.
 func (a aim) plan(all []known) ([]change, error) {
 	changes := make([]change, 0, len(all))
 	for _, k := range all {
@@ -60,6 +61,7 @@ func (a aim) plan(all []known) ([]change, error) {
 			return nil, err
 		}
 		switch {
+		case a.kind == toCurrent:
 		case after > k.end:
 			note, after = fmt.Sprintf("%d is past the end", after), k.end
 		case after < k.start:

@@ -2,6 +2,7 @@ package topic
 
 import (
 	"bytes"
+	"encoding/json"
 	"testing"
 
 	"github.com/moldau/moldau/internal/cli/output"
@@ -22,6 +23,26 @@ func TestPrintDescription(t *testing.T) {
 		var b bytes.Buffer
 		if err := one.print(&b, format, true); err != nil || b.String() != want {
 			t.Errorf("%s: %q, %v", format, b.String(), err)
+		}
+	}
+}
+
+// TestJSON holds the names that programs read. Changing one breaks them.
+func TestJSON(t *testing.T) {
+	for _, c := range []struct {
+		document any
+		want     string
+	}{
+		{listed{"orders", "wpSJbESWSCyAT58D5cAwJg", 3, 1, true}, `{"name":"orders","id":"wpSJbESWSCyAT58D5cAwJg","partitions":3,"replicationFactor":1,"internal":true}`},
+		{listed{Name: "orders"}, `{"name":"orders","partitions":0,"replicationFactor":0}`},
+		{created{"orders", "wpSJbESWSCyAT58D5cAwJg", 3, 1}, `{"name":"orders","id":"wpSJbESWSCyAT58D5cAwJg","partitions":3,"replicationFactor":1}`},
+		{description{"orders", "id", true, []partitionDescription{{0, 1, 4, []int32{1, 2}, []int32{1}, []int32{2}, 5, 9}}, []configDescription{{"retention.ms", "7", "DYNAMIC_TOPIC_CONFIG"}}},
+			`{"name":"orders","id":"id","internal":true,"partitions":[{"partition":0,"leader":1,"leaderEpoch":4,"replicas":[1,2],"isr":[1],"offline":[2],"start":5,"end":9}],` +
+				`"configs":[{"name":"retention.ms","value":"7","source":"DYNAMIC_TOPIC_CONFIG"}]}`},
+	} {
+		got, err := json.Marshal(c.document)
+		if err != nil || string(got) != c.want {
+			t.Errorf("%T: %s, %v", c.document, got, err)
 		}
 	}
 }
