@@ -69,6 +69,9 @@ func joined(c call, r *group.JoinResponse) kmsg.Response {
 	resp := kmsg.NewPtrJoinGroupResponse()
 	resp.ErrorCode, resp.Generation = int16(r.Code), r.Generation
 	resp.ProtocolType, resp.Protocol = r.ProtocolType, r.Protocol // kmsg writes "" for a null protocol below version 7
+	if orEmpty(resp.Protocol) == "" {
+		resp.Protocol = nil // a protocol may be called so, which Kafka takes for none
+	}
 	resp.LeaderID, resp.SkipAssignment, resp.MemberID = r.Leader, r.SkipAssignment, r.Member
 	size := 0
 	for _, m := range r.Members {

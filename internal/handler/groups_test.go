@@ -71,6 +71,10 @@ func TestJoinGroupAtEveryVersion(t *testing.T) {
 		if resp.ErrorCode != int16(protocol.MemberIDRequired) || resp.MemberID != "fresh" || resp.Generation != -1 || (resp.Protocol == nil) != (v >= 7) {
 			t.Errorf("version %d refuses with %+v", v, resp)
 		}
+		r.groups.reply(&group.JoinResponse{Generation: 1, Protocol: new("")}, nil)
+		if resp = roundTrip[*kmsg.JoinGroupResponse](w, v, join()); orEmpty(resp.Protocol) != "" || (resp.Protocol == nil) != (v >= 7) {
+			t.Errorf("version %d answers a protocol without a name with %+v", v, resp)
+		}
 		req := join()
 		req.Group = ""
 		resp = roundTrip[*kmsg.JoinGroupResponse](w, v, req)
