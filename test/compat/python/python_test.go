@@ -33,6 +33,8 @@ var clients = []struct {
 }{
 	{"kafka-python-2.0.2", "kafka-python==2.0.2", "kafkapython", kafkaPython},
 	{"kafka-python-newest", "kafka-python", "kafkapython", append(kafkaPython, "test_groups_newest")},
+	{"aiokafka", "aiokafka", "aio", []string{"test_life", "test_client"}},
+	{"confluent-kafka", "confluent-kafka", "confluent", []string{"test_life", "test_admin"}},
 }
 
 // atOnce is how many modules run at a time: they wait for rebalances and time-outs most of their time.
