@@ -268,9 +268,10 @@ func (o *offsets) check() {
 		}
 		invariant.Check(name == t.name && live > 0 && live == t.live, "topic %q: %d offsets live, %d counted", name, live, t.live)
 		invariant.Check(t.sorted <= len(t.list) && len(t.list)-t.sorted <= tailMax, "topic %q: %d of %d in order", name, t.sorted, len(t.list))
-		for p := range t.extras {
+		for p, x := range t.extras {
 			_, ok := t.get(p)
 			invariant.Check(ok, "partition %d of %q has extras but no offset", p, name)
+			invariant.Check(x != extra{expiresMs: stored.None, id: t.id}, "partition %d of %q has extras of no use", p, name)
 		}
 	}
 }

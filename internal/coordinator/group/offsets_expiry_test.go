@@ -117,6 +117,21 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// An offset expires when the retention is over, not a millisecond before.
+func TestExpiryToTheMillisecond(t *testing.T) {
+	b := newBook(t)
+	b.settings.OffsetsRetention = time.Hour
+	b.commit("g", "t", 1, 1, 0)
+	g := b.find("g")
+	x := g.offsets.topics["t"]
+	for after, want := range map[time.Duration]bool{time.Hour - time.Millisecond: false, time.Hour: true} {
+		b.Machine.now = start.Add(after)
+		if got := b.expired(g, x, x.at(0)); got != want {
+			t.Errorf("after %v: %v", after, got)
+		}
+	}
+}
+
 // joined makes group g stable, with one member that reads "topic".
 func (b *book) joined(protocolType string) {
 	delete(b.groups, "g")
