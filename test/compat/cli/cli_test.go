@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/moldau/moldau/test/compat/broker"
@@ -84,6 +85,9 @@ func answer[T any](t *testing.T, c command, args ...string) T {
 	return v
 }
 
+// names makes those of one story differ from those of the same one before.
+var names atomic.Int64
+
 // stories are told on both brokers. Within one each step needs those before.
 var stories = map[string]func(*testing.T, command){
 	"records":    records,
@@ -111,7 +115,7 @@ func TestCommands(t *testing.T) {
 				t.Run(story, func(t *testing.T) {
 					t.Parallel()
 					c := c
-					c.prefix = fmt.Sprintf("cli-%s-%d-", story, os.Getpid())
+					c.prefix = fmt.Sprintf("cli-%s-%d-%d-", story, os.Getpid(), names.Add(1))
 					tell(t, c)
 				})
 			}
