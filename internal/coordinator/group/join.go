@@ -190,13 +190,21 @@ func (m *Machine) addMember(call *coordinator.Call, r *JoinRequest, g *group, id
 	}
 	g.add(x)
 	m.expect(g, x, newMemberJoinTimeout)
-	m.rebalanceOrComplete(g, "a new member joins", r.Reason)
+	m.rebalanceOrComplete(g, because("a new member joins", r))
 }
 
 // rejoin takes over what a member says now and holds its join.
 func (m *Machine) rejoin(call *coordinator.Call, r *JoinRequest, g *group, x *member, why string) {
 	m.update(call, r, g, x)
-	m.rebalanceOrComplete(g, why, r.Reason)
+	m.rebalanceOrComplete(g, because(why, r))
+}
+
+// because adds what the client says to what we see (KIP-800).
+func because(why string, r *JoinRequest) string {
+	if r.Reason == "" {
+		return why
+	}
+	return why + ": " + r.Reason
 }
 
 func (m *Machine) update(call *coordinator.Call, r *JoinRequest, g *group, x *member) {

@@ -8,16 +8,16 @@ import (
 )
 
 // rebalanceOrComplete begins a rebalance, or ends the one under way if everybody is there.
-func (m *Machine) rebalanceOrComplete(g *group, why ...string) {
+func (m *Machine) rebalanceOrComplete(g *group, why string) {
 	if g.state.mayRebalance() {
-		m.prepareRebalance(g, why...)
+		m.prepareRebalance(g, why)
 	} else {
 		m.maybeComplete(g)
 	}
 }
 
 // prepareRebalance begins a rebalance: all members are to join again.
-func (m *Machine) prepareRebalance(g *group, why ...string) {
+func (m *Machine) prepareRebalance(g *group, why string) {
 	if g.state == CompletingRebalance {
 		m.cancelSync(g, protocol.RebalanceInProgress)
 	}

@@ -18,11 +18,11 @@ func (m *Machine) replaceStatic(call *coordinator.Call, r *JoinRequest, g *group
 	switch {
 	case g.state == CompletingRebalance:
 		// The leader may be assigning to the old id by now, and the new one would get nothing.
-		m.prepareRebalance(g, "a static member was replaced", r.Reason)
+		m.prepareRebalance(g, because("a static member was replaced", r))
 	case g.state != Stable:
 		m.maybeComplete(g)
 	case g.protocol == nil || *g.protocol != g.vote():
-		m.rebalanceOrComplete(g, "a static member was replaced and the protocol changes", r.Reason)
+		m.rebalanceOrComplete(g, because("a static member was replaced and the protocol changes", r))
 	case m.bug == staticNotStored:
 		m.answerJoin(g, x, m.replaced(r, g, x, leader))
 	case !m.store(g, g.record(func(x *member) []byte { return x.assignment })):
