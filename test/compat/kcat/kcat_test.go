@@ -4,6 +4,7 @@ package kcat
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,11 @@ import (
 	"github.com/moldau/moldau/test/compat/broker"
 )
 
-func TestMain(m *testing.M) { broker.Main(m) }
+// TestMain has a Moldau that it starts form groups without a pause, since the tests form some.
+func TestMain(m *testing.M) {
+	os.Setenv("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
+	broker.Main(m)
+}
 
 func kcat(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
