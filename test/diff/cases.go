@@ -1,6 +1,9 @@
 package diff
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Kind says what a case of one (API, version) is for. Each version needs at least one of each.
 type Kind string
@@ -18,6 +21,8 @@ type Case struct {
 	Version int16  // the version it covers; -1 for a sequence
 	Kind    Kind
 	Name    string // unique within the suite
+	Broker  string // the broker it is played to
+	Groups  bool   // it needs the APIs of groups
 	Run     func(*Script)
 }
 
@@ -40,6 +45,17 @@ var suites = map[int16]func(version int16) *suite{
 	keyCreatePartitions:        createPartitionsCases,
 	keyIncrementalAlterConfigs: incrementalAlterConfigsCases,
 	keyDescribeCluster:         describeClusterCases,
+	keyOffsetCommit:            offsetCommitCases,
+	keyOffsetFetch:             offsetFetchCases,
+	keyFindCoordinator:         findCoordinatorCases,
+	keyJoinGroup:               joinGroupCases,
+	keyHeartbeat:               heartbeatCases,
+	keyLeaveGroup:              leaveGroupCases,
+	keySyncGroup:               syncGroupCases,
+	keyDescribeGroups:          describeGroupsCases,
+	keyListGroups:              listGroupsCases,
+	keyDeleteGroups:            deleteGroupsCases,
+	keyOffsetDelete:            offsetDeleteCases,
 }
 
 // suite collects the cases of one version of one API.
@@ -59,7 +75,11 @@ func (s *suite) add(kind Kind, name string, run func(*Script)) {
 	if name != "" {
 		full += "-" + name
 	}
-	s.cases = append(s.cases, Case{Suite: s.api.Name(), API: s.api.Key, Version: s.version, Kind: kind, Name: full, Run: run})
+	c := Case{Suite: s.api.Name(), API: s.api.Key, Version: s.version, Kind: kind, Name: full, Run: run}
+	if slices.Contains(groupKeys, s.api.Key) {
+		c.Broker, c.Groups = groupsBroker, true
+	}
+	s.cases = append(s.cases, c)
 }
 
 // Cases derives every case of a table of APIs, followed by the sequences.
@@ -95,6 +115,8 @@ func Sequences() []Case {
 	var all []Case
 	for _, some := range [][]Case{
 		wireSequences(), topicSequences(), produceSequences(), idempotentSequences(), fetchSequences(), sessionSequences(), logSequences(), restartSequences(),
+		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), restartGroupSequences(),
+		{firstUse()},
 	} {
 		all = append(all, some...)
 	}

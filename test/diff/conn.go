@@ -19,8 +19,16 @@ const patience = 10 * time.Second
 // maxAnswer bounds what one answer may allocate.
 const maxAnswer = 64 << 20
 
-// clientID is the client id all requests carry.
+// clientID is the client id that requests carry; beyond the first connection its number is part of it, so that the members of a group
+// can be told apart by the ids a broker makes of it.
 const clientID = "diff"
+
+func (c *Conn) client() *string {
+	if c.number <= 0 {
+		return ptr(clientID)
+	}
+	return ptr(fmt.Sprintf("%s-%d", clientID, c.number))
+}
 
 // Conn is one of a script's connections. It is dialled on first use and again after the broker has closed it.
 type Conn struct {
@@ -57,14 +65,14 @@ func (c *Conn) Start(req kmsg.Request) *Pending {
 		p.maxWait = time.Duration(f.MaxWaitMillis) * time.Millisecond
 	}
 	body := req.AppendTo(nil)
-	p.err = c.send(frame(header1(p.key, p.version, p.correlation, ptr(clientID), req.IsFlexible()), body))
+	p.err = c.send(frame(header1(p.key, p.version, p.correlation, c.client(), req.IsFlexible()), body))
 	return p
 }
 
 // Body sends a body made by hand under a proper header of the given API and version.
 func (c *Conn) Body(key, version int16, flexible bool, body []byte) kmsg.Response {
 	p := c.pending(key, version)
-	p.err = c.send(frame(header1(key, version, p.correlation, ptr(clientID), flexible), body))
+	p.err = c.send(frame(header1(key, version, p.correlation, c.client(), flexible), body))
 	p.answer.Request, p.answer.detail = c.script.describeRaw(p.answer.Request, c.number, body)
 	return p.Answer()
 }

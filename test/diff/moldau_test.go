@@ -1,9 +1,13 @@
 package diff
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/moldau/moldau/internal/broker"
 	"github.com/moldau/moldau/internal/config"
@@ -20,12 +24,13 @@ func served() []API {
 }
 
 // target returns the broker under test: Moldau inside this process on a directory of its own, with the properties that the recorded Kafka
-// had. MOLDAU_DIFF_ADDR names a broker that runs already instead; it should be fresh, and it cannot be restarted.
-func target(t *testing.T) *Target {
+// had. MOLDAU_DIFF_ADDR names a broker that runs already instead, for the cases of the broker that MOLDAU_DIFF_BROKER names (plain); it should
+// be fresh, and it cannot be restarted.
+func target(t *testing.T, b Broker) *Target {
 	if addr := os.Getenv("MOLDAU_DIFF_ADDR"); addr != "" {
 		return &Target{Addr: addr}
 	}
-	properties := []byte(Properties(0, 0, t.TempDir()))
+	properties := []byte(Properties(0, 0, t.TempDir(), b.Properties...))
 	var running *broker.Broker
 	target := &Target{}
 	start := func() error {
@@ -57,39 +62,60 @@ func target(t *testing.T) *Target {
 }
 
 // TestMoldau plays every case to Moldau. What differs from Kafka must stand in the table of deliberate differences, and what stands
-// there must differ.
+// there must differ. Cases about groups are played once all their APIs are served.
 func TestMoldau(t *testing.T) {
 	cases, rec := recording(t)
-	moldau := target(t)
-	if err := Warm(moldau); err != nil {
-		t.Fatal(err)
-	}
-	var all []Difference
-	played := 0
-	for _, c := range cases {
-		t.Run(c.ID(), func(t *testing.T) {
-			differences := Compare(c.ID(), rec[c.ID()], Play(moldau, c))
-			rest, _ := Judge(Differences(), differences)
-			for i, d := range rest {
-				if i == maxShown {
-					t.Errorf("and %d more", len(rest)-i)
-					break
-				}
-				t.Errorf("%s", d)
-				if d.Sent() != "" {
-					t.Logf("sent:\n%s", d.Sent())
-				}
+	cases = slices.DeleteFunc(cases, func(c Case) bool { return c.Groups && !GroupsServed(served()) })
+	table := Differences(served())
+	var (
+		mu     sync.Mutex
+		all    []Difference
+		played int
+	)
+	t.Run("with", func(t *testing.T) {
+		for _, b := range Brokers() {
+			own := b.Of(cases)
+			if len(own) == 0 || os.Getenv("MOLDAU_DIFF_ADDR") != "" && b.Title() != cmp.Or(os.Getenv("MOLDAU_DIFF_BROKER"), "plain") {
+				continue
 			}
-			all = append(all, differences...)
-			played++
-		})
-	}
+			t.Run(b.Title(), func(t *testing.T) {
+				t.Parallel()
+				moldau := target(t, b)
+				if err := b.Warm(moldau); err != nil {
+					t.Fatal(err)
+				}
+				b.Play(moldau, own, func(c Case, answers []Answer, _ time.Duration) {
+					differences := Compare(c.ID(), rec[c.ID()], answers)
+					rest, _ := Judge(table, differences)
+					t.Run(c.ID(), func(t *testing.T) { report(t, rest) })
+					mu.Lock()
+					defer mu.Unlock()
+					all = append(all, differences...)
+					played++
+				})
+			})
+		}
+	})
 	if played < len(cases) {
 		return // a part of the suite cannot tell what no longer differs
 	}
-	_, stale := Judge(Differences(), all)
+	_, stale := Judge(table, all)
 	for _, a := range stale {
 		t.Errorf("allowed difference no longer seen: case %q, note %q, field %q (%s)", a.Case, a.Note, a.Path, a.Reason)
+	}
+}
+
+// report fails a case by what differs and is not allowed to.
+func report(t *testing.T, rest []Difference) {
+	for i, d := range rest {
+		if i == maxShown {
+			t.Errorf("and %d more", len(rest)-i)
+			break
+		}
+		t.Errorf("%s", d)
+		if d.Sent() != "" {
+			t.Logf("sent:\n%s", d.Sent())
+		}
 	}
 }
 

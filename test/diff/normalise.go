@@ -40,6 +40,7 @@ var rules = []rule{
 	{"*", "CurrentLeaderEpoch", (*normaliser).epoch, "as LeaderEpoch"},
 	{"*", "LastFetchedEpoch", (*normaliser).epoch, "as LeaderEpoch"},
 	{"FetchResponseTopicPartitionDivergingEpoch", "Epoch", (*normaliser).epoch, "as LeaderEpoch"},
+	{"DescribeGroupsResponseGroupMember", "ClientHost", (*normaliser).exact, "the address of the script, which is no path though it looks like one"},
 	{"DescribeConfigsResponseResourceConfig", "Documentation", (*normaliser).present, "the text is ours; that there is one is compared"},
 }
 
@@ -70,6 +71,21 @@ var sets = map[string][]string{
 	"IncrementalAlterConfigsResponse.Resources":    {"ResourceName"},
 	"ProduceResponse.Brokers":                      {"NodeID"},
 	"FetchResponse.Brokers":                        {"NodeID"},
+
+	"JoinGroupResponse.Members":                {"MemberID"},
+	"DescribeGroupsResponse.Groups":            {"Group"},
+	"DescribeGroupsResponseGroup.Members":      {"MemberID"},
+	"ListGroupsResponse.Groups":                {"Group"},
+	"DeleteGroupsResponse.Groups":              {"Group"},
+	"OffsetCommitResponse.Topics":              {"Topic", "TopicID"},
+	"OffsetCommitResponseTopic.Partitions":     {"Partition"},
+	"OffsetFetchResponse.Topics":               {"Topic"},
+	"OffsetFetchResponseTopic.Partitions":      {"Partition"},
+	"OffsetFetchResponse.Groups":               {"Group"},
+	"OffsetFetchResponseGroup.Topics":          {"Topic", "TopicID"},
+	"OffsetFetchResponseGroupTopic.Partitions": {"Partition"},
+	"OffsetDeleteResponse.Topics":              {"Topic"},
+	"OffsetDeleteResponseTopic.Partitions":     {"Partition"},
 }
 
 func ruleFor(typeName, field string) *rule {
@@ -89,7 +105,8 @@ type normaliser struct {
 	topicIDs     map[[16]byte]string
 	sessions     map[int32]string
 	producers    map[int64]string
-	epochs       map[int32]string // set once the script restarts the broker
+	members      map[string]string // ids of group members
+	epochs       map[int32]string  // set once the script restarts the broker
 	clusterID    string
 	numbers      map[string]int // how many ids of each kind were numbered
 	recompressed bool           // the broker changed the codec of what this script reads
@@ -102,6 +119,7 @@ func newNormaliser(addr, prefix string) *normaliser {
 		topicIDs:  map[[16]byte]string{{}: "0"},
 		sessions:  map[int32]string{0: "0"},
 		producers: map[int64]string{},
+		members:   map[string]string{},
 		numbers:   map[string]int{},
 	}
 	n.broker(addr)
@@ -206,6 +224,19 @@ func (n *normaliser) cluster(v reflect.Value) string {
 	return choose(id == n.clusterID && id != "", "<cluster>", strconv.Quote(id))
 }
 
+// memberID keeps what stands before the random part of a member's id and numbers the rest.
+func (n *normaliser) memberID(id string) string {
+	stem := id[:len(id)-len("00000000-0000-0000-0000-000000000000")]
+	if name, ok := n.members[id]; ok {
+		return name
+	}
+	n.numbers["member "+stem]++
+	n.members[id] = fmt.Sprintf("%s<member-%d>", stem, n.numbers["member "+stem])
+	return n.members[id]
+}
+
+func (n *normaliser) exact(v reflect.Value) string { return strconv.Quote(v.String()) }
+
 func (n *normaliser) present(v reflect.Value) string {
 	return choose(v.Elem().Len() > 0, "<text>", `""`)
 }
@@ -217,6 +248,7 @@ var texts = []struct {
 	Why     string
 }{
 	{nil, func(*normaliser, string) string { return "~" }, "topics of cases are kept apart by a prefix"},
+	{regexp.MustCompile(`[^ "]*-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), (*normaliser).memberID, "ids of group members end in a random UUID; they are numbered as they appear among those that begin in the same way"},
 	{regexp.MustCompile(`127\.0\.0\.1:[0-9]+`), func(*normaliser, string) string { return "<host>:<port>" }, "ports of listeners are chosen by whoever starts the broker"},
 	{regexp.MustCompile(`^/.+`), func(*normaliser, string) string { return "<path>" }, "where data lies is chosen by whoever starts the broker"},
 	{regexp.MustCompile(`-92233[0-9]{14}\b`), func(*normaliser, string) string { return "<now-for-ever>" }, "the earliest time allowed where a topic sets none: now less the largest number"},
@@ -257,16 +289,19 @@ func (n *normaliser) idText(id string) string {
 	return id
 }
 
-// foreign reports whether an element of a Metadata answer is a topic of another case, which an all-topics request returns too.
+// foreign reports whether an element of an answer is a topic or a group of another case, which a request for all returns too.
 func (n *normaliser) foreign(field string, v reflect.Value) bool {
-	if field != "MetadataResponse.Topics" {
-		return false
+	s := ""
+	switch field {
+	case "MetadataResponse.Topics":
+		if name := v.FieldByName("Topic"); !name.IsNil() {
+			s = name.Elem().String()
+		}
+	case "ListGroupsResponse.Groups":
+		if s = v.FieldByName("Group").String(); s == "" {
+			return true // some cases commit offsets of a group without a name
+		}
 	}
-	name := v.FieldByName("Topic")
-	if name.IsNil() {
-		return false
-	}
-	s := name.Elem().String()
 	return foreign.MatchString(s) && !strings.HasPrefix(s, n.prefix)
 }
 

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/hex"
 	"fmt"
@@ -109,7 +110,7 @@ func (w *walker) message(path string, v reflect.Value, identity string) {
 					}
 					below = append(below, func() { w.batches(path+"."+name, data) })
 				} else {
-					w.leaf(path, name, hex.EncodeToString(data))
+					w.leaf(path, name, hex.EncodeToString(w.norm.bytes(data)))
 				}
 				continue
 			}
@@ -214,6 +215,11 @@ func (n *normaliser) scalar(v reflect.Value) string {
 	default:
 		return fmt.Sprint(v.Interface())
 	}
+}
+
+// bytes hides the prefix of the script's topics in what only clients read.
+func (n *normaliser) bytes(data []byte) []byte {
+	return bytes.ReplaceAll(data, []byte(n.prefix), bytes.Repeat([]byte("~"), len(n.prefix)))
 }
 
 func isNumber(s string) bool { _, err := strconv.ParseInt(s, 10, 64); return err == nil }

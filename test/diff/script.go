@@ -26,6 +26,7 @@ type Script struct {
 	answers []Answer
 	note    string    // what the next request is about
 	waiting time.Time // since when the script waits for what it waits for
+	kept    Topic     // one that groups have offsets of so that they stay
 }
 
 // maxWaiting bounds how long a script waits for something to appear.

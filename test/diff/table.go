@@ -27,6 +27,18 @@ const (
 	keyCreatePartitions        = 37
 	keyIncrementalAlterConfigs = 44
 	keyDescribeCluster         = 60
+
+	keyOffsetCommit    = 8
+	keyOffsetFetch     = 9
+	keyFindCoordinator = 10
+	keyJoinGroup       = 11
+	keyHeartbeat       = 12
+	keyLeaveGroup      = 13
+	keySyncGroup       = 14
+	keyDescribeGroups  = 15
+	keyListGroups      = 16
+	keyDeleteGroups    = 42
+	keyOffsetDelete    = 47
 )
 
 // Table lists what is recorded from Kafka: the whole range of versions Kafka 4.4 answers for every API Moldau means to serve.
@@ -46,5 +58,16 @@ func Table() []API {
 		{keyCreatePartitions, 0, 3},
 		{keyIncrementalAlterConfigs, 0, 1},
 		{keyDescribeCluster, 0, 2},
+		{keyOffsetCommit, 2, 10},
+		{keyOffsetFetch, 1, 10},
+		{keyFindCoordinator, 0, 6},
+		{keyJoinGroup, 0, 9},
+		{keyHeartbeat, 0, 4},
+		{keyLeaveGroup, 0, 5},
+		{keySyncGroup, 0, 5},
+		{keyDescribeGroups, 0, 6},
+		{keyListGroups, 0, 5},
+		{keyDeleteGroups, 0, 3},
+		{keyOffsetDelete, 0, 0},
 	}
 }

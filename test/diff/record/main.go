@@ -1,8 +1,8 @@
 // Command record plays all cases of test/diff to a fresh Apache Kafka and keeps its answers as test data.
 //
-//	go run ./test/diff/record [-kafka bench/kafka.sh] [-port 29092] [-testdata test/diff/testdata] [-only TEXT] [-check | -print]
+//	go run ./test/diff/record [-kafka bench/kafka.sh] [-port 29092] [-testdata test/diff/testdata] [-only TEXT,...] [-broker NAME] [-check | -print]
 //
-// It starts Kafka with the script, whose path may also stand in KAFKA, and stops it in the end. With -only the other cases keep the answers
+// It starts Kafka with the script, whose path may also stand in KAFKA, once for each of the brokers that the cases need, and stops it in the end. With -only the other cases keep the answers
 // they have. With -check nothing is written: Kafka is compared with the recording, which shows whether the normalisation is sufficient
 // and the recording still true. It never judges Moldau; go test ./test/diff does.
 package main
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,41 +32,33 @@ func run() error {
 	script := flag.String("kafka", cmp.Or(os.Getenv("KAFKA"), "bench/kafka.sh"), "the script that starts and stops Kafka")
 	port := flag.Int("port", 29092, "port Kafka listens on")
 	dir := flag.String("testdata", "test/diff/testdata", "where the answers are kept")
-	only := flag.String("only", "", "play only cases whose id contains this text")
+	only := flag.String("only", "", "play only cases whose id contains one of these texts, which commas part")
 	show := flag.Bool("print", false, "print the answers instead of keeping them")
 	check := flag.Bool("check", false, "compare with the recording instead of writing it")
-	use := flag.Bool("running", false, "use the Kafka that runs on the port, and leave it running")
+	use := flag.Bool("running", false, "use the Kafka that runs on the port, and leave it running; it takes one -broker")
+	one := flag.String("broker", "", "play only cases of this broker: plain, groups, delay or timers")
 	flag.Parse()
 
 	cases, err := diff.Cases(diff.Table())
 	if err != nil {
 		return err
 	}
-	kafka := kafka{script: *script, port: *port}
-	if !*use {
-		if err := kafka.do("start", strconv.Itoa(*port)); err != nil {
-			return err
-		}
-		defer func() {
-			if err := kafka.do("stop", strconv.Itoa(*port)); err != nil {
-				fmt.Fprintln(os.Stderr, "record:", err)
-			}
-		}()
+	if *use && *one == "" {
+		return fmt.Errorf("-running needs -broker")
 	}
-	target := kafka.target(fmt.Sprint(time.Now().UnixNano()))
-	if err := diff.Warm(target); err != nil {
-		return err
-	}
-
 	recorded := diff.Recording{}
-	for _, c := range cases {
-		if !strings.Contains(c.ID(), *only) {
+	for _, broker := range diff.Brokers() {
+		var some []diff.Case
+		for _, c := range broker.Of(cases) {
+			if slices.ContainsFunc(strings.Split(*only, ","), func(text string) bool { return strings.Contains(c.ID(), text) }) {
+				some = append(some, c)
+			}
+		}
+		if len(some) == 0 || *one != "" && *one != broker.Title() {
 			continue
 		}
-		start := time.Now()
-		recorded[c.ID()] = diff.Play(target, c)
-		if d := time.Since(start); d > 2*time.Second && c.API >= 0 {
-			fmt.Printf("%s took %.1f s\n", c.ID(), d.Seconds())
+		if err := play(kafka{script: *script, port: *port}, *use, broker, some, recorded); err != nil {
+			return err
 		}
 	}
 	if *show {
@@ -75,7 +68,7 @@ func run() error {
 		return nil
 	}
 	var kept diff.Recording
-	if *check || *only != "" {
+	if *check || *only != "" || *one != "" {
 		if kept, err = diff.Read(*dir, cases); err != nil {
 			return err
 		}
@@ -101,6 +94,35 @@ func run() error {
 		return fmt.Errorf("%d differences between Kafka and its recording", differences)
 	}
 	fmt.Printf("%d cases, Kafka answers as recorded\n", len(recorded))
+	return nil
+}
+
+// play starts Kafka as the cases need it, unless it runs already, and records its answers.
+func play(kafka kafka, running bool, broker diff.Broker, cases []diff.Case, recorded diff.Recording) error {
+	if !running {
+		port := strconv.Itoa(kafka.port)
+		if err := os.Setenv("EXTRA_PROPERTIES", strings.Join(broker.Properties, "\n")); err != nil {
+			return fmt.Errorf("set properties: %w", err)
+		}
+		if err := kafka.do("start", port); err != nil {
+			return err
+		}
+		defer func() {
+			if err := kafka.do("stop", port); err != nil {
+				fmt.Fprintln(os.Stderr, "record:", err)
+			}
+		}()
+	}
+	target := kafka.target(fmt.Sprint(time.Now().UnixNano()))
+	if err := broker.Warm(target); err != nil {
+		return err
+	}
+	broker.Play(target, cases, func(c diff.Case, answers []diff.Answer, took time.Duration) {
+		recorded[c.ID()] = answers
+		if took > 2*time.Second && c.API >= 0 {
+			fmt.Printf("%s took %.1f s\n", c.ID(), took.Seconds())
+		}
+	})
 	return nil
 }
 
