@@ -204,8 +204,11 @@ func because(why string, r *JoinRequest) string {
 	if r.Reason == "" {
 		return why
 	}
-	return why + ": " + r.Reason
+	return why + ": " + brief(r.Reason)
 }
+
+// brief cuts what a client says to what Kafka's clients may say.
+func brief(reason string) string { return reason[:min(len(reason), 255)] }
 
 func (m *Machine) update(call *coordinator.Call, r *JoinRequest, g *group, x *member) {
 	if !sameNames(x.protocols, r.Protocols) {

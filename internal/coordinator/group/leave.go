@@ -49,7 +49,7 @@ func (m *Machine) leaveOne(g *group, l LeaveMember) protocol.ErrorCode {
 	} else {
 		x = g.member(l.Member)
 	}
-	m.log.Info("A member leaves.", "group", g.id, "member", x.id, "because", l.Reason)
+	m.log.Info("A member leaves.", "group", g.id, "member", x.id, "because", brief(l.Reason))
 	if m.bug != leftKept {
 		m.removeOne(g, x)
 	}

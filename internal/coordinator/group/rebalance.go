@@ -75,7 +75,7 @@ func (m *Machine) completeJoin(g *group) {
 	invariant.Check(g.state == PreparingRebalance, "group %q ends its join phase in state %v", g.id, g.state)
 	m.timers.stop(&g.phase)
 	if gone := m.remove(g, func(x *member) bool { return x.join == nil && x.instance == nil }); gone != nil {
-		m.log.Info("A group goes on without members that did not join in time.", "group", g.id, "members", gone)
+		m.log.Info("A group goes on without members that did not join in time.", "group", g.id, "members", len(gone), "first", gone[0])
 	}
 	if len(g.members) > 0 && !g.electJoined() {
 		// Only static members are left, and none has joined: they have until their sessions end.
