@@ -7,7 +7,7 @@ import unittest
 
 from kafka import KafkaConsumer, TopicPartition
 from programs import program, records, run
-from support import BOOTSTRAP, SESSION, Stage, report, unique
+from support import BOOTSTRAP, SESSION, Stage, eventually, report, unique
 
 
 class SecondExperiment(unittest.TestCase):
@@ -94,13 +94,36 @@ class SecondExperiment(unittest.TestCase):
         report(f"{len(sent)} records: each was shown, {stage.repeats()} twice, each partition had one reader at a time")
         stage.leave("A")
 
+    def test_freeze_with_automatic_commits(self):
+        stage = self.stage
+        self.produce()
+        self.start("A", "--commit", "auto")
+        self.start("B", "--commit", "auto")
+        stage.share(A=1, B=1)
+        stage.flows("A"), stage.flows("B")
+        stage.freeze("B")
+        mine = next(iter(stage.reads["B"]))
+        stage.share(A=2)
+        stage.flows("A", 5)
+        before = eventually("a commit for the partition that was taken over", lambda: self.committed(mine))
+        said = len(stage.lines)
+        stage.wake("B")
+        stage.says("B", "reads partition", since=said)
+        self.assertGreaterEqual(self.committed(mine), before, "what it had not committed before has no effect")
+        stage.share(A=1, B=1)
+        sent = self.stop_producing()
+        stage.wait("every record is shown", lambda: sent <= {(s.partition, s.offset) for s in stage.shown})
+        report(f"{len(sent)} records: each was shown, {stage.repeats()} more than once, {len(stage.stale)} by the one that woke")
+        stage.leave("A")
+        stage.leave("B")
+
     def test_both_start_at_once(self):
         self.start("A")
         self.start("B")
         self.stage.share(A=1, B=1)
         self.start("C")
         self.stage.says("C", "reads no partition")
-        self.stage.share(**{"A": 1, "B": 1} if self.stage.reads["A"] and self.stage.reads["B"] else {n: 1 for n in "ABC" if self.stage.reads[n]})
+        self.stage.wait("two of three read", lambda: sorted(len(self.stage.reads[name]) for name in "ABC") == [0, 1, 1])
         report("of three consumers one reads nothing, as there are two partitions")
         for name in "ABC":
             self.stage.leave(name)
