@@ -71,9 +71,9 @@ func TestSimGarbage(t *testing.T) {
 func garbage(seed uint64) string {
 	rng := rand.New(rand.NewPCG(seed, 6))
 	one := func(all ...string) string { return all[rng.IntN(len(all))] }
-	s := Settings{MinSessionTimeout: 0, MaxSessionTimeout: 1 << 62, MaxSize: 1 + rng.IntN(30), MaxMetadataBytes: 10, MaxRecordBytes: rng.IntN(3) * 700,
+	s := Settings{MinSessionTimeout: 0, MaxSessionTimeout: 1 << 62, MaxSize: 1 + rng.IntN(60), MaxMetadataBytes: 10, MaxRecordBytes: rng.IntN(3) * 4000,
 		RetentionCheck: time.Minute, InitialRebalanceDelay: time.Duration(rng.IntN(3)) * time.Second}
-	m := New(s, random.Seeded(seed), nil)
+	m := New(s, random.Seeded(rng.Uint64()), nil)
 	out := &coordinator.Out{}
 	now := start
 	m.Loaded(now, out)
@@ -90,31 +90,60 @@ func garbage(seed uint64) string {
 		if rng.IntN(3) > 0 {
 			return nil
 		}
-		return new(one("i", "j", "", "k"))
+		return new(one("i", "j", "", "k", "l", "m"))
 	}
 	span := func() time.Duration {
-		return []time.Duration{-1, 0, 1, time.Second, 10 * time.Second, 1 << 61, -1 << 61}[rng.IntN(7)]
+		if rng.IntN(8) > 0 {
+			return time.Duration(1+rng.IntN(20)) * time.Second
+		}
+		return []time.Duration{-1, 0, 1, time.Hour, 1 << 61, -1 << 61}[rng.IntN(6)]
 	}
-	for range 400 {
-		group, member := one("g", "h", ""), ids[rng.IntN(len(ids))]
-		if rng.IntN(2) == 0 {
-			member = ids[len(ids)-1-rng.IntN(min(len(ids), 6))]
+	odd := 2 + rng.IntN(30) // one of so many things is odd
+	crowd := 0
+	if rng.IntN(4) == 0 {
+		crowd = 40 // so many that they are indexed
+	}
+	for n := range 400 {
+		group, member := "g", ids[rng.IntN(len(ids))]
+		if rng.IntN(odd) == 0 {
+			group = one("h", "")
+		}
+		if g := m.find(group); g != nil && len(g.members) > 0 && rng.IntN(3) > 0 {
+			if member = g.members[rng.IntN(len(g.members))].id; rng.IntN(3) == 0 {
+				member = g.leader
+			}
 		}
 		generation := int32(rng.IntN(4) - 1)
-		if g := m.find(group); g != nil && rng.IntN(4) > 0 {
+		if g := m.find(group); g != nil && rng.IntN(odd) > 0 {
 			generation = g.generation
 		}
 		var r any
-		switch rng.IntN(12) {
+		kind := rng.IntN(12)
+		if n < crowd {
+			kind = 0
+		}
+		switch kind {
 		case 0, 1, 2, 3:
 			j := &JoinRequest{Group: group, Member: member, Instance: instance(), ClientID: one("", "c"), SessionTimeout: span(), RebalanceTimeout: span(),
-				ProtocolType: one("consumer", "consumer", "consumer", "connect", ""), RequireMemberID: rng.IntN(3) == 0, SkipAssignment: rng.IntN(2) == 0}
-			for range rng.IntN(4) {
+				ProtocolType: consumerType, RequireMemberID: rng.IntN(3) == 0, SkipAssignment: rng.IntN(2) == 0}
+			if rng.IntN(3) == 0 || n < crowd {
+				j.Member, j.RequireMemberID = "", n > crowd && j.RequireMemberID
+			}
+			if rng.IntN(odd) == 0 {
+				j.ProtocolType = one("connect", "")
+			}
+			if rng.IntN(odd) > 0 {
+				j.Protocols = append(j.Protocols, Protocol{"b", subscriptionOf("t")})
+			}
+			for range rng.IntN(3) {
 				j.Protocols = append(j.Protocols, Protocol{one("", "a", "b", "b"), []byte(one("", "x", string(subscriptionOf("t"))))})
 			}
 			r = j
 		case 4, 5, 6:
-			r = &SyncRequest{Group: group, Generation: generation, Member: member, Instance: instance(), Assignments: []Assignment{{member, make([]byte, rng.IntN(400))}, {member, nil}, {"x", nil}}}
+			r = &SyncRequest{Group: group, Generation: generation, Member: member, Assignments: []Assignment{{member, make([]byte, rng.IntN(400))}, {member, nil}, {"x", nil}}}
+			if rng.IntN(odd) == 0 {
+				r.(*SyncRequest).Instance, r.(*SyncRequest).ProtocolType, r.(*SyncRequest).Protocol = instance(), new(one("consumer", "x")), new(one("a", "b"))
+			}
 		case 7:
 			r = &HeartbeatRequest{Group: group, Generation: generation, Member: member, Instance: instance()}
 		case 8:
@@ -129,7 +158,7 @@ func garbage(seed uint64) string {
 		calls++
 		m.Step(now, coordinator.NewCall(r, done), out)
 		out.Deliver()
-		if rng.IntN(3) == 0 {
+		if rng.IntN(12) == 0 {
 			now = now.Add(time.Duration(rng.IntN(8000)) * time.Millisecond)
 		}
 		for n := 0; !m.Due().IsZero() && !m.Due().After(now); n++ {
@@ -146,7 +175,7 @@ func garbage(seed uint64) string {
 			}
 		}
 		if rng.IntN(100) == 0 {
-			m = New(s, random.Seeded(seed+1), nil)
+			m = New(s, random.Seeded(rng.Uint64()), nil)
 			for _, r := range log {
 				if err := m.Replay(r); err != nil {
 					return err.Error()
