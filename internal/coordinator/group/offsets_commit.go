@@ -17,7 +17,9 @@ func (m *Machine) commit(now time.Time, r *CommitRequest, out *coordinator.Out) 
 	if code != protocol.None {
 		return r.respond(code)
 	}
-	m.touch(g, r.Member) // a commit is a sign of life
+	if g != nil {
+		m.touch(g, r.Member) // a commit is a sign of life
+	}
 	resp := r.respond(protocol.None)
 	size := 0
 	for i := range r.Topics {
@@ -25,6 +27,12 @@ func (m *Machine) commit(now time.Time, r *CommitRequest, out *coordinator.Out) 
 	}
 	if size > m.limit() {
 		return r.respond(protocol.UnknownServerError) // Kafka's code for a commit larger than one record batch may be
+	}
+	if size == 0 {
+		return resp // nothing is left to commit, and no group is made for it
+	}
+	if g == nil {
+		g = m.findOrCreate(r.Group) // of a tool, or of consumers that do without membership
 	}
 	buf := make([]byte, 0, size) // holds all keys and values
 	nowMs := now.UnixMilli()
@@ -51,14 +59,14 @@ func (m *Machine) commit(now time.Time, r *CommitRequest, out *coordinator.Out) 
 	return resp
 }
 
-// committable finds the group that may commit, or says why it may not.
+// committable finds the group that may commit, or says why it may not. It is nil if there is none yet.
 func (m *Machine) committable(r *CommitRequest) (*group, protocol.ErrorCode) {
 	g := m.find(r.Group)
+	if g == nil && r.Generation >= 0 {
+		return nil, protocol.GroupIDNotFound
+	}
 	if g == nil {
-		if r.Generation >= 0 {
-			return nil, protocol.GroupIDNotFound
-		}
-		g = m.findOrCreate(r.Group) // of a tool, or of consumers that do without membership
+		return nil, protocol.None
 	}
 	return g, g.validateCommit(r.Member, r.Instance, r.Generation)
 }

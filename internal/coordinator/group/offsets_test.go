@@ -270,6 +270,24 @@ func TestCommitRefused(t *testing.T) {
 	}
 }
 
+// A commit of which nothing is taken leaves no group behind.
+func TestCommitOfNothing(t *testing.T) {
+	b := newBook(t)
+	b.settings.MaxRecordBytes = 10_000
+	long, many := CommitPartition{Metadata: strings.Repeat("x", 4097)}, make([]CommitPartition, 1000)
+	for want, partitions := range map[protocol.ErrorCode][]CommitPartition{protocol.OffsetMetadataTooLarge: {long, long}, protocol.UnknownServerError: many, protocol.None: nil} {
+		resp := b.ask(&CommitRequest{Group: "g", Generation: -1, Retention: -1, Topics: []CommitTopic{{Topic: "t", Partitions: partitions}}}).(*CommitResponse)
+		for _, p := range resp.Topics[0].Partitions {
+			if p.Code != want {
+				t.Errorf("%v, want %v", p.Code, want)
+			}
+		}
+		if len(resp.Topics[0].Partitions) != len(partitions) || len(b.groups) != 0 || len(b.log) != 0 {
+			t.Errorf("%v: %d groups, %d records", want, len(b.groups), len(b.log))
+		}
+	}
+}
+
 // A commit keeps the session of its member alive.
 func TestCommitIsSignOfLife(t *testing.T) {
 	b := newBook(t)
