@@ -17,5 +17,8 @@ const (
 	leftKept                      // a member that left stays
 	syncLost                      // the sync of one member is never answered
 	activeDeleted                 // a group with members can be deleted
+	pendingKept                   // a pending member that does not come back is waited for
+	loadedForever                 // the sessions of loaded members do not begin
+	leaderAssigns                 // a static leader that returns is not told who led before
 	mutants
 )

@@ -161,6 +161,9 @@ func (m *Machine) syncOverdue(g *group) {
 
 // sessionExpired removes a member that was not heard of, or a pending one that did not come back.
 func (m *Machine) sessionExpired(g *group, x *member) {
+	if m.bug == pendingKept && x.pending {
+		return
+	}
 	if x.pending {
 		m.removePending(g, x)
 		if g.state == PreparingRebalance && g.allJoined() {

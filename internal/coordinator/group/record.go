@@ -135,7 +135,9 @@ func (m *Machine) Loaded(now time.Time, out *coordinator.Out) {
 	for _, id := range ids {
 		g := m.groups[id]
 		for _, x := range g.members {
-			m.renew(g, x)
+			if m.bug != loadedForever {
+				m.renew(g, x)
+			}
 		}
 		if len(g.members) > m.settings.MaxSize {
 			m.prepareRebalance(g, "the loaded group is larger than it may be")

@@ -22,7 +22,6 @@ type view struct {
 	generation int32
 	completed  time.Time        // when this generation began
 	leader     string           // of it
-	was        string           // the id under which the leader was known before it was replaced
 	members    map[string]*seen // of it, but for those that left
 	left       map[string]bool
 	instances  map[string]string
@@ -194,7 +193,7 @@ func (j *judge) completed(i int, d *decision) {
 			s.fail("%s: %s has joined, but is not in the list", simGroup[i], id)
 		}
 	}
-	v.generation, v.completed, v.leader, v.was, v.members, v.instances = first.Generation, d.at, first.Leader, "", members, instances
+	v.generation, v.completed, v.leader, v.members, v.instances = first.Generation, d.at, first.Leader, members, instances
 	s.count.joins += len(joined)
 }
 
@@ -310,21 +309,25 @@ func (j *judge) answered(d *decision, a answered) {
 // told takes an answer to a join of the present generation: again, or to a static member that was replaced.
 func (j *judge) told(d *decision, a answered, r *JoinRequest, answer *JoinResponse) {
 	v, s, i := j.views[index(r.Group)], j.s, index(r.Group)
+	leader, skip := v.leader, false
 	if r.Instance != nil {
 		if old := v.instances[*r.Instance]; old != "" && old != answer.Member {
 			v.members[answer.Member] = v.members[old]
 			delete(v.members, old)
 			v.instances[*r.Instance] = answer.Member
 			v.members[answer.Member].heard = d.at
-			if v.leader == old {
-				v.leader, v.was = answer.Member, old
+			if v.leader == old { // it must not assign anew
+				v.leader = answer.Member
+				if skip = r.SkipAssignment; skip {
+					leader = v.leader
+				}
 			}
 		}
 	}
 	a.waiting = true // perhaps for long
 	j.member(d, a, i, answer.Member, r.Instance, answer.Generation)
-	if answer.Leader != v.leader && !(answer.Member == v.leader && answer.Leader == v.was && !r.SkipAssignment) {
-		s.fail("%s: %s is told that %s leads, but %s does", r.Group, answer.Member, answer.Leader, v.leader)
+	if answer.Leader != leader || answer.SkipAssignment != skip {
+		s.fail("%s: %s is told that %s leads (%v), but %s does (%v)", r.Group, answer.Member, answer.Leader, answer.SkipAssignment, leader, skip)
 	}
 	if answer.Members != nil {
 		for _, m := range answer.Members {
@@ -408,7 +411,7 @@ func (j *judge) loaded() {
 		if g == nil {
 			g = &stored.Group{}
 		}
-		v.generation, v.leader, v.was, v.completed = g.Generation, "", "", time.Time{}
+		v.generation, v.leader, v.completed = g.Generation, "", time.Time{}
 		if g.Leader != nil {
 			v.leader = *g.Leader
 		}

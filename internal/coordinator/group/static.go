@@ -41,7 +41,9 @@ func (m *Machine) replaceStatic(call *coordinator.Call, r *JoinRequest, g *group
 // nobody else would hear of it. From version 9 on it can be told so (KIP-814); an older one is told that its old self leads.
 func (m *Machine) replaced(r *JoinRequest, g *group, x *member, leader string) *JoinResponse {
 	a := &JoinResponse{Generation: g.generation, ProtocolType: g.typeOrNil(), Protocol: g.protocol, Leader: leader, Member: x.id}
-	if r.SkipAssignment {
+	if m.bug == leaderAssigns {
+		a.Leader = g.leader
+	} else if r.SkipAssignment {
 		a.Leader = g.leader
 		if g.leader == x.id {
 			a.SkipAssignment, a.Members = true, g.tellMembers()
