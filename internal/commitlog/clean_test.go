@@ -431,7 +431,7 @@ func TestReadersDuringCleaning(t *testing.T) {
 	errs := make(chan error, 8)
 	read := func(from int64) error {
 		seen := map[string]int64{}
-		for at := from; at < records; {
+		for at := min(from, l.LogEnd()); at < records; {
 			s, err := l.Read(at, 3000, l.LogEnd(), true)
 			if err != nil {
 				return err
