@@ -127,3 +127,9 @@ class SecondExperiment(unittest.TestCase):
         report("of three consumers one reads nothing, as there are two partitions")
         for name in "ABC":
             self.stage.leave(name)
+
+    def test_consumer_needs_a_topic(self):
+        command = program("group_consumer.py", "no-such-topic-" + self.topic, "--group", self.group)
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("start producer.py first", done.stderr)
