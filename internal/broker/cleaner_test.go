@@ -1,0 +1,87 @@
+package broker
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// TestCompaction writes to a compacted topic, over the network, until its records shrink to the newest ones; what the policy is changed
+// to acts at once; and a restart knows what was compacted.
+func TestCompaction(t *testing.T) {
+	const properties = "log.cleaner.backoff.ms=5\nlog.cleaner.threads=2\nlog.cleaner.dedupe.buffer.size=8000000"
+	disk := vfs.NewMem()
+	n := start(t, disk, properties)
+	set := func(values ...string) map[string]*string {
+		m := map[string]*string{}
+		for i := 0; i < len(values); i += 2 {
+			m[values[i]] = &values[i+1]
+		}
+		return m
+	}
+	n.create("table", 1, set("cleanup.policy", "delete", "internal.segment.bytes", "2000", "min.cleanable.dirty.ratio", "0"))
+	c := n.client(kgo.DefaultProduceTopic("table"), kgo.ProducerBatchMaxBytes(1200))
+	const keys, records = 7, 300
+	for i := range records {
+		r := &kgo.Record{Key: fmt.Appendf(nil, "%d", i%keys), Value: fmt.Appendf(nil, "%d of %d", i, records)}
+		if err := c.ProduceSync(n.context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := func() (first, last string, count int) {
+		reader := n.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{"table": {0: kgo.NewOffset().AtStart()}}))
+		for end := false; !end; {
+			fetches := reader.PollFetches(n.context())
+			if err := fetches.Err(); err != nil {
+				t.Fatal(err)
+			}
+			for r := range fetches.RecordsAll() {
+				if want := fmt.Sprintf("%d of %d", r.Offset, records); string(r.Value) != want || string(r.Key) != fmt.Sprint(r.Offset%keys) {
+					t.Fatalf("offset %d holds %s=%s", r.Offset, r.Key, r.Value)
+				}
+				if count++; first == "" {
+					first = string(r.Value)
+				}
+				last, end = string(r.Value), r.Offset == records-1
+			}
+		}
+		return first, last, count
+	}
+	if _, _, count := log(); count != records {
+		t.Fatalf("%d records of a topic that is not compacted", count)
+	}
+	admin := kadm.NewClient(n.client())
+	policy := "compact"
+	if _, err := admin.AlterTopicConfigs(n.context(), []kadm.AlterConfig{{Name: "cleanup.policy", Value: &policy}}, "table"); err != nil {
+		t.Fatal(err)
+	}
+	few := func() int {
+		deadline := time.Now().Add(20 * time.Second)
+		for {
+			_, _, count := log()
+			if count < 60 || time.Now().After(deadline) { // those of the active segment and the newest before
+				return count
+			}
+		}
+	}
+	count := few()
+	if count >= 60 || count < keys {
+		t.Fatalf("%d records are left of %d keys", count, keys)
+	}
+	n.stop()
+	n = start(t, disk, properties)
+
+	if _, _, again := log(); again > count {
+		t.Errorf("%d records after a restart, there were %d", again, count)
+	}
+	for p := range n.replicas.all() {
+		if p.ID().Topic == "table" && p.Log().Cleaned() == 0 {
+			t.Error("the restart forgot what was compacted")
+		}
+	}
+}
