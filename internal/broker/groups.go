@@ -53,6 +53,7 @@ func groupSettings(cfg *config.Config) group.Settings {
 		OffsetsRetention:      time.Duration(cfg.Number("offsets.retention.minutes")) * time.Minute,
 		RetentionCheck:        cfg.Millis("offsets.retention.check.interval.ms"),
 		MaxMetadataBytes:      int(cfg.Number("offset.metadata.max.bytes")),
+		MaxRecordBytes:        int(cfg.Number("message.max.bytes")),
 	}
 }
 
