@@ -18,7 +18,9 @@ func (s *Script) population() (names []string, end func()) {
 	connect := s.member(s.Group("connect"), 6, midJoin, ofKind("connect"), static("worker")).alone()
 	offsets := s.Group("offsets")
 	s.Do(offsetCommit(8, offsets, commits(t, 0, 5)))
+	// Without an offset it would be there or not, as other groups on the same partition of Kafka's coordinator please.
 	pending := s.Group("pending")
+	s.Do(offsetCommit(8, pending, commits(t, 0, 5)))
 	s.On(7).Do(joinGroup(newJoin, pending, "", "range=x"))
 	names = []string{stable.group, completing.group, old.group, empty.group, connect.group, offsets, pending}
 	return names, func() {

@@ -22,7 +22,6 @@ type Case struct {
 	Kind    Kind
 	Name    string // unique within the suite
 	Broker  string // the broker it is played to
-	Groups  bool   // it needs the APIs of groups
 	Run     func(*Script)
 }
 
@@ -77,7 +76,7 @@ func (s *suite) add(kind Kind, name string, run func(*Script)) {
 	}
 	c := Case{Suite: s.api.Name(), API: s.api.Key, Version: s.version, Kind: kind, Name: full, Run: run}
 	if slices.Contains(groupKeys, s.api.Key) {
-		c.Broker, c.Groups = groupsBroker, true
+		c.Broker = groupsBroker
 	}
 	s.cases = append(s.cases, c)
 }
@@ -115,7 +114,7 @@ func Sequences() []Case {
 	var all []Case
 	for _, some := range [][]Case{
 		wireSequences(), topicSequences(), produceSequences(), idempotentSequences(), fetchSequences(), sessionSequences(), logSequences(), restartSequences(),
-		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), restartGroupSequences(),
+		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), groupWireSequences(), restartGroupSequences(),
 		{firstUse()},
 	} {
 		all = append(all, some...)

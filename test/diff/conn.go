@@ -2,6 +2,7 @@ package diff
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ type Conn struct {
 	nc          net.Conn
 	br          *bufio.Reader
 	correlation int32
+	patience    time.Duration // for the answer being read
 }
 
 // Pending is a request whose answer has not been read yet.
@@ -49,6 +51,7 @@ type Pending struct {
 	err         error // sending failed
 	sent        time.Time
 	maxWait     time.Duration // how long the broker may hold the answer back
+	patience    time.Duration // how long the script waits for it; 0: patience
 }
 
 // noticeable is the least time to hold an answer back that scripts tell from none.
@@ -119,6 +122,7 @@ func (c *Conn) pending(key, version int16) *Pending {
 
 // Answer waits for the answer, records it and returns it.
 func (p *Pending) Answer() kmsg.Response {
+	p.conn.patience = cmp.Or(p.patience, patience)
 	payload, err := p.conn.read(p.err)
 	if err != nil {
 		p.answer.Outcome = p.conn.failed(err)
@@ -159,7 +163,7 @@ func (c *Conn) read(sendErr error) ([]byte, error) {
 		return nil, sendErr
 	}
 	// A broker that refuses a request may close before it was written whole: that is "closed", whichever call noticed.
-	_ = c.nc.SetReadDeadline(time.Now().Add(patience))
+	_ = c.nc.SetReadDeadline(time.Now().Add(cmp.Or(c.patience, patience)))
 	var size [4]byte
 	if _, err := io.ReadFull(c.br, size[:]); err != nil {
 		return nil, err
@@ -179,7 +183,7 @@ func (c *Conn) read(sendErr error) ([]byte, error) {
 func (c *Conn) failed(err error) string {
 	c.Close()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return "no answer within " + patience.String()
+		return "no answer within " + cmp.Or(c.patience, patience).String()
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {

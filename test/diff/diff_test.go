@@ -205,7 +205,7 @@ func TestDifferencesAreExplained(t *testing.T) {
 			headings[text] = false
 		}
 	}
-	for _, a := range Differences(Table()) {
+	for _, a := range Differences() {
 		if _, ok := headings[a.Reason]; !ok {
 			t.Errorf("docs/differences.md has no section %q", a.Reason)
 		}

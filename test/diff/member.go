@@ -2,7 +2,6 @@ package diff
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -244,18 +243,8 @@ func (s *Script) Group(name string) string {
 	return group
 }
 
-// groupKeys lists the APIs that cases about groups need.
+// groupKeys lists the APIs of groups, whose cases have a broker of their own.
 var groupKeys = []int16{
 	keyOffsetCommit, keyOffsetFetch, keyFindCoordinator, keyJoinGroup, keyHeartbeat, keyLeaveGroup, keySyncGroup, keyDescribeGroups,
 	keyListGroups, keyDeleteGroups, keyOffsetDelete,
-}
-
-// GroupsServed reports whether a table has all the APIs that cases about groups need.
-func GroupsServed(served []API) bool {
-	for _, key := range groupKeys {
-		if !slices.ContainsFunc(served, func(a API) bool { return a.Key == key }) {
-			return false
-		}
-	}
-	return true
 }

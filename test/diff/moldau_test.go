@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -62,11 +61,10 @@ func target(t *testing.T, b Broker) *Target {
 }
 
 // TestMoldau plays every case to Moldau. What differs from Kafka must stand in the table of deliberate differences, and what stands
-// there must differ. Cases about groups are played once all their APIs are served.
+// there must differ.
 func TestMoldau(t *testing.T) {
 	cases, rec := recording(t)
-	cases = slices.DeleteFunc(cases, func(c Case) bool { return c.Groups && !GroupsServed(served()) })
-	table := Differences(served())
+	table := Differences()
 	var (
 		mu     sync.Mutex
 		all    []Difference

@@ -12,7 +12,7 @@ func groupSequence(name string, run func(*Script)) Case { return on1(groupsBroke
 // on1 is a sequence about groups on a broker of that name.
 func on1(broker, name string, run func(*Script)) Case {
 	c := sequence("group-"+name, run)
-	c.Broker, c.Groups = broker, true
+	c.Broker = broker
 	return c
 }
 
@@ -73,6 +73,7 @@ func rebalanceSequences() []Case {
 	return []Case{
 		groupSequence("id-required", func(x *Script) {
 			g := x.Group("g")
+			x.keep(g)
 			first := x.member(g, 1, newJoin)
 			resp := x.On(1).Do(first.joinRequest()).(*kmsg.JoinGroupResponse)
 			x.show(g)
