@@ -147,6 +147,34 @@ func hostileGroupSequences() []Case {
 			b.sync(b.gets("all"))
 			a.heartbeat()
 		}),
+		groupSequence("too-large", func(x *Script) {
+			// More than a batch of the topic of offsets may hold.
+			g := x.Group("g")
+			a := x.member(g, 1, newJoin)
+			a.join()
+			x.Note("a share of two megabytes")
+			a.sync(a.gets(strings.Repeat("s", 2<<20)))
+			a.heartbeat()
+			x.Note("a smaller one")
+			a.sync(a.gets("all"))
+			a.join()
+			a.sync(a.gets("all"))
+			a.heartbeat()
+			const partitions = 300
+			t := x.Topic("t", partitions)
+			var all []commitOf
+			for p := range int32(partitions) {
+				all = append(all, commits(t, p, 1).with(strings.Repeat("m", 4096)))
+			}
+			codes := map[int16]int{}
+			resp := x.quiet(a.commitRequest(all...)).(*kmsg.OffsetCommitResponse)
+			for _, p := range resp.Topics[0].Partitions {
+				codes[p.ErrorCode]++
+			}
+			x.record(Answer{Request: "a commit with more than a megabyte of metadata", Leaves: []Leaf{{"", "codes", strings.ReplaceAll(fmt.Sprint(codes), " ", ",")}}})
+			x.Do(offsetFetch(9, g, committed(t, 0)))
+			a.heartbeat()
+		}),
 	}
 }
 
