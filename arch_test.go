@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 	"internal/vfs":        {},
 
 	"internal/docgen":  {"internal/config", "internal/handler"},
+	"bench/compaction": {},
 	"bench/durability": {"internal/logdir", "internal/commitlog", "internal/record"},
 	"test/diff":        {"internal/broker", "internal/config", "internal/handler", "internal/protocol", "internal/record"},
 	"test/crash":       {},
