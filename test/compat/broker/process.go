@@ -29,7 +29,13 @@ func (p *Process) Stop() error { return p.stop() }
 // Moldau starts a Moldau of its own for the test.
 func Moldau(t testing.TB) *Process {
 	t.Helper()
-	p, err := startMoldau(t.TempDir())
+	return MoldauIn(t, t.TempDir())
+}
+
+// MoldauIn starts a Moldau for the test in a folder, where one may have run before.
+func MoldauIn(t testing.TB, dir string) *Process {
+	t.Helper()
+	p, err := startMoldau(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,12 +16,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/moldau/moldau/test/compat/broker"
+	"github.com/moldau/moldau/test/compat/java"
 )
 
 var port = flag.String("kafka-port", "19392", "first port of the Kafka that the suite starts")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if err := os.Setenv("EXTRA_PROPERTIES", cleaned); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
@@ -107,7 +111,7 @@ func kafkaDump(t *testing.T, data string) {
 	}
 	all = append(all, indexes...)
 
-	out := broker.Tool(t, "", "org.apache.kafka.tools.DumpLogSegments", "--deep-iteration", "--print-data-log", "--files", strings.Join(all, ","))
+	out := java.Run(t, "", "org.apache.kafka.tools.DumpLogSegments", "--deep-iteration", "--print-data-log", "--files", strings.Join(all, ","))
 	if c := complaint.FindAllString(out, 10); c != nil {
 		t.Errorf("complaints:\n%.2000s", strings.Join(c, "\n"))
 	}
@@ -132,7 +136,7 @@ func kafkaDump(t *testing.T, data string) {
 		}
 	}
 
-	out = broker.Tool(t, "", "org.apache.kafka.tools.DumpLogSegments", "--index-sanity-check", "--files", strings.Join(indexes, ","))
+	out = java.Run(t, "", "org.apache.kafka.tools.DumpLogSegments", "--index-sanity-check", "--files", strings.Join(indexes, ","))
 	if c := complaint.FindAllString(out, 10); c != nil {
 		t.Errorf("complaints:\n%s", strings.Join(c, "\n"))
 	}
@@ -143,23 +147,39 @@ func kafkaDump(t *testing.T, data string) {
 
 // TestMoldauReadByKafka has kafka-dump-log read what Moldau wrote.
 func TestMoldauReadByKafka(t *testing.T) {
+	t.Parallel()
 	p := broker.Moldau(t)
 	fill(t, p.Addr)
+	fillGroups(t, p.Addr)
+	want := served(t, p.Addr)
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	kafkaDump(t, p.Data)
+	kafkaDecode(t, p.Data, want)
 }
 
-// TestKafkaReadByMoldau has moldau log dump read what Kafka wrote, after Kafka's own tool did, which shows that
-// the checks above ask nothing that Kafka does not do.
+// TestKafkaReadByMoldau has Moldau read what Kafka wrote, after Kafka's own tool did, which shows that the checks above
+// ask nothing that Kafka does not do: moldau log dump its topics, Moldau itself the committed offsets.
 func TestKafkaReadByMoldau(t *testing.T) {
+	t.Parallel()
 	p := broker.Kafka(t, *port)
 	fill(t, p.Addr)
+	fillGroups(t, p.Addr)
+	fillCleaned(t, p)
+	want := served(t, p.Addr)
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	kafkaDump(t, p.Data)
+	kafkaDecode(t, p.Data, want)
+	moldauDump(t, p.Data)
+	moldauServes(t, p.Data, want)
+}
+
+// moldauDump has moldau log dump read every record of the topics, and fails on any complaint.
+func moldauDump(t *testing.T, data string) {
+	t.Helper()
 	exe, err := broker.Command(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +187,7 @@ func TestKafkaReadByMoldau(t *testing.T) {
 	for name := range codecs {
 		topic := "dump-" + name
 		seen := map[string]bool{}
-		out := broker.Run(t, "", exe, "log", "dump", "--records", filepath.Join(p.Data, topic+"-0"))
+		out := broker.Run(t, "", exe, "log", "dump", "--records", filepath.Join(data, topic+"-0"))
 		for _, v := range regexp.MustCompile("value-"+name+"-([0-9]+)-").FindAllStringSubmatch(out, -1) {
 			seen[v[1]] = true
 		}
