@@ -179,7 +179,8 @@ func (c *cleaning) run() error {
 
 // mapKeys reads the keys of what is not compacted yet. mapped is the last offset that is in the map.
 func (c *cleaning) mapKeys() (keys *compact.Keys, mapped int64, full bool, err error) {
-	keys = compact.NewKeys(c.opts.KeyBytes, c.opts.KeyLoad)
+	random := c.l.env.Random
+	keys = compact.NewKeys(c.opts.KeyBytes, c.opts.KeyLoad, compact.Seed{random.Uint64(), random.Uint64(), random.Uint64()})
 	aborted, err := c.aborted(c.done.From)
 	if err != nil {
 		return nil, 0, false, err

@@ -3,7 +3,6 @@ package compact
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"hash/maphash"
 	"math/bits"
 )
 
@@ -13,8 +12,7 @@ import (
 //
 // The slots lie in shards that grow one by one, so that growing takes little more than what is there.
 type Keys struct {
-	seed   maphash.Seed
-	secret [16]byte
+	seed   Seed
 	shards [shards]shard
 	budget int64 // slots there may be
 	slots  int64 // that there are
@@ -43,16 +41,16 @@ type shard struct {
 	used  int
 }
 
+// Seed is what a map's hashes begin with. Nobody who writes keys may know it: they could make all of them meet in one place.
+type Seed [3]uint64
+
 // NewKeys returns a map of at most bytes memory, of which the fraction load may be in use. It takes memory as it grows, and however
 // small the limit is, one key always fits.
-func NewKeys(bytes int64, load float64) *Keys {
+func NewKeys(bytes int64, load float64, seed Seed) *Keys {
 	if load <= 0 || load > 1 {
 		load = 0.9
 	}
-	k := &Keys{seed: maphash.MakeSeed(), budget: max(bytes/slotSize, 1), load: load}
-	binary.LittleEndian.PutUint64(k.secret[:], maphash.String(k.seed, "left"))
-	binary.LittleEndian.PutUint64(k.secret[8:], maphash.String(k.seed, "right"))
-	return k
+	return &Keys{seed: seed, budget: max(bytes/slotSize, 1), load: load}
 }
 
 // Len is how many keys there are.
@@ -66,13 +64,17 @@ func (k *Keys) place(key []byte, s *slot) uint64 {
 	if len(key) <= inline {
 		copy(s.key[:], key)
 		s.length = byte(len(key))
-		return maphash.Bytes(k.seed, key)
+		return k.hash(s)
 	}
-	k.long = append(append(k.long[:0], k.secret[:]...), key...)
+	k.long = k.long[:0]
+	for _, word := range k.seed {
+		k.long = binary.LittleEndian.AppendUint64(k.long, word)
+	}
+	k.long = append(k.long, key...)
 	sum := sha256.Sum256(k.long)
 	copy(s.key[:], sum[:inline])
 	s.length = hashed
-	return maphash.Bytes(k.seed, s.key[:])
+	return k.hash(s)
 }
 
 // find returns the position of the key in its shard, or of the unused slot where it would go; -1 in a full or empty shard.
@@ -131,7 +133,10 @@ func (k *Keys) Put(key []byte, offset int64) bool {
 
 // grow gives a shard more slots, of those that are left.
 func (k *Keys) grow(h *shard) bool {
-	more := int64(max(len(h.slots)/3, firstSize))
+	more := int64(max(len(h.slots), firstSize))
+	if k.slots > k.budget/2 { // near the end by small steps, so that the last slots go where they are needed
+		more = int64(max(len(h.slots)/4, firstSize))
+	}
 	more = min(more, k.budget-k.slots)
 	if k.count == 0 {
 		more = max(more, 1)
@@ -150,7 +155,17 @@ func (k *Keys) grow(h *shard) bool {
 	return true
 }
 
-// hash returns the hash of what lies in a slot.
+// hash returns the hash of what lies in a slot: three words and the seed, multiplied to 128 bits and folded, twice.
 func (k *Keys) hash(s *slot) uint64 {
-	return maphash.Bytes(k.seed, s.key[:min(s.length, inline)])
+	last := uint64(s.length)<<56 | uint64(s.key[22])<<48 | uint64(s.key[21])<<40 | uint64(s.key[20])<<32 | uint64(binary.LittleEndian.Uint32(s.key[16:]))
+	h := fold(binary.LittleEndian.Uint64(s.key[:])^k.seed[0]^odd[0], binary.LittleEndian.Uint64(s.key[8:])^k.seed[1]^odd[1])
+	return fold(h^k.seed[2]^odd[2], last^k.seed[0]^odd[1])
+}
+
+// odd are arbitrary numbers with as many ones as zeros, so that a key of zeros under a seed of zeros is not multiplied by zero.
+var odd = [3]uint64{0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb}
+
+func fold(a, b uint64) uint64 {
+	high, low := bits.Mul64(a, b)
+	return high ^ low
 }

@@ -12,7 +12,7 @@ import (
 func TestKeysIsAMap(t *testing.T) {
 	for _, load := range []float64{0.5, 0.9, 1} {
 		rng := rand.New(rand.NewPCG(3, 4))
-		k, want := NewKeys(4<<20, load), map[string]int64{}
+		k, want := NewKeys(4<<20, load, Seed{1, 2, 3}), map[string]int64{}
 		for offset := range int64(40_000) {
 			key := bytes.Repeat([]byte{'x'}, rng.IntN(40))
 			if rng.IntN(3) > 0 {
@@ -39,7 +39,7 @@ func TestKeysIsAMap(t *testing.T) {
 
 // TestKeysKeepTheLargest: an offset is never taken back.
 func TestKeysKeepTheLargest(t *testing.T) {
-	k := NewKeys(1<<10, 0.9)
+	k := NewKeys(1<<10, 0.9, Seed{1, 2, 3})
 	for _, offset := range []int64{5, 9, 7, 0} {
 		k.Put(nil, offset)
 	}
@@ -53,7 +53,7 @@ func TestKeysKeepTheLargest(t *testing.T) {
 func TestKeysStayInBounds(t *testing.T) {
 	for _, limit := range []int64{0, 31, 32, 100, 10_000, 1 << 20} {
 		for _, size := range []int{8, 1 << 20} {
-			k := NewKeys(limit, 0.9)
+			k := NewKeys(limit, 0.9, Seed{1, 2, 3})
 			key := make([]byte, size)
 			n := int64(0)
 			for ; n < 60_000; n++ {
@@ -109,7 +109,7 @@ func TestKeysShareSlots(t *testing.T) {
 func BenchmarkKeys(b *testing.B) {
 	for _, keys := range []int{10_000, 1_000_000} {
 		b.Run(fmt.Sprint(keys), func(b *testing.B) {
-			k := NewKeys(128<<20, 0.9)
+			k := NewKeys(128<<20, 0.9, Seed{1, 2, 3})
 			key := []byte("user-00000000")
 			b.ReportAllocs()
 			n := 0
