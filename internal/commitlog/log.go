@@ -1,7 +1,8 @@
 // Package commitlog keeps one partition's log on disk: it appends, reads, truncates, recovers and deletes record batches in
 // Kafka's segment format, with the indexes, producer state and leader epochs beside them.
 //
-// It owns the files of one partition directory. It never re-encodes or validates records, knows no replicas and keeps no high
+// It owns the files of one partition directory. It never validates records, re-encodes them only where
+// compaction takes some out of a batch, and leaves that to package record. It knows no replicas and keeps no high
 // watermark, starts no goroutine and no timer: syncing, checkpoints and background deletion are driven by the owner of
 // the log directory through Env and Committer.
 //
