@@ -56,7 +56,7 @@ func (m *member) join() {
 			m.id = joined.MemberID
 		case kerr.UnknownMemberID:
 			m.id = ""
-		case kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.RebalanceInProgress:
+		case kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.RebalanceInProgress:
 			time.Sleep(10 * time.Millisecond)
 		default:
 			die("join:", err)

@@ -141,6 +141,20 @@ func heartbeats(r *result) {
 	r.add("RSS for the groups, MB", max(rss-before, 0))
 }
 
+// commit sends a commit until it is taken: a broker that has just made the topic of offsets may need a moment.
+func commit(lane *conn, req *kmsg.OffsetCommitRequest) {
+	for {
+		resp, err := lane.ask(req)
+		check("commit", err)
+		err = kerr.ErrorForCode(resp.(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode)
+		if !kerr.IsRetriable(err) {
+			check("commit", err)
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // commits measures the latency of commits at a fixed rate.
 func commits(r *result) {
 	c := dial()
@@ -170,9 +184,7 @@ func commits(r *result) {
 				time.Sleep(time.Until(due))
 				req.Group = fmt.Sprintf("groupload-commit-%d", (n**conns+i)%*groups)
 				req.Topics[0].Partitions[0].Partition, req.Topics[0].Partitions[0].Offset = int32(n%*partitions), int64(n)
-				resp, err := lane.ask(req)
-				check("commit", err)
-				check("commit", kerr.ErrorForCode(resp.(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode))
+				commit(lane, req)
 				if due.After(warm) {
 					mu.Lock()
 					latencies = append(latencies, float64(time.Since(due).Microseconds())/1000)
