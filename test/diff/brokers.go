@@ -61,7 +61,8 @@ func (b Broker) Warm(target *Target) error {
 	return warmGroups(target)
 }
 
-// Play plays cases to the broker, in their order or together, and hands over the answers one case after the other.
+// Play plays cases to the broker, in their order or together, and hands over the answers one case after the other. Those that want to be
+// alone must be the last.
 func (b Broker) Play(target *Target, cases []Case, done func(c Case, answers []Answer, took time.Duration)) {
 	type played struct {
 		answers []Answer
@@ -72,19 +73,17 @@ func (b Broker) Play(target *Target, cases []Case, done func(c Case, answers []A
 		answers := Play(target, c)
 		return played{answers, time.Since(start)}
 	}
-	if !b.Together {
-		for _, c := range cases {
-			p := play(c)
-			done(c, p.answers, p.took)
-		}
-		return
-	}
 	results := make([]chan played, len(cases))
 	for i, c := range cases {
 		results[i] = make(chan played, 1)
-		go func() { results[i] <- play(c) }()
+		if b.Together && !c.Alone {
+			go func() { results[i] <- play(c) }()
+		}
 	}
 	for i, c := range cases {
+		if !b.Together || c.Alone {
+			results[i] <- play(c)
+		}
 		p := <-results[i]
 		done(c, p.answers, p.took)
 	}

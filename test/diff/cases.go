@@ -22,6 +22,7 @@ type Case struct {
 	Kind    Kind
 	Name    string // unique within the suite
 	Broker  string // the broker it is played to
+	Alone   bool   // it restarts the broker: no other case is played meanwhile, not even where they are played together
 	Run     func(*Script)
 }
 
@@ -114,7 +115,7 @@ func Sequences() []Case {
 	var all []Case
 	for _, some := range [][]Case{
 		wireSequences(), topicSequences(), produceSequences(), idempotentSequences(), fetchSequences(), sessionSequences(), logSequences(), restartSequences(),
-		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), groupWireSequences(), restartGroupSequences(),
+		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), groupWireSequences(), restartGroupSequences(), restartTimerSequences(),
 		{firstUse()},
 	} {
 		all = append(all, some...)

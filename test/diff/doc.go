@@ -5,6 +5,9 @@
 // What may differ from one run to the next (ids, ports, times) is normalised by the table in normalise.go, and nothing else is. What
 // differs on purpose stands in the table of allowed.go and in docs/differences.md, and an entry that no longer differs fails the test.
 //
+// Most cases share one broker. Groups have settings that decide how long things take, so that their cases name a broker of their own
+// (brokers.go): it is started with those settings on both sides, and where a case mostly waits, others are played meanwhile.
+//
 // Cases derive from the table of APIs in table.go: every version of every API has at least one ordinary, one boundary and one wrong
 // request, and sequences of several requests stand beside them. The package never depends on the code it tests: messages are
 // decoded by kmsg on both sides and record batches are built and taken apart here.

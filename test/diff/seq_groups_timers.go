@@ -301,7 +301,7 @@ func expirySequences() []Case {
 			g := x.Group("g")
 			x.Do(offsetCommit(9, g, commits(a, 0, 5)))
 			start := time.Now()
-			x.pass(15*time.Second, time.Second, func() {})
+			x.pass(8*time.Second, time.Second, func() {})
 			x.Do(offsetCommit(2, g, commits(b, 0, 6)))
 			later := time.Now()
 			x.expires("the first offset to expire", start, retention, func() bool { return x.offsetOf(g, a, 0) == -1 })
@@ -319,7 +319,7 @@ func expirySequences() []Case {
 			g := x.Group("g")
 			x.Do(offsetCommit(9, g, commits(t, 0, 5), commits(t, 1, 5)))
 			start := time.Now()
-			x.pass(20*time.Second, time.Second, func() {})
+			x.pass(10*time.Second, time.Second, func() {})
 			x.Note("again, the same offset")
 			x.Do(offsetCommit(9, g, commits(t, 0, 5)))
 			again := time.Now()
@@ -333,7 +333,7 @@ func expirySequences() []Case {
 				m := x.member(x.Group(fmt.Sprintf("g%d", v)), int(v), v, patient(lasting, lasting)).alone()
 				m.commit(commits(t, 0, 5))
 			}
-			x.pass(15*time.Second, time.Second, func() {})
+			x.pass(8*time.Second, time.Second, func() {})
 			for _, v := range []int16{oldJoin, newJoin} {
 				g := x.Name(fmt.Sprintf("g%d", v))
 				id := x.quiet(describeGroups(5, g)).(*kmsg.DescribeGroupsResponse).Groups[0].Members[0].MemberID
@@ -389,6 +389,64 @@ func expirySequences() []Case {
 			x.Note("the one that wanted a day")
 			x.Do(offsetFetch(8, simple))
 			x.Do(offsetFetch(8, m.group, committed(t, 0)))
+		}),
+	}
+}
+
+// afterwards is a sequence on the broker with short sessions that restarts it.
+func afterwards(name string, run func(*Script)) Case {
+	c := timed(name, run)
+	c.Alone = true
+	return c
+}
+
+func restartTimerSequences() []Case {
+	return []Case{
+		afterwards("restart-session", func(x *Script) {
+			g, h := x.Group("g"), x.Group("h")
+			x.keep(g)
+			x.keep(h)
+			a, b := x.member(g, 1, newJoin, patient(lasting, lasting)), x.member(g, 2, newJoin, static("b"), patient(3*time.Second, lasting))
+			a.alone()
+			b.enters(a)
+			c := x.member(h, 3, oldJoin, patient(3*time.Second, lasting)).alone()
+			x.restartGroups(g, h)
+			back := time.Now()
+			x.Note("sessions begin anew with the broker")
+			a.heartbeat()
+			x.reaches(g, "PreparingRebalance", 1)
+			x.reaches(h, "Empty", 0)
+			x.record(Answer{Request: "sessions", Leaves: []Leaf{{"", "ended-at-once", strconv.FormatBool(time.Since(back) < time.Second)}}})
+			a.heartbeat()
+			b.heartbeat()
+			c.heartbeat()
+			a.join()
+			a.sync(a.gets("all"))
+			x.show(g)
+			x.show(h)
+		}),
+		afterwards("restart-expiry", func(x *Script) {
+			t := x.Topic("t", 2)
+			g, h := x.Group("g"), x.Group("h")
+			start := time.Now()
+			for _, group := range []string{g, h} {
+				req := offsetCommit(3, group, commits(t, 0, 5))
+				req.RetentionTimeMillis = 5_000
+				x.Do(req)
+			}
+			x.Do(offsetCommit(3, h, commits(t, 1, 6)))
+			x.restartGroups(g, h)
+			for _, group := range []string{g, h} {
+				x.expires("an offset committed before the restart", start, 5*time.Second, func() bool { return x.offsetOf(group, t, 0) == -1 })
+			}
+			x.reaches(g, "Dead", 0)
+			x.show(g)
+			x.show(h)
+			x.Do(offsetFetch(8, h))
+			x.restartGroups(g, h)
+			x.Note("what expired does not come back")
+			x.show(g)
+			x.Do(offsetFetch(8, h))
 		}),
 	}
 }
