@@ -31,13 +31,22 @@ func (g *group) supports(protocolType string, protocols []Protocol) bool {
 	if len(g.members) == 0 { // all have left before the first rebalance was over
 		return len(protocols) > 0
 	}
-	for _, name := range g.commonProtocols() {
-		if slices.ContainsFunc(protocols, func(p Protocol) bool { return p.Name == name }) {
-			return true
-		}
+	common := g.commonProtocols()
+	if len(common)*len(protocols) <= fewProtocols {
+		return slices.ContainsFunc(protocols, func(p Protocol) bool { return slices.Contains(common, p.Name) })
 	}
-	return false
+	known := make(map[string]struct{}, len(common)) // a request may name a million, and each would be compared with each
+	for _, name := range common {
+		known[name] = struct{}{}
+	}
+	return slices.ContainsFunc(protocols, func(p Protocol) bool {
+		_, ok := known[p.Name]
+		return ok
+	})
 }
+
+// fewProtocols is up to how many pairs of protocols are simply compared.
+const fewProtocols = 1024
 
 // commonProtocols are those that every member supports, in the first member's order. They are kept until a member comes, goes or
 // changes its mind, so that the joins of a large group do not each look at every member.
@@ -67,7 +76,7 @@ func (g *group) commonProtocols() []string {
 
 // narrow keeps those common protocols that a new member supports too.
 func (g *group) narrow(protocols []Protocol) {
-	if len(g.common)*len(protocols) > 1024 {
+	if len(g.common)*len(protocols) > fewProtocols {
 		g.commonValid = false
 		return
 	}

@@ -60,7 +60,8 @@ type member struct {
 	sync    *coordinator.Call // held until the leader has sent the assignments
 	isNew   bool              // has not had an answer to its first join: may expire while it waits
 	unsynced,
-	pending bool
+	pending,
+	leaving bool // named by the LeaveGroup under way
 }
 
 // indexFrom is the size of a group from which on its members are indexed by id. Nearly all groups are smaller and save the map.

@@ -2,6 +2,7 @@ package group
 
 import (
 	"encoding/hex"
+	"math"
 	"time"
 	"unique"
 
@@ -79,6 +80,10 @@ func (m *Machine) joinNew(call *coordinator.Call, r *JoinRequest, g *group) {
 		return
 	}
 	if r.Instance != nil {
+		if len(*r.Instance) > maxInstance {
+			m.refuseJoin(call, "", protocol.UnknownServerError) // what Kafka answers when it cannot write the member's id
+			return
+		}
 		id := m.memberID(*r.Instance)
 		if old := g.static[*r.Instance]; old != nil {
 			m.replaceStatic(call, r, g, old, id)
@@ -102,10 +107,17 @@ func (m *Machine) joinNew(call *coordinator.Call, r *JoinRequest, g *group) {
 	m.refuseJoin(call, id, protocol.MemberIDRequired)
 }
 
+// A member id is a name and idSuffix bytes. Neither the log nor old versions of the protocol can hold one longer than an int16 tells, and
+// a group's record with one could never be loaded again.
+const (
+	idSuffix    = 37
+	maxInstance = math.MaxInt16 - idSuffix
+)
+
 // memberID makes an id: the client's or the instance's name, a dash and a random UUID.
 func (m *Machine) memberID(name string) string {
 	u := uuid.New(m.rnd)
-	b := make([]byte, 0, len(name)+37)
+	b := make([]byte, 0, len(name)+idSuffix)
 	b = append(append(b, name...), '-')
 	for i, part := range [][]byte{u[:4], u[4:6], u[6:8], u[8:10], u[10:]} {
 		if i > 0 {

@@ -23,6 +23,7 @@ func (m *Machine) leave(r *LeaveRequest) *LeaveResponse {
 	if !gone {
 		return a
 	}
+	m.remove(g, func(x *member) bool { return x.leaving }) // all at once: thousands may leave in one request
 	switch g.state {
 	case Stable, CompletingRebalance:
 		m.prepareRebalance(g, "members leave")
@@ -32,26 +33,27 @@ func (m *Machine) leave(r *LeaveRequest) *LeaveResponse {
 	return a
 }
 
+// leaveOne finds who is to leave, and marks it. Who is marked already is no member any more.
 func (m *Machine) leaveOne(g *group, l LeaveMember) protocol.ErrorCode {
 	var x *member
-	if l.Member == "" {
-		if l.Instance != nil {
-			x = g.static[*l.Instance]
-		}
-		if x == nil {
-			return protocol.UnknownMemberID
-		}
-	} else if p := g.pending[l.Member]; p != nil {
+	if p := g.pending[l.Member]; p != nil {
 		m.removePending(g, p)
 		return protocol.None
-	} else if code := g.validate(l.Member, l.Instance); code != protocol.None {
-		return code
+	}
+	if l.Instance != nil {
+		x = g.static[*l.Instance]
 	} else {
 		x = g.member(l.Member)
 	}
-	m.log.Info("A member leaves.", "group", g.id, "member", x.id, "because", brief(l.Reason))
-	if m.bug != leftKept {
-		m.removeOne(g, x)
+	if x == nil || x.leaving {
+		return protocol.UnknownMemberID
 	}
+	if l.Member != "" {
+		if code := g.validate(l.Member, l.Instance); code != protocol.None {
+			return code
+		}
+	}
+	m.log.Info("A member leaves.", "group", g.id, "member", x.id, "because", brief(l.Reason))
+	x.leaving = m.bug != leftKept
 	return protocol.None
 }
