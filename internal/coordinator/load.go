@@ -63,7 +63,8 @@ func (s *shard) tellFirst(request any) error {
 	if s.mu.phase == ended {
 		return ErrNotCoordinator
 	}
-	s.mu.queue = append([]*Call{{Request: request}}, s.mu.queue...)
+	s.first = &Call{Request: request}
+	s.mu.queue = append([]*Call{s.first}, s.mu.queue...)
 	return nil
 }
 

@@ -22,8 +22,12 @@ const (
 	queueMax    = 1 << 16                // calls that wait for the machine; clients of more are asked to come again
 	batchBytes  = 1 << 20                // at which a batch is closed though more calls wait
 	keepBytes   = 64 << 10               // of a builder's buffer; one that grew larger is given back
+	keepOut     = 4096                   // records and answers of a step for which room is kept
 	retryPause  = 100 * time.Millisecond // before a load that follows a failure
 	refusedPoll = 500 * time.Millisecond // between looks at a log that takes nothing
+
+	// retryPauseMax is what the pause doubles to while loads fail: a damaged log does not mend by being read all the time.
+	retryPauseMax = 10 * time.Second
 )
 
 // phase is what a shard does with calls.
@@ -58,6 +62,7 @@ type shard struct {
 	machine  Machine
 	parked   map[*Call]struct{} // calls that the machine holds
 	builder  *record.Builder
+	first    *Call    // what the machine is told first; nil if nothing
 	answers  []Answer // of the batch being built
 	logEnd   int64    // end of what the machine knows, committed or not
 	last     *flight  // the newest; nil if nothing was ever on its way
@@ -131,9 +136,11 @@ func (s *shard) run() {
 			s.c.opts.Fatal(fmt.Errorf("coordinator of partition %d: panic: %v\n%s", s.index, p, debug.Stack()))
 		}
 	}()
+	pause := retryPause
 	for !s.stopped() {
 		err := s.load()
 		if err == nil {
+			pause = retryPause
 			err = s.serve()
 		}
 		s.drop(err)
@@ -143,8 +150,9 @@ func (s *shard) run() {
 		s.c.opts.Log.Warn("coordinator: load again after a failure", "partition", s.index, "epoch", s.epoch, "error", err)
 		select {
 		case <-s.stop:
-		case <-s.c.opts.Clock.After(retryPause):
+		case <-s.c.opts.Clock.After(pause):
 		}
+		pause = min(2*pause, retryPauseMax)
 		s.enter(loading)
 	}
 	s.enter(unavailable) // where the metadata are behind
@@ -174,10 +182,12 @@ func (s *shard) round() error {
 	s.mu.Unlock()
 	if failed != nil {
 		s.park(calls)
+		s.tellAgain(calls)
 		return failed
 	}
 	refused := s.partition.CheckAppend(s.epoch)
 	now := s.c.opts.Clock.Now()
+	taken := 0 // calls whose records the log has
 	for i, call := range calls {
 		if _, reads := call.Request.(ReadsOnly); refused != nil && !reads {
 			s.refuse(call, refused)
@@ -191,15 +201,21 @@ func (s *shard) round() error {
 		if s.builder.Size() >= batchBytes {
 			if err := s.flush(); err != nil {
 				s.park(calls[i+1:])
+				s.tellAgain(calls[taken:])
 				return err
 			}
+			taken = i + 1
 		}
 	}
 	if due := s.machine.Due(); refused == nil && !due.IsZero() && !due.After(now) {
 		s.machine.Tick(now, &s.out)
 		s.collect(now)
 	}
-	return s.flush()
+	err := s.flush()
+	if err != nil && refused == nil { // refuse has queued them otherwise
+		s.tellAgain(calls[taken:])
+	}
+	return err
 }
 
 // refuse answers a call that would write while the log takes nothing. What is only told comes again when it does.
@@ -222,10 +238,27 @@ func (s *shard) park(calls []*Call) {
 	}
 }
 
+// tellAgain queues, before all others, those of the calls that are only told: the machine that was to know is about to be dropped. What
+// was told it first after its load is not among them, the next one is told its own.
+func (s *shard) tellAgain(calls []*Call) {
+	var told []*Call
+	for _, call := range calls {
+		if call.done == nil && call != s.first {
+			told = append(told, call)
+		}
+	}
+	s.mu.Lock()
+	s.mu.queue = append(told, s.mu.queue...)
+	s.mu.Unlock()
+}
+
 // collect takes what a step put out.
 func (s *shard) collect(now time.Time) {
 	for _, r := range s.out.Records {
 		s.builder.Append(record.Record{Timestamp: now.UnixMilli(), Key: r.Key, Value: r.Value})
+	}
+	if len(s.out.Records) > keepOut || len(s.out.Answers) > keepOut {
+		defer func() { s.out = Out{} }()
 	}
 	clear(s.out.Records)
 	s.out.Records = s.out.Records[:0]
@@ -292,7 +325,7 @@ func (s *shard) drop(err error) {
 	queue := s.mu.queue
 	s.mu.queue, s.mu.failed = nil, nil
 	for _, call := range queue {
-		if call.done == nil && s.mu.phase != ended {
+		if call.done == nil && call != s.first && s.mu.phase != ended {
 			s.mu.queue = append(s.mu.queue, call) // the next machine has to know
 		}
 	}
@@ -301,7 +334,7 @@ func (s *shard) drop(err error) {
 	for call := range s.parked {
 		call.done(nil, answerFor(err))
 	}
-	s.machine, s.parked, s.answers, s.last, s.out = nil, nil, nil, nil, Out{}
+	s.machine, s.first, s.parked, s.answers, s.last, s.out = nil, nil, nil, nil, nil, Out{}
 	s.builder = record.NewBuilder(s.c.opts.Compression)
 	if s.timer != nil {
 		s.timer.Stop()
