@@ -3,7 +3,6 @@ package franz
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +29,8 @@ func (l library) Join(t testing.TB, s group.Settings) group.Member {
 		kgo.SeedBrokers(s.Addr), kgo.Dialer(s.Cable.DialContext), kgo.ConsumerGroup(s.Group), kgo.ConsumeTopics(s.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.SessionTimeout(s.Session), kgo.HeartbeatInterval(group.Heartbeat), kgo.RebalanceTimeout(group.Rebalance), kgo.FetchMaxWait(200 * time.Millisecond),
 	}
+	lost := func(_ context.Context, _ *kgo.Client, ps map[string][]int32) { s.Lost(len(ps[s.Topic])) }
+	opts = append(opts, kgo.OnPartitionsRevoked(lost), kgo.OnPartitionsLost(lost))
 	if s.Commits != group.Auto {
 		opts = append(opts, kgo.DisableAutoCommit())
 	}
@@ -139,55 +140,10 @@ func TestGroupGeneration(t *testing.T) {
 	}
 }
 
-// moves follows what a cooperative member is given and loses.
-type moves struct {
-	sync.Mutex
-	has, lost []int32
-}
-
-func (m *moves) opts() []kgo.Opt {
-	return []kgo.Opt{
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, ps map[string][]int32) {
-			m.Lock()
-			defer m.Unlock()
-			for _, p := range ps {
-				m.has = append(m.has, p...)
-			}
-		}),
-		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, ps map[string][]int32) {
-			m.Lock()
-			defer m.Unlock()
-			for _, p := range ps {
-				m.lost = append(m.lost, p...)
-				m.has = slices.DeleteFunc(m.has, func(x int32) bool { return slices.Contains(p, x) })
-			}
-		}),
-	}
-}
-
 // TestGroupCooperative sees members keep what they keep through a rebalance.
 func TestGroupCooperative(t *testing.T) {
 	t.Parallel()
-	topic := broker.Topic(t, 6)
-	var a, b moves
-	join := func(m *moves) *kgo.Client {
-		return broker.Client(t, append(m.opts(), kgo.ConsumerGroup("cooperative-"+topic), kgo.ConsumeTopics(topic), kgo.HeartbeatInterval(100*time.Millisecond))...)
-	}
-	settled := func(m *moves, has, lost int) func() bool {
-		return func() bool { m.Lock(); defer m.Unlock(); return len(m.has) == has && len(m.lost) == lost }
-	}
-	join(&a)
-	broker.Eventually(t, "one member has all partitions", settled(&a, 6, 0))
-	other := join(&b)
-	broker.Eventually(t, "the first gave up three", settled(&a, 3, 3))
-	broker.Eventually(t, "the second has three", settled(&b, 3, 0))
-	ds, err := broker.Admin(t).DescribeGroups(broker.Context(t), "cooperative-"+topic)
-	if err != nil || ds["cooperative-"+topic].Protocol != "cooperative-sticky" {
-		t.Errorf("the group's protocol is %q: %v", ds["cooperative-"+topic].Protocol, err)
-	}
-	other.Close()
-	broker.Eventually(t, "the first has them back, and lost no more", settled(&a, 6, 3))
+	group.Cooperative(t, library{[]kgo.Opt{kgo.Balancers(kgo.CooperativeStickyBalancer())}})
 }
 
 // TestGroupMixed has a member of the eager kind refused by a cooperative group.

@@ -79,6 +79,9 @@ func TestGroupOffsets(t *testing.T) {
 	if rs, err := admin.CommitOffsetsByID(ctx, one, byID); err != nil || len(rs) != 1 {
 		t.Fatalf("commit by id: %+v %v", rs, err)
 	}
+	if err := admin.CommitAllOffsetsByID(ctx, two, byID); err != nil {
+		t.Errorf("commit all by id: %v", err)
+	}
 	ids, err := admin.FetchOffsetsByID(ctx, one)
 	if o, ok := ids.Lookup(topics[topic].ID, 2); err != nil || !ok || o.Err != nil || o.At != 30 || o.Metadata != "by id" {
 		t.Errorf("by id: %+v %v", o, err)

@@ -48,6 +48,7 @@ type Settings struct {
 	Cable              *Cable        // all its connections go through it
 
 	Seen   func(partition int32, value string) // to be called for each record, before its commit
+	Lost   func(partitions int)                // to be called with how many partitions a rebalance took away, where the library says it
 	Failed func(error)                         // to be called with what the library reports as an error
 }
 
@@ -84,6 +85,7 @@ type scene struct {
 	mu     sync.Mutex
 	seen   map[string]int           // by value, how often
 	reads  map[string]map[int32]int // by member and partition
+	lost   map[string]int           // by member, how many partitions
 	errors map[string][]error       // by member
 }
 
@@ -92,7 +94,7 @@ func newScene(t testing.TB, c Client, session time.Duration) *scene {
 	s := &scene{TB: t, client: c, topic: topic, group: "group-of-" + topic, session: session, admin: broker.Admin(t),
 		producer: broker.Client(t, kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 			kgo.ProducerBatchCompression(kgo.NoCompression())), // KafkaJS knows gzip alone
-		seen: map[string]int{}, reads: map[string]map[int32]int{}, errors: map[string][]error{}}
+		seen: map[string]int{}, reads: map[string]map[int32]int{}, lost: map[string]int{}, errors: map[string][]error{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.mu.Lock()
@@ -134,6 +136,11 @@ func (s *scene) join(name string, commits Commits, instance string) *member {
 				s.reads[name] = map[int32]int{}
 			}
 			s.reads[name][partition]++
+		},
+		Lost: func(partitions int) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.lost[name] += partitions
 		},
 		Failed: func(err error) {
 			s.mu.Lock()

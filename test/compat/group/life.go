@@ -89,6 +89,40 @@ func Restart(t testing.TB, c Client) {
 	t.Logf("%s: without commits a member starts again at the same offsets, with automatic ones it goes on", s.group)
 }
 
+// Cooperative sees a member keep what it keeps while another comes and goes.
+func Cooperative(t testing.TB, c Client) {
+	s := newScene(t, c, long)
+	s.join("a", Each, "")
+	s.stable(1)
+	s.round()
+	lost := func(want int) {
+		t.Helper()
+		var n int
+		s.wait(fmt.Sprintf("the first member lost %d partitions", want), func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			n = s.lost["a"]
+			return n >= want
+		})
+		if n != want {
+			t.Errorf("the first member lost %d partitions, not %d", n, want)
+		}
+	}
+	lost(0)
+	b := s.join("b", Each, "")
+	if d := s.stable(2); d.Protocol != "cooperative-sticky" {
+		t.Errorf("the group's protocol is %q", d.Protocol)
+	}
+	s.round()
+	lost(partitions / 2)
+	b.Close()
+	s.stable(1)
+	s.round()
+	lost(partitions / 2)
+	s.healthy("a", "b")
+	t.Logf("%s: a member gave up half of its partitions and kept the others through two rebalances", s.group)
+}
+
 // Static ends a static member and starts it again, which the other one does not notice; another of the same name
 // fences it; an admin removes it.
 func Static(t testing.TB, c Client) {
@@ -114,15 +148,19 @@ func Static(t testing.TB, c Client) {
 	s.healthy("a", "b", "a again")
 
 	usurper := s.join("usurper", Each, "instance-a")
+	var told error
 	s.wait("the member whose name was taken is told", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return len(s.errors["a again"]) > 0
+		if errs := s.errors["a again"]; len(errs) > 0 {
+			told = errs[0]
+		}
+		return told != nil
 	})
 	again.kill()
 	s.round()
 	s.healthy("b", "usurper")
-	t.Logf("%s: a static member was restarted without a rebalance; one that was fenced was told %q", s.group, s.errors["a again"][0])
+	t.Logf("%s: a static member was restarted without a rebalance; one that was fenced was told: %.300v", s.group, told)
 
 	usurper.Close()
 	b.Close()

@@ -98,6 +98,9 @@ func (h handler) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.
 		select {
 		case m, ok := <-claim.Messages():
 			if !ok {
+				if session.Context().Err() == nil { // the claim alone ended
+					h.s.Lost(1)
+				}
 				return nil
 			}
 			h.s.Seen(m.Partition, string(m.Value))
@@ -143,6 +146,12 @@ func TestGroup(t *testing.T) {
 func TestGroupRestart(t *testing.T) {
 	t.Parallel()
 	group.Restart(t, library{version: sarama.MaxVersion})
+}
+
+// TestGroupCooperative sees members keep what they keep through a rebalance.
+func TestGroupCooperative(t *testing.T) {
+	t.Parallel()
+	group.Cooperative(t, library{sarama.MaxVersion, cooperative})
 }
 
 // TestGroupStatic restarts a static member.

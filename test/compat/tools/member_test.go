@@ -41,6 +41,7 @@ func (l library) Join(t testing.TB, s group.Settings) group.Member {
 		var e struct {
 			Name, Value, Error string
 			Partition          int32
+			Partitions         []struct{ Partition int32 }
 			Success            bool
 		}
 		switch err := json.Unmarshal([]byte(line), &e); {
@@ -48,6 +49,8 @@ func (l library) Join(t testing.TB, s group.Settings) group.Member {
 			s.Failed(fmt.Errorf("it printed %q", line))
 		case e.Name == "record_data":
 			s.Seen(e.Partition, e.Value)
+		case e.Name == "partitions_revoked":
+			s.Lost(len(e.Partitions))
 		case e.Name == "offsets_committed" && !e.Success:
 			s.Failed(fmt.Errorf("commit: %s", e.Error))
 		}
@@ -62,6 +65,12 @@ func TestMembers(t *testing.T) {
 			t.Parallel()
 			group.Life(t, library{assignor})
 		})
+		if assignor == "CooperativeStickyAssignor" {
+			t.Run("cooperative", func(t *testing.T) {
+				t.Parallel()
+				group.Cooperative(t, library{assignor})
+			})
+		}
 		t.Run("static "+assignor, func(t *testing.T) {
 			t.Parallel()
 			group.Static(t, library{assignor})
