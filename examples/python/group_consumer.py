@@ -12,6 +12,7 @@ Needs: pip install kafka-python
 import argparse
 import signal
 import sys
+import threading
 import time
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer
@@ -36,6 +37,15 @@ class Show(ConsumerRebalanceListener):
     def on_partitions_revoked(self, revoked):
         if revoked:
             self.say(f"gives up partition {numbers(revoked)}")
+
+
+def until_interrupted(consumer):
+    """Yields records until Ctrl-C, which is noted between two polls, as a consumer does not bear it inside of one."""
+    interrupted = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    while not interrupted.is_set():
+        for records in consumer.poll(timeout_ms=500).values():
+            yield from records
 
 
 def main():
@@ -66,30 +76,25 @@ def main():
         session_timeout_ms=int(args.session * 1000),
         heartbeat_interval_ms=1000,
     )
+    consumer.subscribe([args.topic], listener=Show(say))
     if not consumer.partitions_for_topic(args.topic):
         sys.exit(f"there is no topic {args.topic}: start producer.py first")
-    consumer.subscribe([args.topic], listener=Show(say))
     say(f"joins group {args.group} and {COMMITS[args.commit]}")
-    try:
-        for number, record in enumerate(consumer, 1):
-            key = record.key.decode() if record.key is not None else None
-            say(f"partition {record.partition} offset {record.offset} key {key} value {record.value.decode()}")
-            time.sleep(args.work)
-            if args.commit == "each":
-                try:
-                    consumer.commit()
-                except CommitFailedError:
-                    say("commit refused: the group went on without this consumer, it joins again")
-            if number == args.count:
-                break
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one shall not stop it from leaving
+
+    for number, record in enumerate(until_interrupted(consumer), 1):
+        key = record.key.decode() if record.key is not None else None
+        say(f"partition {record.partition} offset {record.offset} key {key} value {record.value.decode()}")
+        time.sleep(args.work)
+        if args.commit == "each":
+            try:
+                consumer.commit()
+            except CommitFailedError:
+                say("commit refused: the group went on without this consumer, it joins again")
+        if number == args.count:
+            break
     consumer.close()  # leaves the group, so that the others take over at once
     say("left the group")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        pass
+    main()

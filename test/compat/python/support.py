@@ -110,13 +110,20 @@ class Stage:
     def start(self, name, *command):
         with self.changed:
             self.reads[name].clear()  # what one of this name read that was killed
-        self.processes[name] = subprocess.Popen([sys.executable, "-u", *command], stdout=self.sink, stderr=self.sink)
+        self.processes[name] = subprocess.Popen([sys.executable, "-u", "-X", "faulthandler", *command], stdout=self.sink, stderr=self.sink)
 
     def leave(self, name):
-        """Ctrl-C: the consumer closes, and must end by itself."""
-        self.processes[name].send_signal(signal.SIGINT)
-        if self.processes[name].wait(60) != 0:
-            raise AssertionError(f"{name} ended with {self.processes[name].returncode}\n{self}")
+        """Ctrl-C: the consumer closes, and must end by itself. One that does not says where it is."""
+        process = self.processes[name]
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            process.wait()
+        if process.returncode != 0:
+            time.sleep(0.5)  # for what it said last
+            raise AssertionError(f"{name} ended with {process.returncode}\n{self}")
 
     def kill(self, name):
         with self.changed:

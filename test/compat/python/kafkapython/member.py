@@ -13,8 +13,8 @@ class Member(ConsumerRebalanceListener):
     """Polls until it is closed. What a test wants from the consumer it asks with do(), since one thread must use it."""
 
     def __init__(self, test, group, *topics, pattern=None, patient=False, **options):
-        # The newest kafka-python may lose its assignment when a poll ends while it joins because its metadata changed,
-        # as they do at first; so polls are long until it has partitions, and later if a test changes topics.
+        # The newest kafka-python may lose its assignment when a poll ends while it joins because its metadata changed.
+        # So it asks for the metadata of its topics before it joins; where a test changes them its polls are long.
         self.patient = patient
         self.assigned, self.events, self.records, self.error = set(), [], [], None
         self.topics, self.pattern, self.stopping, self.calls = topics, pattern, False, queue.Queue()
@@ -36,8 +36,10 @@ class Member(ConsumerRebalanceListener):
         consumer = KafkaConsumer(**self.options)
         try:
             consumer.subscribe(self.topics, pattern=self.pattern, listener=self)
+            for topic in self.topics:
+                consumer.partitions_for_topic(topic)
             while not self.stopping:
-                for records in consumer.poll(timeout_ms=100 if self.assigned and not self.patient else 2000).values():
+                for records in consumer.poll(timeout_ms=2000 if self.patient else 100).values():
                     self.records.extend(records)
                 self.assigned = {p.partition for p in consumer.assignment()}
                 while not self.calls.empty():
