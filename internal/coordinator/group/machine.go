@@ -17,6 +17,7 @@ type Machine struct {
 	log      *slog.Logger
 	groups   map[string]*group
 	timers   timers
+	strange  error // of the first record that the load passed over
 
 	base       time.Time // the instant 0: what timers count from, with its monotonic reading
 	offsetsDue time.Time // when committed offsets are next looked over for expiry; zero: not before Loaded

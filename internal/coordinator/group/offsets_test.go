@@ -528,6 +528,7 @@ func TestReplayForeign(t *testing.T) {
 		{Key: stored.AppendGroupKey(nil, "g"), Value: (&stored.Group{ProtocolType: consumerType, Generation: 4}).Append(nil)},
 		{Key: stored.AppendGroupKey(nil, "g")},
 		{Key: []byte{0, 3, 0, 1, 'g'}, Value: []byte{0, 0}},
+		{Key: nil, Value: []byte{0, 0}}, {Key: []byte{0}, Value: []byte{0, 0}}, {Key: []byte("\x00\x02\x00\x09short")}, // what an administrator wrote by mistake
 	})
 	if got, want := short(m), "g/t-0=7 g/t-1=8"; got != want {
 		t.Errorf("%s", got)
@@ -535,7 +536,7 @@ func TestReplayForeign(t *testing.T) {
 	if g := m.find("g"); g.state != Empty || g.protocolType != "" || m.find("nobody") != nil {
 		t.Errorf("%+v", g)
 	}
-	for _, r := range []coordinator.Record{{Key: []byte{0}}, {Key: stored.AppendOffsetKey(nil, "g", "t", 0), Value: []byte{0, 9}}} {
+	for _, r := range []coordinator.Record{{Key: stored.AppendGroupKey(nil, "g"), Value: []byte{0, 9}}, {Key: stored.AppendOffsetKey(nil, "g", "t", 0), Value: []byte{0, 9}}} {
 		if err := m.Replay(r); err == nil {
 			t.Errorf("record %v is taken", r)
 		}

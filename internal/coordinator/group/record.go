@@ -53,7 +53,12 @@ func (m *Machine) appendTombstone(g *group) { m.out.Append(stored.AppendGroupKey
 func (m *Machine) Replay(r coordinator.Record) error {
 	key, err := stored.DecodeKey(r.Key)
 	if err != nil {
-		return fmt.Errorf("replay: %w", err)
+		// No coordinator wrote that, and it can be about no group. Kafka would never serve this partition's groups again. A known
+		// key with a value of which no sense can be made is another thing: whoever passed over it would take back a commit.
+		if m.strange == nil {
+			m.strange = err
+		}
+		return nil
 	}
 	switch key.Kind {
 	case stored.KindOffset:
@@ -127,6 +132,10 @@ func (m *Machine) replayGroup(id string, value []byte) error {
 // Loaded begins the sessions of all members: how long ago they were last heard of is not known.
 func (m *Machine) Loaded(now time.Time, out *coordinator.Out) {
 	m.begin(now, out)
+	if m.strange != nil {
+		m.log.Warn("Records whose keys make no sense were passed over in a load.", "first", m.strange)
+		m.strange = nil
+	}
 	ids := make([]string, 0, len(m.groups))
 	for id := range m.groups {
 		ids = append(ids, id)

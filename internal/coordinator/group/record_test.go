@@ -72,8 +72,8 @@ func TestReplayTombstones(t *testing.T) {
 func TestReplayErrors(t *testing.T) {
 	m := newTestMachine(Settings{})
 	for name, r := range map[string]coordinator.Record{
-		"key":   {Key: []byte{0}, Value: nil},
-		"group": {Key: stored.AppendGroupKey(nil, "g"), Value: []byte{0, 3, 0}},
+		"offset": {Key: stored.AppendOffsetKey(nil, "g", "t", 0), Value: []byte{0, 4, 0}},
+		"group":  {Key: stored.AppendGroupKey(nil, "g"), Value: []byte{0, 3, 0}},
 	} {
 		if err := m.Replay(r); !errors.Is(err, stored.ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)
