@@ -35,7 +35,7 @@ func (b *Broker) newGroups() *groups {
 	g.Coordinator = coordinator.New(coordinator.Options{
 		Clock: b.opts.Clock, Log: b.opts.Log, Fatal: b.fail,
 		Machine:       func(int32) coordinator.Machine { return group.New(settings, b.opts.Random, b.opts.Log) },
-		Loaded:        func() any { return &group.TopicsKnown{ID: g.topicID} },
+		Loaded:        func() any { return &group.TopicsKnown{ID: b.topicID} },
 		Compression:   record.Compression{Codec: record.Codec(cfg.Number("offsets.topic.compression.codec"))},
 		LoadBytes:     int(cfg.Number("offsets.load.buffer.size")),
 		CommitTimeout: cfg.Millis("offsets.commit.timeout.ms"),
@@ -57,11 +57,10 @@ func groupSettings(cfg *config.Config) group.Settings {
 	}
 }
 
-// topicID finds a topic in the newest metadata that are applied here.
-func (g *groups) topicID(topic string) (uuid.UUID, bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if t := g.applied.Topic(topic); t != nil {
+// topicID finds a topic in the newest metadata, by which requests go as well: in those that are applied here a topic may still be
+// missing for which an offset was committed already, and that would be taken for one of a topic that is gone.
+func (b *Broker) topicID(topic string) (uuid.UUID, bool) {
+	if t := b.publisher.Image().Topic(topic); t != nil {
 		return t.ID, true
 	}
 	return uuid.UUID{}, false
