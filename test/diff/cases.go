@@ -115,7 +115,7 @@ func Sequences() []Case {
 	var all []Case
 	for _, some := range [][]Case{
 		wireSequences(), topicSequences(), produceSequences(), idempotentSequences(), fetchSequences(), sessionSequences(), logSequences(), restartSequences(),
-		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), groupWireSequences(), restartGroupSequences(), restartTimerSequences(),
+		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), groupWireSequences(), walkSequences(), restartGroupSequences(), restartTimerSequences(),
 		{firstUse()},
 	} {
 		all = append(all, some...)
