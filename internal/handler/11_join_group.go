@@ -30,6 +30,15 @@ func serveJoinGroup(h *Handler, c call, req *kmsg.JoinGroupRequest, answer func(
 		answer(joinFailed(protocol.InvalidGroupID, req.MemberID))
 		return
 	}
+	const each = 2 * unsafe.Sizeof(group.Protocol{}) // in the question, and with the member
+	size := int64(len(req.Protocols)) * int64(each)
+	for i := range req.Protocols {
+		size += int64(len(req.Protocols[i].Metadata))
+	}
+	if !c.take(size) {
+		answer(nil)
+		return
+	}
 	join := &group.JoinRequest{
 		Group: req.Group, Member: req.MemberID, Instance: req.InstanceID,
 		ClientID: strings.ToValidUTF8(c.clientID, "\uFFFD"), ClientHost: javaAddress(c.conn.Host()),

@@ -1,6 +1,8 @@
 package handler
 
 import (
+	"unsafe"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/coordinator/group"
@@ -15,6 +17,16 @@ import (
 func serveLeaveGroup(h *Handler, c call, req *kmsg.LeaveGroupRequest, answer func(kmsg.Response)) {
 	if invalidGroup(req.Group) {
 		answer(left(protocol.InvalidGroupID))
+		return
+	}
+	// A few bytes name a member. It is held as the question, as the answer, as kmsg has that, and encoded.
+	const each = unsafe.Sizeof(group.LeaveMember{}) + unsafe.Sizeof(group.LeftMember{}) + unsafe.Sizeof(kmsg.LeaveGroupResponseMember{}) + 16
+	size := int64(len(req.Members)) * int64(each)
+	for i := range req.Members {
+		size += int64(len(req.Members[i].MemberID) + len(orEmpty(req.Members[i].InstanceID)))
+	}
+	if !c.take(size) {
+		answer(nil)
 		return
 	}
 	leave := &group.LeaveRequest{Group: req.Group, Members: []group.LeaveMember{{Member: req.MemberID}}}
@@ -33,6 +45,7 @@ func serveLeaveGroup(h *Handler, c call, req *kmsg.LeaveGroupRequest, answer fun
 		}
 		resp := left(code)
 		if code == protocol.None && c.version >= 3 {
+			resp.Members = make([]kmsg.LeaveGroupResponseMember, 0, len(r.Members))
 			for _, m := range r.Members {
 				rm := kmsg.NewLeaveGroupResponseMember()
 				rm.MemberID, rm.InstanceID, rm.ErrorCode = m.Member, m.Instance, int16(m.Code)

@@ -2,6 +2,7 @@ package handler
 
 import (
 	"bytes"
+	"unsafe"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -28,6 +29,15 @@ func serveSyncGroup(h *Handler, c call, req *kmsg.SyncGroupRequest, answer func(
 		return
 	case invalidGroup(req.Group):
 		respond(protocol.InvalidGroupID)
+		return
+	}
+	const each = unsafe.Sizeof(group.Assignment{}) + 64 // and what finds it by its member
+	size := int64(len(req.GroupAssignment)) * int64(each)
+	for i := range req.GroupAssignment {
+		size += int64(len(req.GroupAssignment[i].MemberAssignment))
+	}
+	if !c.take(size) {
+		answer(nil)
 		return
 	}
 	sync := &group.SyncRequest{

@@ -21,6 +21,7 @@ import (
 	"github.com/moldau/moldau/internal/network"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/random"
+	"github.com/moldau/moldau/internal/server"
 )
 
 // idle returns a handler of a broker without topics.
@@ -200,6 +201,40 @@ func TestAnswersOfGroupsArePaidFor(t *testing.T) {
 			ask(c, func(resp kmsg.Response) { answered <- resp })
 			if resp := <-answered; (resp == nil) != (budget == 100_000) {
 				t.Errorf("%s with %d bytes is answered: %v", name, budget, resp != nil)
+			}
+		}
+	}
+}
+
+// TestQuestionsToGroupsArePaidFor names so much in a request that what is made of it takes far more than the bytes that were received.
+func TestQuestionsToGroupsArePaidFor(t *testing.T) {
+	r := newRig(t, "")
+	for name, ask := range map[string]func(c call, answer func(kmsg.Response)){
+		"join": func(c call, answer func(kmsg.Response)) {
+			req := join()
+			req.Protocols = make([]kmsg.JoinGroupRequestProtocol, 10000)
+			serveJoinGroup(r.h, c, req, answer)
+		},
+		"join with metadata": func(c call, answer func(kmsg.Response)) {
+			req := join()
+			req.Protocols[0].Metadata = make([]byte, 1<<20)
+			serveJoinGroup(r.h, c, req, answer)
+		},
+		"sync": func(c call, answer func(kmsg.Response)) {
+			serveSyncGroup(r.h, c, &kmsg.SyncGroupRequest{Group: "g", GroupAssignment: make([]kmsg.SyncGroupRequestGroupAssignment, 10000)}, answer)
+		},
+		"leave": func(c call, answer func(kmsg.Response)) {
+			serveLeaveGroup(r.h, c, &kmsg.LeaveGroupRequest{Group: "g", Members: make([]kmsg.LeaveGroupRequestMember, 10000)}, answer)
+		},
+	} {
+		for _, budget := range []int64{100_000, math.MaxInt64} {
+			r.groups.reply(nil, coordinator.ErrNotCoordinator)
+			asked := false
+			c := call{ctx: t.Context(), version: 4, conn: new(server.Conn), charge: func(n int64) bool { asked = asked || n > 0; return n <= budget }}
+			answered := make(chan kmsg.Response, 1)
+			ask(c, func(resp kmsg.Response) { answered <- resp })
+			if resp := <-answered; !asked || (resp == nil) != (budget == 100_000) || (r.groups.last() == nil) != (budget == 100_000) {
+				t.Errorf("%s with %d bytes is answered: %v, asked for memory: %v", name, budget, resp != nil, asked)
 			}
 		}
 	}
