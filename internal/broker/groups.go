@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -50,11 +51,16 @@ func groupSettings(cfg *config.Config) group.Settings {
 		MaxSessionTimeout:     cfg.Millis("group.max.session.timeout.ms"),
 		InitialRebalanceDelay: cfg.Millis("group.initial.rebalance.delay.ms"),
 		MaxSize:               int(cfg.Number("group.max.size")),
-		OffsetsRetention:      time.Duration(cfg.Number("offsets.retention.minutes")) * time.Minute,
+		OffsetsRetention:      minutes(cfg.Number("offsets.retention.minutes")),
 		RetentionCheck:        cfg.Millis("offsets.retention.check.interval.ms"),
 		MaxMetadataBytes:      int(cfg.Number("offset.metadata.max.bytes")),
 		MaxRecordBytes:        int(cfg.Number("message.max.bytes")),
 	}
+}
+
+// minutes converts without overflow: who sets the largest number means for ever, and a negative time would end all offsets at once.
+func minutes(n int64) time.Duration {
+	return time.Duration(min(n, math.MaxInt64/int64(time.Minute))) * time.Minute
 }
 
 // topicID finds a topic in the newest metadata, by which requests go as well: in those that are applied here a topic may still be

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -116,5 +117,16 @@ func TestTopicsKnownGoesByTheNewestMetadata(t *testing.T) {
 	records := []metadata.Record{&metadata.TopicRecord{Name: "orders", ID: id}}
 	if err := b.publisher.Apply(1, metadata.Encode(records)); err != nil || !heard {
 		t.Fatal(err)
+	}
+}
+
+// TestOffsetsKeptForEver sets the longest retention that the setting can hold.
+func TestOffsetsKeptForEver(t *testing.T) {
+	n := start(t, vfs.NewMem(), "offsets.retention.minutes=2147483647\noffsets.retention.check.interval.ms=1\n")
+	n.create("orders", 1, nil)
+	n.commitAll(1000)
+	n.committedAll(1000) // dozens of checks later
+	if kept := groupSettings(configuration(t, "offsets.retention.minutes=2147483647\n")).OffsetsRetention; kept < 200*365*24*time.Hour {
+		t.Errorf("offsets are kept for %v", kept)
 	}
 }
