@@ -2,6 +2,7 @@ package group
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -174,6 +175,9 @@ func garbage(seed uint64) string {
 				return fmt.Sprintf("%s: after %T %+v: %s", g.id, r, r, what)
 			}
 		}
+		if what := miscounted(m); what != "" {
+			return fmt.Sprintf("after %T %+v: %s", r, r, what)
+		}
 		if rng.IntN(100) == 0 {
 			m = New(s, random.Seeded(rng.Uint64()), nil)
 			for _, r := range log {
@@ -187,6 +191,20 @@ func garbage(seed uint64) string {
 	}
 	if held := heldCalls(m); calls-answers != held {
 		return fmt.Sprintf("%d calls of %d have no answer, %d are held", calls-answers, calls, held)
+	}
+	return ""
+}
+
+// miscounted says whether the count of groups that have offsets of a topic is wrong.
+func miscounted(m *Machine) string {
+	counted := map[string]int{}
+	for _, g := range m.groups {
+		for topic := range g.offsets.topics {
+			counted[topic]++
+		}
+	}
+	if !maps.Equal(counted, m.committed) {
+		return fmt.Sprintf("groups with offsets by topic: %v, counted as %v", counted, m.committed)
 	}
 	return ""
 }

@@ -105,6 +105,40 @@ func TestManyLeaveAtOnce(t *testing.T) {
 	})
 }
 
+// TestTopicsComeAndGoBesideManyGroups deletes topics of which no group has offsets, and a few of which one has. The groups, all of which
+// wait meanwhile, must not be gone through for each.
+func TestTopicsComeAndGoBesideManyGroups(t *testing.T) {
+	m := newTestMachine(Settings{})
+	out := &coordinator.Out{}
+	commit := func(group, topic string) {
+		m.Step(start, coordinator.NewCall(&CommitRequest{Group: group, Generation: -1, Retention: -1,
+			Topics: []CommitTopic{{Topic: topic, Partitions: []CommitPartition{{Offset: 7}}}}}, nil), out)
+		*out = coordinator.Out{}
+	}
+	for i := range 100_000 {
+		commit(fmt.Sprint("group-", i), "orders")
+	}
+	within(t, func() {
+		for i := range 3000 {
+			topic := fmt.Sprint("short-lived-", i)
+			if i%1000 == 0 {
+				commit("group-7", topic)
+			}
+			m.Step(start, coordinator.NewCall(&TopicsDeleted{Topics: []DeletedTopic{{Topic: topic}}}, nil), out)
+			for now := start; len(m.upkeep.sweeps) > 0; now = m.Due() {
+				m.Tick(now, out)
+			}
+			if n := len(out.Records); n != 0 && i%1000 != 0 || n != 1 && i%1000 == 0 {
+				t.Fatalf("the end of topic %d wrote %d records", i, n)
+			}
+			out.Records = nil
+		}
+	})
+	if what := miscounted(m); what != "" || m.find("group-7").offsets.count() != 1 {
+		t.Errorf("%s; %d offsets are left", what, m.find("group-7").offsets.count())
+	}
+}
+
 // within fails if f takes far longer than it should on the slowest machine.
 func within(t *testing.T, f func()) {
 	t.Helper()

@@ -16,8 +16,10 @@ type Machine struct {
 	rnd      random.Source
 	log      *slog.Logger
 	groups   map[string]*group
-	timers   timers
-	strange  error // of the first record that the load passed over
+	// committed counts the groups that have offsets of a topic, so that one that is deleted costs nothing where there are none.
+	committed map[string]int
+	timers    timers
+	strange   error // of the first record that the load passed over
 
 	base       time.Time // the instant 0: what timers count from, with its monotonic reading
 	offsetsDue time.Time // when committed offsets are next looked over for expiry; zero: not before Loaded
@@ -35,7 +37,7 @@ func New(settings Settings, rnd random.Source, log *slog.Logger) *Machine {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Machine{settings: settings, rnd: rnd, log: log, groups: map[string]*group{}}
+	return &Machine{settings: settings, rnd: rnd, log: log, groups: map[string]*group{}, committed: map[string]int{}}
 }
 
 // begin notes the time and the destination of the step that begins.

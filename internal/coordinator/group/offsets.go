@@ -90,6 +90,30 @@ func (o *offsets) trim(t *topicOffsets) {
 	t.trim()
 }
 
+// offsetsOf is offsets.topic for a group of this machine.
+func (m *Machine) offsetsOf(g *group, topic string) *topicOffsets {
+	before := len(g.offsets.topics)
+	t := g.offsets.topic(topic)
+	if len(g.offsets.topics) > before {
+		m.committed[t.name]++
+	}
+	return t
+}
+
+// trimOffsets is offsets.trim for a group of this machine.
+func (m *Machine) trimOffsets(g *group, t *topicOffsets) {
+	if g.offsets.trim(t); t.live == 0 {
+		m.uncount(t.name)
+	}
+}
+
+// uncount notes that a group has no offsets of a topic any more.
+func (m *Machine) uncount(topic string) {
+	if m.committed[topic]--; m.committed[topic] == 0 {
+		delete(m.committed, topic)
+	}
+}
+
 // sorted returns the topics by name: what is done to all of them is done in an order that a seed repeats.
 func (o *offsets) sorted() []*topicOffsets {
 	all := slices.Collect(maps.Values(o.topics))

@@ -44,7 +44,7 @@ func (m *Machine) commit(now time.Time, r *CommitRequest, out *coordinator.Out) 
 				continue
 			}
 			if t == nil {
-				t = g.offsets.topic(topic.Topic)
+				t = m.offsetsOf(g, topic.Topic)
 			}
 			o := r.stored(topic, &topic.Partitions[j], nowMs)
 			partition := topic.Partitions[j].Partition

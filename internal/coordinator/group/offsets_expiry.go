@@ -60,9 +60,14 @@ func (m *Machine) expireOffsets(now time.Time, out *coordinator.Out) {
 
 // topicsDeleted ends the offsets of topics that are gone. One that names the id of another topic of the same name is kept.
 func (m *Machine) topicsDeleted(r *TopicsDeleted, out *coordinator.Out) {
-	gone := make(map[string][]uuid.UUID, len(r.Topics))
+	gone := map[string][]uuid.UUID{}
 	for _, t := range r.Topics {
-		gone[t.Topic] = append(gone[t.Topic], t.ID)
+		if m.committed[t.Topic] > 0 {
+			gone[t.Topic] = append(gone[t.Topic], t.ID)
+		}
+	}
+	if len(gone) == 0 {
+		return // nearly always: there are fifty machines, and topics that nobody in a group reads
 	}
 	m.upkeep.sweeps = append(m.upkeep.sweeps, sweep{
 		groups: m.ids(),
@@ -134,7 +139,7 @@ func (m *Machine) sweepGroup(s *sweep, g *group, out *coordinator.Out, bytes, lo
 				continue
 			}
 			if *bytes <= 0 {
-				g.offsets.trim(t)
+				m.trimOffsets(g, t)
 				return false
 			}
 			partition := t.list[i].partition
@@ -143,7 +148,7 @@ func (m *Machine) sweepGroup(s *sweep, g *group, out *coordinator.Out, bytes, lo
 			*bytes -= len(key) + offsetOverhead
 			out.Append(key, nil)
 		}
-		g.offsets.trim(t)
+		m.trimOffsets(g, t)
 	}
 	// A group of which nothing is left goes at a check, not before: Kafka does the same. One to whom an id was given waits for it.
 	if s.expiry && g.offsets.empty() && g.state == Empty && len(g.pending) == 0 {

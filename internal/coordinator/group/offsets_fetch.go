@@ -95,7 +95,7 @@ func (m *Machine) deleteOffsets(r *DeleteOffsetsRequest, out *coordinator.Out) *
 			}
 		}
 		if t != nil {
-			g.offsets.trim(t)
+			m.trimOffsets(g, t)
 		}
 	}
 	return resp
@@ -124,6 +124,7 @@ func (m *Machine) dropOffsets(g *group, out *coordinator.Out) bool {
 		return false
 	}
 	for _, t := range g.offsets.sorted() {
+		m.uncount(t.name)
 		for i := range t.all() {
 			out.Append(stored.AppendOffsetKey(nil, g.id, t.name, t.list[i].partition), nil)
 		}

@@ -16,7 +16,7 @@ func (m *Machine) replayOffset(key stored.Key, value []byte) error {
 			return nil
 		}
 		if t := g.offsets.topics[string(key.Topic)]; t != nil && t.remove(key.Partition) {
-			g.offsets.trim(t)
+			m.trimOffsets(g, t)
 		}
 		return nil
 	}
@@ -30,7 +30,7 @@ func (m *Machine) replayOffset(key stored.Key, value []byte) error {
 	}
 	t := g.offsets.topics[string(key.Topic)]
 	if t == nil {
-		t = g.offsets.topic(string(key.Topic))
+		t = m.offsetsOf(g, string(key.Topic))
 	}
 	t.put(key.Partition, &o)
 	return nil
