@@ -19,35 +19,47 @@ import (
 
 func serveListGroups(h *Handler, c call, req *kmsg.ListGroupsRequest, answer func(kmsg.Response)) {
 	list := &group.ListRequest{States: onlyKnown(req.StatesFilter, groupStates), Types: onlyKnown(req.TypesFilter, groupTypes)}
-	h.Groups.All(list, func(responses []any, err error) {
-		resp := kmsg.NewPtrListGroupsResponse()
-		if err != nil {
-			resp.ErrorCode = int16(coordinatorCode(err))
+	// There may be a million groups. Their answer is not made by whoever brings the last of them, which may be what all producers wait for.
+	type collected struct {
+		responses []any
+		err       error
+	}
+	all := make(chan collected, 1)
+	h.Groups.All(list, func(responses []any, err error) { all <- collected{responses, err} })
+	h.pending.Go(func() {
+		if groups := <-all; groups.err != nil {
+			resp := kmsg.NewPtrListGroupsResponse()
+			resp.ErrorCode = int16(coordinatorCode(groups.err))
 			answer(resp)
-			return
+		} else {
+			answer(listed(c, groups.responses))
 		}
-		n, size := 0, 0
-		for _, r := range responses {
-			groups := r.(*group.ListResponse).Groups
-			n += len(groups)
-			for _, g := range groups {
-				size += len(g.Group) + len(g.ProtocolType) + 32
-			}
-		}
-		if !c.take(int64(n)*int64(unsafe.Sizeof(kmsg.ListGroupsResponseGroup{})) + int64(size)) {
-			answer(nil)
-			return
-		}
-		resp.Groups = make([]kmsg.ListGroupsResponseGroup, 0, n)
-		for _, r := range responses {
-			for _, g := range r.(*group.ListResponse).Groups {
-				resp.Groups = append(resp.Groups, kmsg.ListGroupsResponseGroup{
-					Group: g.Group, ProtocolType: g.ProtocolType, GroupState: g.State, GroupType: g.Type,
-				})
-			}
-		}
-		answer(resp)
 	})
+}
+
+// listed is nil when there is no memory for the answer.
+func listed(c call, responses []any) kmsg.Response {
+	n, size := 0, 0
+	for _, r := range responses {
+		groups := r.(*group.ListResponse).Groups
+		n += len(groups)
+		for _, g := range groups {
+			size += len(g.Group) + len(g.ProtocolType) + 32
+		}
+	}
+	if !c.take(int64(n)*int64(unsafe.Sizeof(kmsg.ListGroupsResponseGroup{})) + int64(size)) {
+		return nil
+	}
+	resp := kmsg.NewPtrListGroupsResponse()
+	resp.Groups = make([]kmsg.ListGroupsResponseGroup, 0, n)
+	for _, r := range responses {
+		for _, g := range r.(*group.ListResponse).Groups {
+			resp.Groups = append(resp.Groups, kmsg.ListGroupsResponseGroup{
+				Group: g.Group, ProtocolType: g.ProtocolType, GroupState: g.State, GroupType: g.Type,
+			})
+		}
+	}
+	return resp
 }
 
 // The states and types of groups that Kafka has, in lower case.

@@ -240,6 +240,22 @@ func TestQuestionsToGroupsArePaidFor(t *testing.T) {
 	}
 }
 
+// TestListOfGroupsIsMadeElsewhere: whoever hands over the last groups is the committer of the disk, maybe, and must not make the list of
+// all of them.
+func TestListOfGroupsIsMadeElsewhere(t *testing.T) {
+	r := newRig(t, "")
+	r.groups.reply([]any{&group.ListResponse{Groups: make([]group.ListedGroup, 3)}}, nil)
+	handedOver, answered := make(chan struct{}), make(chan kmsg.Response, 1)
+	serveListGroups(r.h, call{ctx: t.Context(), version: 4}, kmsg.NewPtrListGroupsRequest(), func(resp kmsg.Response) {
+		<-handedOver
+		answered <- resp
+	})
+	close(handedOver)
+	if resp := (<-answered).(*kmsg.ListGroupsResponse); len(resp.Groups) != 3 || resp.ErrorCode != 0 {
+		t.Errorf("answered %+v", resp)
+	}
+}
+
 // TestGarbageForGroups sends what is no request of these APIs. The connection ends, and nothing is left of it.
 func TestGarbageForGroups(t *testing.T) {
 	r := newRig(t, "")
