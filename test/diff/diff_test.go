@@ -60,8 +60,8 @@ func TestEveryVersionHasCases(t *testing.T) {
 	for _, m := range covered(served(), cases, rec) {
 		t.Errorf("served, but %s", m)
 	}
-	if n := len(Sequences()); n < 100 {
-		t.Errorf("%d sequences, not 100", n)
+	if n := len(Sequences()); n < 150 {
+		t.Errorf("%d sequences, not 150", n)
 	}
 	more := append(Table(), API{keyFetch, 19, 19})
 	if len(covered(more, cases, rec)) != 3 {

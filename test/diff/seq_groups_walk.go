@@ -50,22 +50,49 @@ func walkSequences() []Case {
 	var all []Case
 	for seed := range uint64(walks) {
 		all = append(all, groupSequence(fmt.Sprintf("walk-%d", seed), func(x *Script) {
-			w := &walk{x: x, rand: rand.New(rand.NewPCG(seed, 4)), group: x.Group("g"), topic: x.Topic("t", 2), state: groupEmpty}
-			for i := range 4 {
-				version := int16(w.rand.IntN(len(eras)))
-				m := x.member(w.group, i+1, version)
-				if version >= 5 && w.rand.IntN(2) == 0 {
-					m.instance = ptr(fmt.Sprintf("instance-%d", i+1))
-				}
-				w.all = append(w.all, &roamer{member: m})
-			}
+			w := newWalk(x, seed)
 			for range walkSteps {
 				w.step()
 			}
-			w.x.show(w.group)
+			x.show(w.group)
 		}))
 	}
 	return all
+}
+
+// restartWalkSequences restart the broker in the middle of a walk, at moments when nothing is lost with it.
+func restartWalkSequences() []Case {
+	var all []Case
+	for seed := range uint64(2) {
+		all = append(all, groupSequence(fmt.Sprintf("restart-walk-%d", seed), func(x *Script) {
+			w := newWalk(x, 1000+seed)
+			for range 3 {
+				for n := 0; n < walkSteps/3 || w.state != groupStable || !w.calm(); n++ {
+					w.step()
+				}
+				x.restartGroups(w.group)
+				x.await(w.topic.Name, 2)
+				x.show(w.group)
+			}
+			for range walkSteps / 3 {
+				w.step()
+			}
+		}))
+	}
+	return all
+}
+
+func newWalk(x *Script, seed uint64) *walk {
+	w := &walk{x: x, rand: rand.New(rand.NewPCG(seed, 4)), group: x.Group("g"), topic: x.Topic("t", 2), state: groupEmpty}
+	for i := range 4 {
+		version := int16(w.rand.IntN(len(eras)))
+		m := x.member(w.group, i+1, version)
+		if version >= 5 && w.rand.IntN(2) == 0 {
+			m.instance = ptr(fmt.Sprintf("instance-%d", i+1))
+		}
+		w.all = append(w.all, &roamer{member: m})
+	}
+	return w
 }
 
 // step does something with one of the members.
