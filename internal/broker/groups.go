@@ -63,8 +63,7 @@ func minutes(n int64) time.Duration {
 	return time.Duration(min(n, math.MaxInt64/int64(time.Minute))) * time.Minute
 }
 
-// topicID finds a topic in the newest metadata, by which requests go as well: in those that are applied here a topic may still be
-// missing for which an offset was committed already, and that would be taken for one of a topic that is gone.
+// topicID finds a topic in the metadata that requests go by: an offset that was committed is never taken for one of a topic that is gone.
 func (b *Broker) topicID(topic string) (uuid.UUID, bool) {
 	if t := b.publisher.Image().Topic(topic); t != nil {
 		return t.ID, true

@@ -10,9 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/moldau/moldau/internal/metadata"
-	"github.com/moldau/moldau/internal/random"
-	"github.com/moldau/moldau/internal/uuid"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
@@ -100,24 +97,6 @@ func TestGarbageInOffsetsTopic(t *testing.T) {
 	n.committedAll(1000)
 	n.commitAll(2000)
 	n.committedAll(2000)
-}
-
-// TestTopicsKnownGoesByTheNewestMetadata: requests do, and an offset that was committed for a topic which others here have yet to hear of
-// must not pass for one of a topic that is gone.
-func TestTopicsKnownGoesByTheNewestMetadata(t *testing.T) {
-	b := &Broker{}
-	id := uuid.New(random.Seeded(1))
-	heard := false
-	b.publisher = metadata.NewPublisher(func(_, after *metadata.Image, _ *metadata.Delta) {
-		heard = true
-		if got, ok := b.topicID("orders"); !ok || got != id {
-			t.Errorf("the topic is %v, %v", got, ok)
-		}
-	})
-	records := []metadata.Record{&metadata.TopicRecord{Name: "orders", ID: id}}
-	if err := b.publisher.Apply(1, metadata.Encode(records)); err != nil || !heard {
-		t.Fatal(err)
-	}
 }
 
 // TestOffsetsKeptForEver sets the longest retention that the setting can hold.

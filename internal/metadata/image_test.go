@@ -479,3 +479,18 @@ func BenchmarkImage(b *testing.B) {
 		})
 	}
 }
+
+// TestSubscribersFollowFirst: an image is the current one only once all subscribers have followed it.
+func TestSubscribersFollowFirst(t *testing.T) {
+	var p *Publisher
+	var seen []uint64
+	p = NewPublisher(func(_, after *Image, _ *Delta) { seen = append(seen, p.Image().Index(), after.Index()) })
+	for i := range uint64(2) {
+		if err := p.Apply(i+1, Encode([]Record{&TopicRecord{Name: string(rune('a' + i)), ID: uuid.UUID{byte(i + 1)}}})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []uint64{0, 1, 1, 2}; !slices.Equal(seen, want) || p.Image().Index() != 2 {
+		t.Errorf("the current and the told index: %v, want %v", seen, want)
+	}
+}

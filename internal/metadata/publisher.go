@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Subscriber is told of every new image, in order, by the one goroutine that applies the metadata log. It must be quick: the
-// log waits for it.
+// Subscriber is told of every new image, in order, by the one goroutine that applies the metadata log, before the image is the
+// current one. It must be quick: the log waits for it.
 type Subscriber func(before, after *Image, delta *Delta)
 
 // Publisher folds the committed log into the current image. It is the state machine that the quorum drives: Apply, Restore and
@@ -69,9 +69,10 @@ func (p *Publisher) Snapshot() (index uint64, snapshot []byte) {
 	return img.index, img.EncodeSnapshot()
 }
 
+// publish lets the subscribers follow first: who sees a topic in the current image finds its replicas and its coordinators too.
 func (p *Publisher) publish(before, after *Image, delta *Delta) {
-	p.current.Store(after)
 	for _, told := range p.subscribers {
 		told(before, after, delta)
 	}
+	p.current.Store(after)
 }
