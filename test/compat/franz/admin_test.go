@@ -25,13 +25,14 @@ func TestTopics(t *testing.T) {
 	if r, err := admin.CreatePartitions(ctx, 3, name); err != nil || r[name].Err != nil {
 		t.Errorf("create partitions: %v %v", err, r[name].Err)
 	}
-	all, err := admin.ListTopics(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := all[name]
-	if len(d.Partitions) != 5 || d.ID == (kadm.TopicID{}) {
-		t.Errorf("described with %d partitions and id %v", len(d.Partitions), d.ID)
+	var d kadm.TopicDetail
+	broker.Eventually(t, "the topic has five partitions", func() bool {
+		all, err := admin.ListTopics(ctx)
+		d = all[name]
+		return err == nil && len(d.Partitions) == 5
+	})
+	if d.ID == (kadm.TopicID{}) {
+		t.Errorf("described with id %v", d.ID)
 	}
 	for _, p := range d.Partitions {
 		if p.Leader < 0 || len(p.Replicas) != 1 || len(p.ISR) != 1 || p.Err != nil {

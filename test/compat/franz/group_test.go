@@ -29,10 +29,9 @@ func (l library) Join(t testing.TB, s group.Settings) group.Member {
 		kgo.SeedBrokers(s.Addr), kgo.Dialer(s.Cable.DialContext), kgo.ConsumerGroup(s.Group), kgo.ConsumeTopics(s.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.SessionTimeout(s.Session), kgo.HeartbeatInterval(group.Heartbeat), kgo.RebalanceTimeout(group.Rebalance), kgo.FetchMaxWait(200 * time.Millisecond),
 	}
-	lost := func(_ context.Context, _ *kgo.Client, ps map[string][]int32) { s.Lost(len(ps[s.Topic])) }
-	opts = append(opts, kgo.OnPartitionsRevoked(lost), kgo.OnPartitionsLost(lost))
-	if s.Commits != group.Auto {
-		opts = append(opts, kgo.DisableAutoCommit())
+	if s.Commits != group.Auto { // which commits in a callback of its own
+		lost := func(_ context.Context, _ *kgo.Client, ps map[string][]int32) { s.Lost(len(ps[s.Topic])) }
+		opts = append(opts, kgo.DisableAutoCommit(), kgo.OnPartitionsRevoked(lost), kgo.OnPartitionsLost(lost))
 	}
 	if s.Instance != "" {
 		opts = append(opts, kgo.InstanceID(s.Instance))

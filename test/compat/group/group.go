@@ -4,6 +4,7 @@
 package group
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/moldau/moldau/test/compat/broker"
@@ -231,14 +233,22 @@ func (s *scene) round() {
 	s.committed()
 }
 
-// describe asks the broker for the group.
-func (s *scene) describe() kadm.DescribedGroup {
+// describe asks the broker for the group, again while the group's coordinator is not there: on a new broker the topic
+// that keeps groups may be in the making.
+func (s *scene) describe() (d kadm.DescribedGroup) {
 	s.Helper()
-	gs, err := s.admin.DescribeGroups(broker.Context(s), s.group)
-	if err != nil {
-		s.Fatalf("describe %s: %v", s.group, err)
-	}
-	return gs[s.group]
+	s.wait("the group is described", func() bool {
+		gs, err := s.admin.DescribeGroups(broker.Context(s), s.group)
+		if errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.CoordinatorLoadInProgress) || errors.Is(err, kerr.NotCoordinator) {
+			return false
+		}
+		if err != nil {
+			s.Fatalf("describe %s: %v", s.group, err)
+		}
+		d = gs[s.group]
+		return true
+	})
+	return d
 }
 
 // stable waits until the group is stable with so many members, to each of which about as many partitions are assigned,

@@ -66,8 +66,8 @@ func Restart(t testing.TB, c Client) {
 		m := s.join(fmt.Sprint("forgetful ", i), None, "")
 		s.stable(1)
 		s.read(first, i+1)
-		end(m)
 		s.healthy(m.name)
+		end(m)
 	}
 	if os, err := s.admin.FetchOffsets(broker.Context(t), s.group); err != nil || len(os[s.topic]) != 0 {
 		t.Errorf("committed %v: %v", os, err)
