@@ -168,8 +168,11 @@ func (a *commitAnswer) merge(r *group.CommitResponse) {
 		}
 		for _, p := range t.Partitions {
 			code := p.Code
-			if code == protocol.GroupIDNotFound && a.Version < 9 {
+			switch {
+			case code == protocol.GroupIDNotFound && a.Version < 9:
 				code = protocol.IllegalGeneration // all that older clients understand
+			case code == protocol.UnknownTopicOrPartition && a.byID: // the topic went while the request was on its way
+				code = protocol.UnknownTopicID
 			}
 			to.Partitions = append(to.Partitions, kmsg.OffsetCommitResponseTopicPartition{Partition: p.Partition, ErrorCode: int16(code)})
 		}

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/moldau/moldau/internal/coordinator"
 	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/uuid"
 )
 
 // hostileJoin joins a static member of group "g" and returns the answer, nil while there is none.
@@ -136,6 +138,42 @@ func TestTopicsComeAndGoBesideManyGroups(t *testing.T) {
 	})
 	if what := miscounted(m); what != "" || m.find("group-7").offsets.count() != 1 {
 		t.Errorf("%s; %d offsets are left", what, m.find("group-7").offsets.count())
+	}
+}
+
+// TestCommitThatComesAfterTheTopic is a commit that passed the handler before its topic was deleted. Nothing of it may be left for the next
+// topic of that name, whose own commits count.
+func TestCommitThatComesAfterTheTopic(t *testing.T) {
+	m := newTestMachine(Settings{})
+	out := &coordinator.Out{}
+	id := func(n int) (id uuid.UUID) {
+		binary.BigEndian.PutUint32(id[:], uint32(n+1))
+		return id
+	}
+	commit := func(n int) (code protocol.ErrorCode) {
+		out.Records = nil
+		m.Step(start, coordinator.NewCall(&CommitRequest{Group: "g", Generation: -1, Retention: -1, Topics: []CommitTopic{
+			{Topic: "orders", ID: id(n), Partitions: []CommitPartition{{Offset: int64(n)}}}, {Topic: "none", ID: id(-1)},
+		}}, func(r any, _ error) { code = r.(*CommitResponse).Topics[0].Partitions[0].Code }), out)
+		out.Deliver()
+		return code
+	}
+	for n := range 2 * goneMax {
+		if code := commit(n); code != protocol.None || len(out.Records) != 1 {
+			t.Fatalf("commit %d is answered %v, %d records", n, code, len(out.Records))
+		}
+		m.Step(start, coordinator.NewCall(&TopicsDeleted{Topics: []DeletedTopic{{"orders", id(n)}}}, nil), out)
+		for m.Tick(start, out); len(m.upkeep.sweeps) > 0; m.Tick(m.Due(), out) {
+		}
+		if code := commit(n); code != protocol.UnknownTopicOrPartition || len(out.Records) != 0 {
+			t.Fatalf("a commit for topic %d, which is gone, is answered %v, %d records", n, code, len(out.Records))
+		}
+		if g := m.find("g"); g != nil && g.offsets.count() != 0 {
+			t.Fatalf("%d offsets are left of topic %d", g.offsets.count(), n)
+		}
+	}
+	if len(m.gone.ids) > goneMax || len(m.gone.order) > goneMax {
+		t.Errorf("%d topics are kept", len(m.gone.ids))
 	}
 }
 

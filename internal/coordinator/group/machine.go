@@ -24,6 +24,7 @@ type Machine struct {
 	base       time.Time // the instant 0: what timers count from, with its monotonic reading
 	offsetsDue time.Time // when committed offsets are next looked over for expiry; zero: not before Loaded
 	upkeep     upkeep
+	gone       goneTopics
 
 	// The step under way; set on the way in.
 	now time.Time

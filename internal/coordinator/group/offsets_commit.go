@@ -23,6 +23,12 @@ func (m *Machine) commit(now time.Time, r *CommitRequest, out *coordinator.Out) 
 	resp := r.respond(protocol.None)
 	size := 0
 	for i := range r.Topics {
+		if m.gone.has(r.Topics[i].ID) {
+			for j := range resp.Topics[i].Partitions {
+				resp.Topics[i].Partitions[j].Code = protocol.UnknownTopicOrPartition
+			}
+			continue
+		}
 		size += m.measure(r, i, &resp.Topics[i])
 	}
 	if size > m.limit() {

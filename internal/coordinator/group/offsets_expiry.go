@@ -58,9 +58,39 @@ func (m *Machine) expireOffsets(now time.Time, out *coordinator.Out) {
 	m.sweep(now, out)
 }
 
+// goneTopics are the topics that were deleted last. A commit that has passed the handler before may come after the news, and what it left
+// behind would be found by the readers of the next topic of that name.
+type goneTopics struct {
+	ids   map[uuid.UUID]struct{}
+	order []uuid.UUID // oldest first
+}
+
+// goneMax is how many are kept, or as many as were deleted at once. A commit is on its way for microseconds.
+const goneMax = 256
+
+func (t *goneTopics) add(topics []DeletedTopic) {
+	if t.ids == nil {
+		t.ids = map[uuid.UUID]struct{}{}
+	}
+	for _, d := range topics {
+		t.ids[d.ID] = struct{}{}
+		t.order = append(t.order, d.ID)
+	}
+	for len(t.order) > max(goneMax, len(topics)) {
+		delete(t.ids, t.order[0])
+		t.order = t.order[1:]
+	}
+}
+
+func (t *goneTopics) has(id uuid.UUID) bool {
+	_, ok := t.ids[id]
+	return ok && !id.IsZero()
+}
+
 // topicsDeleted ends the offsets of topics that are gone. One that names the id of another topic of the same name is kept.
 func (m *Machine) topicsDeleted(r *TopicsDeleted, out *coordinator.Out) {
 	gone := map[string][]uuid.UUID{}
+	m.gone.add(r.Topics)
 	for _, t := range r.Topics {
 		if m.committed[t.Topic] > 0 {
 			gone[t.Topic] = append(gone[t.Topic], t.ID)
