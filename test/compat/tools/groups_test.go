@@ -155,6 +155,13 @@ func TestGroupsReset(t *testing.T) {
 	if err := os.WriteFile(file, fmt.Appendf(nil, "%s,0,11\n%s,1,22\n", topic, topic), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	const ago = "a moment after record 29"
+	now := func(args ...string) []string { // with the duration that this is when the command starts
+		if i := slices.Index(args, ago); i >= 0 {
+			args[i] = fmt.Sprintf("PT%dS", int(time.Since(at(29)).Seconds())-1)
+		}
+		return args
+	}
 	for _, c := range []struct {
 		args []string
 		want []int64
@@ -166,7 +173,7 @@ func TestGroupsReset(t *testing.T) {
 		{[]string{"--topic", topic, "--to-datetime", at(55).Add(-time.Second).Format("2006-01-02T15:04:05.000")}, []int64{55, 55}},
 		{[]string{"--topic", topic, "--to-datetime", at(57).Format("2006-01-02T15:04:05.000Z")}, []int64{57, 57}},
 		{[]string{"--topic", topic, "--to-datetime", at(101).Format("2006-01-02T15:04:05.000Z")}, []int64{100, 100}},
-		{[]string{"--topic", topic, "--by-duration", fmt.Sprintf("PT%dS", int(time.Since(at(30)).Seconds())+30)}, []int64{30, 30}},
+		{[]string{"--topic", topic, "--by-duration", ago}, []int64{30, 30}},
 		{[]string{"--topic", topic, "--shift-by", "-5"}, []int64{25, 25}},
 		{[]string{"--topic", topic + ":1", "--shift-by", "10"}, []int64{25, 35}},
 		{[]string{"--topic", topic, "--to-current"}, []int64{25, 35}},
@@ -182,11 +189,11 @@ func TestGroupsReset(t *testing.T) {
 				lines = append(lines, fmt.Sprintf(`^%s +%s +%d +%d`, group, topic, p, o))
 			}
 		}
-		expect(t, command(t, append(args, "--dry-run")...), lines...)
+		expect(t, command(t, now(append(slices.Clone(args), "--dry-run")...)...), lines...)
 		if got := committed(t, group, topic); !slices.Equal(got, before) {
 			t.Errorf("%s: a dry run made %v of %v", name, got, before)
 		}
-		expect(t, command(t, append(args, "--execute")...), lines...)
+		expect(t, command(t, now(append(slices.Clone(args), "--execute")...)...), lines...)
 		if got := committed(t, group, topic); !slices.Equal(got, c.want) {
 			t.Errorf("%s: committed %v, want %v", name, got, c.want)
 		}
