@@ -42,7 +42,6 @@ type cleanRun struct {
 
 	journal []journalEntry
 	fsys    func(*vfs.Mem) vfs.FS
-	missing func(point int64) // hears what a durable checkpoint says now
 }
 
 const cleanRetention = 1000 * time.Millisecond

@@ -3,7 +3,6 @@ package handler
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -257,11 +256,4 @@ func roundTrip[R kmsg.Response](w *wire, v int16, req kmsg.Request) R {
 		w.t.Fatalf("%T version %d: %v", req, v, err)
 	}
 	return resp.(R)
-}
-
-// closed says that the server ends the connection without an answer.
-func (w *wire) closed() bool {
-	_ = w.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
-	n, err := w.conn.Read(make([]byte, 1))
-	return n == 0 && errors.Is(err, io.EOF)
 }
