@@ -263,12 +263,13 @@ func (r *replicas) highWatermarks(dir int) iter.Seq[logdir.Offset] {
 // retain deletes what retention lets go, and forgets producers that were silent for too long.
 func (r *replicas) retain(now time.Time) {
 	for p := range r.all() {
-		n, err := p.ApplyRetention(now)
+		gone, err := p.ApplyRetention(now)
 		if err != nil && !errors.Is(err, commitlog.ErrClosed) {
 			r.log.Warn("delete old segments", "partition", p.ID().String(), "error", err)
 		}
-		if n > 0 {
-			r.log.Info("deleted old segments", "partition", p.ID().String(), "segments", n, "log start", p.Log().LogStart())
+		if gone.Segments() > 0 {
+			r.log.Info("deleted old segments", "partition", p.ID().String(), "segments", gone.Segments(), "log start", p.Log().LogStart(),
+				"below log start", gone.BelowStart, "beyond retention.bytes", gone.BySize, "beyond retention.ms", gone.ByAge)
 		}
 		p.Log().ExpireProducers(now)
 	}

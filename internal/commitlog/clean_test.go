@@ -264,14 +264,14 @@ func TestCompactAndDelete(t *testing.T) {
 	}
 	cfg.RetentionAge = time.Minute
 	l.Configure(&cfg)
-	if n, err := l.DeleteOld(now, l.LogEnd()); n != 0 || err != nil {
-		t.Fatalf("compact alone: %d segments went, %v", n, err)
+	if n, err := l.DeleteOld(now, l.LogEnd()); n != (Deleted{}) || err != nil {
+		t.Fatalf("compact alone: %+v went, %v", n, err)
 	}
 	if err := l.AdvanceLogStart(7); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := l.DeleteOld(now, l.LogEnd()); n == 0 || err != nil || contents(t, l) == "" || l.LogStart() != 7 {
-		t.Fatalf("below the log start: %d segments went, %v", n, err)
+	if n, err := l.DeleteOld(now, l.LogEnd()); n.BelowStart == 0 || n.BelowStart != n.Segments() || err != nil || contents(t, l) == "" || l.LogStart() != 7 {
+		t.Fatalf("below the log start: %+v went, %v", n, err)
 	}
 	cfg.Delete = true
 	l.Configure(&cfg)

@@ -48,7 +48,7 @@ func TestNoFileBeforeTheFirstAppend(t *testing.T) {
 	if _, err := l.SyncFiles(); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := l.DeleteOld(w.clock.Now(), 0); n != 0 || err != nil {
+	if n, err := l.DeleteOld(w.clock.Now(), 0); n != (Deleted{}) || err != nil {
 		t.Fatal(n, err)
 	}
 	if s, err := l.Read(0, 100, 100, true); err != nil || s.Bytes != 0 {

@@ -485,11 +485,11 @@ func TestRetentionByAge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n, err := l.DeleteOld(now, 1); err != nil || n != 1 || l.LogStart() != 1 {
-		t.Fatalf("high watermark 1: %d, %v, start %d", n, err, l.LogStart())
+	if n, err := l.DeleteOld(now, 1); err != nil || n != (Deleted{ByAge: 1}) || l.LogStart() != 1 {
+		t.Fatalf("high watermark 1: %+v, %v, start %d", n, err, l.LogStart())
 	}
-	if n, err := l.DeleteOld(now, 4); err != nil || n != 1 || l.LogStart() != 2 {
-		t.Fatalf("%d, %v, start %d", n, err, l.LogStart())
+	if n, err := l.DeleteOld(now, 4); err != nil || n != (Deleted{ByAge: 1}) || l.LogStart() != 2 {
+		t.Fatalf("%+v, %v, start %d", n, err, l.LogStart())
 	}
 	// The active segment stays until nothing was appended for as long as the retention, whatever the timestamps say.
 	if _, err := l.Append(batchSpec{ts: old, size: 200}.build(), 0); err != nil {
@@ -498,13 +498,36 @@ func TestRetentionByAge(t *testing.T) {
 	if err := l.AdvanceLogStart(4); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := l.DeleteOld(now, 5); err != nil || n != 2 || l.LogEnd() != 5 || l.LogStart() != 4 {
-		t.Fatalf("%d, %v, start %d", n, err, l.LogStart())
+	if n, err := l.DeleteOld(now, 5); err != nil || n != (Deleted{BelowStart: 2}) || l.LogEnd() != 5 || l.LogStart() != 4 {
+		t.Fatalf("%+v, %v, start %d", n, err, l.LogStart())
 	}
-	if n, err := l.DeleteOld(now.Add(time.Hour-1), 5); err != nil || n != 0 {
-		t.Fatalf("%d, %v", n, err)
+	if n, err := l.DeleteOld(now.Add(time.Hour-1), 5); err != nil || n != (Deleted{}) {
+		t.Fatalf("%+v, %v", n, err)
 	}
-	if n, err := l.DeleteOld(now.Add(time.Hour), 5); err != nil || n != 1 || l.LogStart() != 5 || l.LogEnd() != 5 || l.Size() != 0 {
-		t.Fatalf("%d, %v, start %d", n, err, l.LogStart())
+	if n, err := l.DeleteOld(now.Add(time.Hour), 5); err != nil || n != (Deleted{ByAge: 1}) || l.LogStart() != 5 || l.LogEnd() != 5 || l.Size() != 0 {
+		t.Fatalf("%+v, %v, start %d", n, err, l.LogStart())
+	}
+}
+
+// TestReasonsOfRetention: each segment that goes counts once, for the first reason in the order of log start, size, age.
+func TestReasonsOfRetention(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	cfg := Config{SegmentBytes: 300, Delete: true, RetentionBytes: 900, RetentionAge: time.Hour}
+	l := w.open(t, cfg, Recovery{Missing: true})
+	old := w.clock.Now().Add(-2 * time.Hour).UnixMilli()
+	for i := range 8 { // each is a segment of 269 bytes
+		ts := old
+		if i > 5 {
+			ts = w.clock.Now().UnixMilli()
+		}
+		if _, err := l.Append(batchSpec{ts: ts, size: 200}.build(), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.AdvanceLogStart(2); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := l.DeleteOld(w.clock.Now(), 8); err != nil || got != (Deleted{BelowStart: 2, BySize: 2, ByAge: 2}) || got.Segments() != 6 || l.LogStart() != 6 {
+		t.Fatalf("%+v, %v, log start %d of segments of %d bytes", got, err, l.LogStart(), l.segments()[0].Size())
 	}
 }

@@ -8,52 +8,63 @@ import (
 	"github.com/moldau/moldau/internal/commitlog/segment"
 )
 
+// Deleted is how many segments DeleteOld removed, by reason. One that several reasons allow to go counts for the first of them.
+type Deleted struct {
+	BelowStart int // wholly below the log start
+	BySize     int // the log was larger than retention.bytes without it
+	ByAge      int // all of it was older than retention.ms
+}
+
+// Segments is how many went in all.
+func (d Deleted) Segments() int { return d.BelowStart + d.BySize + d.ByAge }
+
 // DeleteOld removes segments below the log start and, where the topic says so, by size and age; never at or above highWatermark. It
-// returns how many went.
+// returns how many went, and why.
 //
 // Age is that of the segment's largest timestamp, as in Kafka, with two guards against wrong clocks: a timestamp more than an hour
 // ahead of now is not believed, the file's modification time is; and the active segment goes only if nothing was appended for as
 // long as the retention, measured by the monotonic clock.
-func (l *Log) DeleteOld(now time.Time, highWatermark int64) (deleted int, err error) {
+func (l *Log) DeleteOld(now time.Time, highWatermark int64) (Deleted, error) {
 	if err := l.env.offline(); err != nil {
-		return 0, err
+		return Deleted{}, err
 	}
 	if l.view.Load() == nil {
-		return 0, nil
+		return Deleted{}, nil
 	}
 	defer l.kick()
 	defer l.hold()()
 	cfg := l.config.Load()
-	n, err := l.countOld(cfg, now, highWatermark)
+	old, err := l.countOld(cfg, now, highWatermark)
+	n := old.Segments()
 	if n == 0 || err != nil {
-		return 0, err
+		return Deleted{}, err
 	}
 	if n == len(l.segments()) {
 		if err := l.roll(); err != nil {
-			return 0, err
+			return Deleted{}, err
 		}
 	}
-	if n > 0 && l.segments()[n-1].End() > l.RecoveryPoint() {
+	if l.segments()[n-1].End() > l.RecoveryPoint() {
 		// Should a crash bring one of them back it must be whole, or recovery would take what follows for the torn end.
 		if err := l.syncHeld(); err != nil {
-			return 0, err
+			return Deleted{}, err
 		}
 	}
 	l.mu.Lock()
 	if l.mu.state != present {
 		l.mu.Unlock()
-		return 0, nil
+		return Deleted{}, nil
 	}
 	dropped := l.dropLocked(n)
 	l.mu.Unlock()
 	if err := l.discard(dropped); err != nil {
-		return 0, l.env.fail(fmt.Errorf("retention of %s: %w", l.id, err))
+		return Deleted{}, l.env.fail(fmt.Errorf("retention of %s: %w", l.id, err))
 	}
-	return n, nil
+	return old, nil
 }
 
 // countOld counts the segments that DeleteOld removes. It takes the lock only for a moment, since it may have to read indexes.
-func (l *Log) countOld(cfg *Config, now time.Time, highWatermark int64) (n int, err error) {
+func (l *Log) countOld(cfg *Config, now time.Time, highWatermark int64) (old Deleted, err error) {
 	l.mu.Lock()
 	if end := l.marks.logEnd.Load(); l.mu.lastGrowth.at.IsZero() || l.mu.lastGrowth.end != end {
 		l.mu.lastGrowth = growth{end, now}
@@ -61,16 +72,17 @@ func (l *Log) countOld(cfg *Config, now time.Time, highWatermark int64) (n int, 
 	idle := now.Sub(l.mu.lastGrowth.at)
 	l.mu.Unlock()
 	segments := l.segments()
-	n = l.belowStart(segments)
+	old.BelowStart = l.belowStart(segments)
 	if !cfg.Delete {
-		return n, nil
+		return old, nil
 	}
-	n = max(n, l.beyondSize(segments, cfg, highWatermark))
-	old, err := l.beyondAge(segments, cfg, now, idle, highWatermark)
+	old.BySize = max(l.beyondSize(segments, cfg, highWatermark)-old.BelowStart, 0)
+	aged, err := l.beyondAge(segments, cfg, now, idle, highWatermark)
 	if err != nil {
-		return 0, fmt.Errorf("retention of %s: %w", l.id, err)
+		return Deleted{}, fmt.Errorf("retention of %s: %w", l.id, err)
 	}
-	return max(n, old), nil
+	old.ByAge = max(aged-old.Segments(), 0)
+	return old, nil
 }
 
 // belowStart counts the segments that lie wholly below the log start. The active one is kept.

@@ -262,13 +262,13 @@ func (p *Partition) Offsets() (logStart, lastStable, highWatermark, logEnd int64
 // HighWatermark is the end of the committed records.
 func (p *Partition) HighWatermark() int64 { return p.highWatermark.Load() }
 
-// ApplyRetention deletes the segments that retention by time, size and log start allows to go, and returns how many went.
-func (p *Partition) ApplyRetention(now time.Time) (int, error) {
-	n, err := p.log.DeleteOld(now, p.HighWatermark())
-	if n > 0 {
+// ApplyRetention deletes the segments that retention by time, size and log start allows to go, and returns how many went, and why.
+func (p *Partition) ApplyRetention(now time.Time) (commitlog.Deleted, error) {
+	deleted, err := p.log.DeleteOld(now, p.HighWatermark())
+	if deleted.Segments() > 0 {
 		p.advance()
 	}
-	return n, err
+	return deleted, err
 }
 
 // DeleteRecords moves the log start to the offset, or to the high watermark where it is negative, and returns the new log
