@@ -205,16 +205,28 @@ func (w *workers) checkCommitted(t *testing.T) {
 	defer cancel()
 	for _, g := range w.groups {
 		acked := g.ackedNow() // first, since consumers go on
-		offsets, err := w.admin.FetchOffsets(ctx, g.name)
-		if err != nil {
-			t.Fatalf("fetch the offsets of %s: %v", g.name, err)
-		}
+		offsets := w.offsets(t, ctx, g.name)
 		for p, want := range acked {
 			got, _ := offsets.Lookup(w.topic, int32(p))
 			if want > 0 && got.At < want {
 				t.Errorf("group %s, partition %d: the committed offset is %d, and %d was acknowledged", g.name, p, got.At, want)
 			}
 		}
+	}
+}
+
+// offsets reads what a group committed. A connection from before a kill may still fail once.
+func (w *workers) offsets(t *testing.T, ctx context.Context, group string) kadm.OffsetResponses {
+	t.Helper()
+	for {
+		offsets, err := w.admin.FetchOffsets(ctx, group)
+		if err == nil {
+			return offsets
+		}
+		if refused := (*kerr.Error)(nil); ctx.Err() != nil || errors.As(err, &refused) && !refused.Retriable {
+			t.Fatalf("fetch the offsets of %s: %v", group, err)
+		}
+		<-time.After(20 * time.Millisecond)
 	}
 }
 

@@ -23,11 +23,12 @@ var (
 
 // process is the broker: started, killed without warning, started again on the same address and data.
 type process struct {
-	addr string
-	exe  string
-	data string
-	cmd  *exec.Cmd
-	runs int
+	addr   string
+	exe    string
+	data   string
+	config string // file of settings; may be empty
+	cmd    *exec.Cmd
+	runs   int
 }
 
 func newProcess(t *testing.T) *process {
@@ -50,6 +51,18 @@ func newProcess(t *testing.T) *process {
 	return p
 }
 
+// configure gives the broker settings, from its next start on.
+func (p *process) configure(t *testing.T, properties string) {
+	t.Helper()
+	if p.exe == "" {
+		return
+	}
+	p.config = filepath.Join(filepath.Dir(p.data), "server.properties")
+	if err := os.WriteFile(p.config, []byte(properties), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 var address = regexp.MustCompile(`127\.0\.0\.1:[0-9]+`)
 
 // start starts the broker and returns the time until it answered a request.
@@ -59,7 +72,11 @@ func (p *process) start(t *testing.T) time.Duration {
 	began := time.Now()
 	switch {
 	case p.exe != "":
-		p.cmd = exec.Command(p.exe, "serve", "--data", p.data, "--listen", p.addr)
+		args := []string{"serve", "--data", p.data, "--listen", p.addr}
+		if p.config != "" {
+			args = append(args, "--config", p.config)
+		}
+		p.cmd = exec.Command(p.exe, args...)
 		p.cmd.Stderr = os.Stderr
 		out, err := p.cmd.StdoutPipe()
 		if err != nil {
