@@ -406,7 +406,7 @@ func (b *Broker) startReplicas() error {
 func (b *Broker) serve() error {
 	cfg := b.opts.Config
 	b.handler = handler.New(handler.Options{
-		BrokerID: cfg.NodeID, Config: cfg, Metadata: b.publisher, Controller: b.loop, Partitions: b.replicas, Groups: b.groups,
+		BrokerID: cfg.NodeID, Config: cfg, Metadata: b.publisher, Controller: b.loop, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups,
 		Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log,
 	})
 	idle := cfg.ConnectionsMaxIdle

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/handler"
 	"github.com/moldau/moldau/internal/logdir"
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/partition"
@@ -51,15 +53,39 @@ func newReplicas(cfg *config.Config, dirs []*logdir.Dir, log *slog.Logger) *repl
 
 // Partition returns the replica of a partition, or nil.
 func (r *replicas) Partition(topic uuid.UUID, index int32) *partition.Partition {
+	p, _ := r.Placed(topic, index)
+	return p
+}
+
+// Placed returns the replica of a partition and the number of its directory, or nil.
+func (r *replicas) Placed(topic uuid.UUID, index int32) (*partition.Partition, int) {
 	h, ok := r.topics.Load(topic)
 	if !ok {
-		return nil
+		return nil, 0
 	}
 	parts := *h.(*hostedTopic).partitions.Load()
 	if index < 0 || int(index) >= len(parts) {
-		return nil
+		return nil, 0
 	}
-	return parts[index].Partition
+	return parts[index].Partition, int(parts[index].dir)
+}
+
+// LogDirs describes the data directories in the order of the configuration.
+func (r *replicas) LogDirs() []handler.LogDir {
+	all := make([]handler.LogDir, len(r.dirs))
+	for i, d := range r.dirs {
+		all[i] = handler.LogDir{Path: d.Path(), Err: d.Err()}
+		if path, err := filepath.Abs(d.Path()); err == nil {
+			all[i].Path = path
+		}
+		free, total, err := d.Space()
+		if err != nil {
+			r.log.Warn("look for the space of a data directory", "directory", d.Path(), "error", err)
+			continue
+		}
+		all[i].Free, all[i].Total = free, total
+	}
+	return all
 }
 
 // all yields every replica.

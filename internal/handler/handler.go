@@ -56,6 +56,7 @@ type Options struct {
 	Metadata   Metadata
 	Controller Controller
 	Partitions Partitions
+	LogDirs    LogDirs
 	Groups     Groups
 	Clock      clock.Clock
 	Random     random.Source

@@ -46,6 +46,7 @@ func init() { // serveAPIVersions answers the table itself
 		{key: protocol.KeyOffsetForLeaderEpoch, min: 2, max: 4, listed: 2, serve: cold(serveOffsetForLeaderEpoch)},
 		{key: protocol.KeyDescribeConfigs, min: 1, max: 4, listed: 1, serve: cold(serveDescribeConfigs),
 			note: "topics and brokers"},
+		{key: protocol.KeyDescribeLogDirs, min: 1, max: 5, listed: 1, serve: cold(serveDescribeLogDirs)},
 		{key: protocol.KeyCreatePartitions, min: 0, max: 3, listed: 0, serve: cold(serveCreatePartitions)},
 		{key: protocol.KeyDeleteGroups, min: 0, max: 3, listed: 0, serve: coldLater(serveDeleteGroups)},
 		{key: protocol.KeyIncrementalAlterConfigs, min: 0, max: 1, listed: 0, serve: cold(serveIncrementalAlterConfigs),

@@ -253,5 +253,16 @@ func (d *Dir) SetBrokerEpoch(epoch int64) { d.brokerEpoch.Store(epoch) }
 // Err is nil, or wraps commitlog.ErrReadOnly or commitlog.ErrOffline.
 func (d *Dir) Err() error { return d.env.Err() }
 
+// Space returns the bytes that may still be written to the directory's file system, and the size of that.
+func (d *Dir) Space() (free, total uint64, err error) {
+	if free, err = d.opts.FS.Free(d.opts.Path); err == nil {
+		total, err = d.opts.FS.Total(d.opts.Path)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("look for the space of %s: %w", d.opts.Path, err)
+	}
+	return free, total, nil
+}
+
 // Recovery returns what Open found and did.
 func (d *Dir) Recovery() Report { return d.report }

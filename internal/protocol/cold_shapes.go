@@ -222,6 +222,12 @@ var coldShapes = map[APIKey][]field{
 			)),
 		one(fixed1), // validate only
 	},
+	KeyDescribeLogDirs: {
+		list(sizeOf[kmsg.DescribeLogDirsRequestTopic](),
+			one(text),            // name
+			list(4, one(fixed4)), // partitions
+		).nullSince(1),
+	},
 	KeyDescribeCluster: {
 		one(fixed1),          // include authorized operations
 		one(fixed1).since(1), // endpoint type

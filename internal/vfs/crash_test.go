@@ -311,6 +311,9 @@ func TestCapacity(t *testing.T) {
 	if free, _ := m.Free("/"); free != 0 {
 		t.Fatal(free)
 	}
+	if total, _ := m.Total("/"); total != 1000 {
+		t.Fatal(total)
+	}
 	check(t, f.Truncate(100))
 	check(t, f.Preallocate(0, 600))
 	if used := m.Used(); used != 600 {
@@ -434,6 +437,7 @@ func TestFaultAsksBeforeEverything(t *testing.T) {
 		"syncfs":      func() error { return fsys.SyncFS("/d") },
 		"lock":        func() error { return second(fsys.Lock("/d/l")) },
 		"free":        func() error { return second(fsys.Free("/d")) },
+		"total":       func() error { return second(fsys.Total("/d")) },
 		"read":        func() error { return second(f.ReadAt(make([]byte, 1), 0)) },
 		"write":       func() error { return second(f.WriteAt([]byte("x"), 0)) },
 		"truncate":    func() error { return f.Truncate(0) },

@@ -173,3 +173,10 @@ func (f *Fault) Free(name string) (uint64, error) {
 	}
 	return f.fs.Free(name)
 }
+
+func (f *Fault) Total(name string) (uint64, error) {
+	if err := f.ask(Op{Kind: OpFree, Name: name}); err != nil {
+		return 0, err
+	}
+	return f.fs.Total(name)
+}

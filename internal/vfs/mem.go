@@ -473,3 +473,15 @@ func (m *Mem) Free(name string) (uint64, error) {
 	}
 	return uint64(max(m.capacity-m.used, 0)), nil
 }
+
+func (m *Mem) Total(name string) (uint64, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if _, err := m.find(name); err != nil {
+		return 0, pathError("statfs", name, err)
+	}
+	if m.capacity == 0 {
+		return unbounded, nil
+	}
+	return uint64(m.capacity), nil
+}

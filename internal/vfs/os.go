@@ -66,7 +66,12 @@ func (osFS) Rename(oldName, newName string) error {
 }
 
 func (osFS) Free(name string) (uint64, error) {
-	n, err := free(name)
+	n, _, err := space(name)
+	return n, pathError("statfs", name, err)
+}
+
+func (osFS) Total(name string) (uint64, error) {
+	_, n, err := space(name)
 	return n, pathError("statfs", name, err)
 }
 

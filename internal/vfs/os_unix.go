@@ -26,15 +26,16 @@ func lockFile(f *os.File) error {
 	return err
 }
 
-func free(name string) (uint64, error) {
+// space returns the bytes that may still be written to the file system that holds name, and its size.
+func space(name string) (free, total uint64, err error) {
 	var st unix.Statfs_t
 	for {
 		err := unix.Statfs(name, &st)
 		if err == nil {
-			return uint64(max(int64(st.Bavail), 0)) * uint64(st.Bsize), nil
+			return uint64(max(int64(st.Bavail), 0)) * uint64(st.Bsize), uint64(st.Blocks) * uint64(st.Bsize), nil
 		}
 		if !errors.Is(err, unix.EINTR) {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 }

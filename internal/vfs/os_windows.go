@@ -22,12 +22,12 @@ func lockFile(f *os.File) error {
 	return err
 }
 
-func free(name string) (uint64, error) {
+// space returns the bytes that may still be written to the file system that holds name, and its size.
+func space(name string) (free, total uint64, err error) {
 	path, err := windows.UTF16PtrFromString(name)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	var available uint64
-	err = windows.GetDiskFreeSpaceEx(path, &available, nil, nil)
-	return available, err
+	err = windows.GetDiskFreeSpaceEx(path, &free, &total, nil)
+	return free, total, err
 }

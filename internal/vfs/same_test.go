@@ -164,6 +164,12 @@ func TestSameOperations(t *testing.T) {
 			return fmt.Sprint(second, " ", class(err))
 		}, "true ok"},
 		{"free", func(e *env) string { n, err := e.Free(e.dir); return fmt.Sprint(n > 0, class(err)) }, "trueok"},
+		{"total", func(e *env) string {
+			free, _ := e.Free(e.dir)
+			n, err := e.Total(e.dir)
+			return fmt.Sprint(n >= free, class(err))
+		}, "trueok"},
+		{"total of nothing", onFS(func(e *env) error { _, err := e.Total(at(e, "nope")); return err }), "not exist"},
 		{"free of nothing", onFS(func(e *env) error { _, err := e.Free(at(e, "nope")); return err }), "not exist"},
 		{"sync all", onFS(func(e *env) error { return e.SyncFS(e.dir) }), "ok"},
 	}

@@ -41,6 +41,8 @@ type FS interface {
 	Lock(name string) (io.Closer, error)
 	// Free returns the bytes that may still be written to the file system that holds name.
 	Free(name string) (uint64, error)
+	// Total returns the size in bytes of the file system that holds name.
+	Total(name string) (uint64, error)
 }
 
 // File is one open file. Reads and writes name their offset and may run concurrently; there is no file position.

@@ -77,7 +77,7 @@ func groupDifferences() []Allowed {
 
 // notServed lists the API keys that Kafka serves on a broker's listener and Moldau does not yet.
 var notServed = []int16{
-	17, 24, 25, 26, 27, 28, 29, 30, 31, 33, 34, 35, 36, 38, 39, 40, 41, 43, 45, 46, 48, 49, 50, 51, 55, 57,
+	17, 24, 25, 26, 27, 28, 29, 30, 31, 33, 34, 36, 38, 39, 40, 41, 43, 45, 46, 48, 49, 50, 51, 55, 57,
 	61, 64, 65, 66, 68, 69, 74, 75, 76, 77, 78, 79, 80, 81, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94,
 }
 

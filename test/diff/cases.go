@@ -42,6 +42,7 @@ var suites = map[int16]func(version int16) *suite{
 	keyInitProducerID:          initProducerIDCases,
 	keyOffsetForLeaderEpoch:    offsetForLeaderEpochCases,
 	keyDescribeConfigs:         describeConfigsCases,
+	keyDescribeLogDirs:         describeLogDirsCases,
 	keyCreatePartitions:        createPartitionsCases,
 	keyIncrementalAlterConfigs: incrementalAlterConfigsCases,
 	keyDescribeCluster:         describeClusterCases,

@@ -33,6 +33,8 @@ var rules = []rule{
 	{"InitProducerIDResponse", "ProducerID", (*normaliser).issuedProducer, "producer ids depend on what was handed out before; they are numbered as they appear"},
 	{"InitProducerIDRequest", "ProducerID", (*normaliser).claimedProducer, "as in the answers"},
 	{"ApiVersionsResponse", "FinalizedFeaturesEpoch", (*normaliser).known, "the epoch is the position in the metadata log; being known is compared"},
+	{"DescribeLogDirsResponseDir", "TotalBytes", (*normaliser).known, "sizes of the disk are those of the machine; being known is compared"},
+	{"DescribeLogDirsResponseDir", "UsableBytes", (*normaliser).known, "as TotalBytes"},
 	{"ProduceResponseTopicPartition", "LogAppendTime", (*normaliser).timestamp, "times near the clock of this run become <now>"},
 	{"ListOffsetsResponseTopicPartition", "Timestamp", (*normaliser).timestamp, "times near the clock of this run become <now>"},
 	{"ListOffsetsRequestTopicPartition", "Timestamp", (*normaliser).timestamp, "as in the answers"},
@@ -69,6 +71,8 @@ var sets = map[string][]string{
 	"DescribeConfigsResponse.Resources":            {"ResourceName"},
 	"DescribeConfigsResponseResource.Configs":      {"Name"},
 	"IncrementalAlterConfigsResponse.Resources":    {"ResourceName"},
+	"DescribeLogDirsResponseDir.Topics":            {"Topic"},
+	"DescribeLogDirsResponseDirTopic.Partitions":   {"Partition"},
 	"ProduceResponse.Brokers":                      {"NodeID"},
 	"FetchResponse.Brokers":                        {"NodeID"},
 
@@ -297,6 +301,8 @@ func (n *normaliser) foreign(field string, v reflect.Value) bool {
 		if name := v.FieldByName("Topic"); !name.IsNil() {
 			s = name.Elem().String()
 		}
+	case "DescribeLogDirsResponseDir.Topics":
+		return !strings.HasPrefix(v.FieldByName("Topic").String(), n.prefix) // the broker's own topics come and go as other cases need them
 	case "ListGroupsResponse.Groups":
 		if s = v.FieldByName("Group").String(); s == "" {
 			return true // some cases commit offsets of a group without a name

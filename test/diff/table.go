@@ -24,6 +24,7 @@ const (
 	keyInitProducerID          = 22
 	keyOffsetForLeaderEpoch    = 23
 	keyDescribeConfigs         = 32
+	keyDescribeLogDirs         = 35
 	keyCreatePartitions        = 37
 	keyIncrementalAlterConfigs = 44
 	keyDescribeCluster         = 60
@@ -55,6 +56,7 @@ func Table() []API {
 		{keyInitProducerID, 0, 5},
 		{keyOffsetForLeaderEpoch, 2, 4},
 		{keyDescribeConfigs, 1, 4},
+		{keyDescribeLogDirs, 1, 5},
 		{keyCreatePartitions, 0, 3},
 		{keyIncrementalAlterConfigs, 0, 1},
 		{keyDescribeCluster, 0, 2},
