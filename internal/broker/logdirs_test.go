@@ -38,7 +38,8 @@ func startIn(t *testing.T, disk vfs.FS, properties string) (*node, error) {
 // logDirs asks for all log directories, by the last element of their paths.
 func (n *node) logDirs() map[string]kmsg.DescribeLogDirsResponseDir {
 	n.t.Helper()
-	resp, err := kmsg.NewPtrDescribeLogDirsRequest().RequestWith(n.context(), n.client())
+	// Of a broker, since what the client puts together of several brokers has no sizes.
+	resp, err := kmsg.NewPtrDescribeLogDirsRequest().RequestWith(n.context(), n.client().SeedBrokers()[0])
 	if err != nil {
 		n.t.Fatal(err)
 	}
