@@ -302,8 +302,9 @@ func (o *opening) loadSegments() error {
 		if err != nil {
 			return err
 		}
-		if !last && (cut || o.ls.bases[i+1] > max(o.end, o.point)) {
-			// Above the recovery point segments join without a gap, so what is missing was lost, be it at the edge of a batch.
+		if !last && (cut || o.ls.bases[i+1] > max(o.end, o.point) && !l.config.Load().Compact) {
+			// Above the recovery point segments join without a gap, so what is missing was lost, be it at the edge of a batch. Not so
+			// in a compacted log whose recovery point was lost, or that was brought here without: what lies behind a gap is kept.
 			return o.dropBehind(i + 1)
 		}
 		if !last {
