@@ -52,8 +52,9 @@ type Cleaned struct {
 
 // Answers of Clean.
 var (
-	// ErrDisturbed: the log was truncated or lost segments meanwhile; another pass may begin at once.
-	ErrDisturbed = errors.New("log was cut while it was compacted")
+	// ErrDisturbed: meanwhile the log was truncated, lost segments, or its topic is not to be compacted any more; another pass may
+	// begin at once.
+	ErrDisturbed = errors.New("log was cut, or its policy changed, while it was compacted")
 	// ErrNoRoom: the disk has no room for the compacted segments beside the old ones.
 	ErrNoRoom = errors.New("too little space to compact")
 )

@@ -384,6 +384,12 @@ func TestCleanGivesUp(t *testing.T) {
 		"cut off":   {func(l *Log) error { return l.TruncateFullyAt(50) }, ErrDisturbed},
 		"deleted":   {func(l *Log) error { return l.Delete() }, ErrClosed},
 		"closed":    {func(l *Log) error { return l.Close(true) }, ErrClosed},
+		"policy": {func(l *Log) error { // from now on every record is to stay
+			cfg := compactCfg()
+			cfg.Compact, cfg.Delete = false, true
+			l.Configure(&cfg)
+			return nil
+		}, ErrDisturbed},
 		"shortened": {func(l *Log) error {
 			if err := l.AdvanceLogStart(8); err != nil {
 				return err
@@ -409,6 +415,9 @@ func TestCleanGivesUp(t *testing.T) {
 			}})
 			if !errors.Is(err, c.want) || w.env.Err() != nil {
 				t.Errorf("%s at call %d: %v, directory %v", name, at, err, w.env.Err())
+			}
+			if l.Cleaned() != 0 {
+				t.Errorf("%s at call %d: the log takes offsets below %d for compacted", name, at, l.Cleaned())
 			}
 			if name == "deleted" {
 				continue

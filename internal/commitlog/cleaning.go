@@ -46,7 +46,7 @@ func (c *cleaning) run() error {
 	c.done.RecordsBefore, c.done.RecordsAfter, c.done.Keyless = filter.RecordsBefore, filter.RecordsAfter, filter.Keyless
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
-	if c.cuts != c.l.mu.cuts {
+	if c.cuts != c.l.mu.cuts || !c.l.config.Load().Compact {
 		return ErrDisturbed
 	}
 	c.l.marks.cleaned.Store(c.end)
@@ -93,7 +93,7 @@ func (c *cleaning) each(s *segment.Segment, from int64, visit func(record.Batch)
 		}
 		c.done.BytesRead += int64(len(b))
 		if unpaid += len(b); unpaid >= len(c.in) || b == nil {
-			if err := c.opts.Throttle(unpaid); err != nil {
+			if err := c.pay(unpaid); err != nil {
 				return err
 			}
 			unpaid = 0
@@ -105,6 +105,17 @@ func (c *cleaning) each(s *segment.Segment, from int64, visit func(record.Batch)
 			return err
 		}
 	}
+}
+
+// pay waits for the throttle, and ends the pass where the topic is not to be compacted any more: what is left of it stays.
+func (c *cleaning) pay(bytes int) error {
+	if err := c.opts.Throttle(bytes); err != nil {
+		return err
+	}
+	if !c.l.config.Load().Compact {
+		return ErrDisturbed
+	}
+	return nil
 }
 
 // aborted lists the aborted transactions that overlap what lies from the offset from to the end of the pass.
@@ -233,7 +244,7 @@ func (c *cleaning) flush(to *segment.Segment) error {
 	if len(c.out) == 0 {
 		return nil
 	}
-	if err := c.opts.Throttle(len(c.out)); err != nil {
+	if err := c.pay(len(c.out)); err != nil {
 		return err
 	}
 	if err := to.Append(c.out, c.cfg.limits()); err != nil {

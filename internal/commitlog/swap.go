@@ -21,7 +21,7 @@ import (
 // Suffixes and the rules for a start are Kafka's, so that either may open what the other left. Readers see the old segments up to the end of
 // step 4, which are held open and need no name, and then the new one.
 
-// replace puts a cleaned segment in the place of the group that it was made of, unless the log was cut since.
+// replace puts a cleaned segment in the place of the group that it was made of, unless the log was cut since or is not to be compacted any more.
 func (l *Log) replace(group []*segment.Segment, cleaned *segment.Segment, cuts int) (err error) {
 	defer l.hold()()
 	abandon := func(err error) error {
@@ -29,7 +29,7 @@ func (l *Log) replace(group []*segment.Segment, cleaned *segment.Segment, cuts i
 		return err
 	}
 	l.mu.Lock()
-	disturbed := l.mu.cuts != cuts || l.mu.state != present
+	disturbed := l.mu.cuts != cuts || l.mu.state != present || !l.config.Load().Compact
 	l.mu.Unlock()
 	if _, gone := l.view.Load().without(group); gone || disturbed {
 		return abandon(ErrDisturbed)
@@ -126,8 +126,12 @@ func (l *Log) exchangedLocked(group []*segment.Segment, cleaned *segment.Segment
 // forgetSnapshotsLocked drops the snapshots at the bases of segments that are no more. The one at the end of what is compacted stays.
 func (l *Log) forgetSnapshotsLocked(gone []*segment.Segment) (dropped []int64) {
 	var keep []int64
+	bases := make(map[int64]bool, len(gone))
+	for _, s := range gone {
+		bases[s.Base()] = true
+	}
 	for _, at := range l.mu.snapshots {
-		if slices.ContainsFunc(gone, func(s *segment.Segment) bool { return s.Base() == at }) {
+		if bases[at] {
 			dropped = append(dropped, at)
 		} else {
 			keep = append(keep, at)
