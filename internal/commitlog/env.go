@@ -58,8 +58,8 @@ type EnvOptions struct {
 	OnTruncated func(l *Log) error
 
 	// OnClean is called before cleaned segments take the place of others, which lie below RecoveryPoint(). The owner must make its
-	// recovery point checkpoint durable with that: what is cleaned has gaps, which a scan would take for lost records. An error
-	// ends the cleaning. Nil: nothing to do.
+	// recovery point checkpoint durable with that: what is cleaned has gaps, which a scan would take for lost records; and its log
+	// start checkpoint: below LogStart() no keys are looked at. An error ends the cleaning. Nil: nothing to do.
 	OnClean func(l *Log) error
 
 	ProducerIDExpiry time.Duration // producer.id.expiration.ms; default 24 h

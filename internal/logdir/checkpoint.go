@@ -140,17 +140,7 @@ func (d *Dir) Checkpoint() error {
 	}
 	d.checkpoints.writing.Lock()
 	defer d.checkpoints.writing.Unlock()
-	var starts []Offset
-	for _, st := range d.states() {
-		offset := st.found.LogStart
-		if l := st.log.Load(); l != nil {
-			offset = l.LogStart()
-		}
-		if offset > 0 {
-			starts = append(starts, Offset{st.id.Topic, st.id.Partition, offset})
-		}
-	}
-	if err := d.replaceCheckpoint(logStartFile, starts); err != nil {
+	if err := d.checkpointStartsHeld(); err != nil {
 		return err
 	}
 	if err := d.checkpointCleanedHeld(); err != nil {
@@ -201,6 +191,32 @@ func (d *Dir) checkpointRecovery() error {
 		}
 	}
 	return d.replaceCheckpoint(recoveryPointFile, points)
+}
+
+// checkpointStartsHeld writes the log starts; checkpoints.writing is held.
+func (d *Dir) checkpointStartsHeld() error {
+	var starts []Offset
+	for _, st := range d.states() {
+		offset := st.found.LogStart
+		if l := st.log.Load(); l != nil {
+			offset = l.LogStart()
+		}
+		if offset > 0 {
+			starts = append(starts, Offset{st.id.Topic, st.id.Partition, offset})
+		}
+	}
+	return d.replaceCheckpoint(logStartFile, starts)
+}
+
+// cleaning is told before segments of a log are compacted. What a pass leans on must outlive a crash: the recovery point, and the log
+// start, below which it looks at no key.
+func (d *Dir) cleaning(*commitlog.Log) error {
+	if err := d.checkpointRecovery(); err != nil {
+		return err
+	}
+	d.checkpoints.writing.Lock()
+	defer d.checkpoints.writing.Unlock()
+	return d.checkpointStartsHeld()
 }
 
 // checkpointCleanedHeld writes the ends of what compaction has been through; checkpoints.writing is held. One that is too low has a log

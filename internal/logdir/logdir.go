@@ -225,7 +225,7 @@ func (d *Dir) newEnv() error {
 		OnFull:           d.isFull,
 		OnFailure:        d.fail,
 		OnTruncated:      d.truncated,
-		OnClean:          func(*commitlog.Log) error { return d.checkpointRecovery() },
+		OnClean:          d.cleaning,
 		ProducerIDExpiry: d.opts.ProducerIDExpiry,
 	})
 	if err != nil {
