@@ -198,10 +198,26 @@ func (b *Broker) openDirs() error {
 	if err := b.refuseLostMetadata(); err != nil {
 		return err
 	}
+	claims, err := b.claimDirs(cluster)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, c := range claims { // those that no directory was opened with
+			if err := c.Release(); err != nil {
+				b.opts.Log.Warn("give a log directory back", "error", err)
+			}
+		}
+	}()
+	if err := b.lockQuorum(); err != nil {
+		return err
+	}
 	for i, path := range cfg.LogDirs {
+		claim := claims[0]
+		claims = claims[1:]
 		dir, err := logdir.Open(logdir.Options{
 			FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Path: path, NodeID: cfg.NodeID, ClusterID: cluster,
-			Files: files, ProducerIDExpiry: cfg.ProducerIDExpiration,
+			Claim: claim, Files: files, ProducerIDExpiry: cfg.ProducerIDExpiration,
 			OnFailure: func(err error) {
 				b.opts.Log.Error("log directory is offline", "directory", path, "error", err)
 				b.lost <- lostDir{i, err}
@@ -222,6 +238,21 @@ func (b *Broker) openDirs() error {
 		cluster = dir.ClusterID()
 	}
 	return nil
+}
+
+// claimDirs locks all data directories before anything is written in one of them, or none.
+func (b *Broker) claimDirs(cluster string) (claims []*logdir.Claim, err error) {
+	for _, path := range b.opts.Config.LogDirs {
+		c, err := logdir.Take(logdir.Options{FS: b.opts.FS, Path: path, NodeID: b.opts.Config.NodeID, ClusterID: cluster})
+		if err != nil {
+			for _, c := range claims {
+				err = errors.Join(err, c.Release())
+			}
+			return nil, err
+		}
+		claims = append(claims, c)
+	}
+	return claims, nil
 }
 
 // knownCluster returns the cluster that the data directories belong to, "" if they are new. It looks before anything is written: a
@@ -289,9 +320,6 @@ const (
 
 func (b *Broker) startQuorum() error {
 	cfg := b.opts.Config
-	if err := b.lockQuorum(); err != nil {
-		return err
-	}
 	b.replicas = newReplicas(cfg, b.dirs, b.opts.Log)
 	b.groups = b.newGroups()
 	b.publisher = metadata.NewPublisher(b.replicas.follow, b.groups.follow)

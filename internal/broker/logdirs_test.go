@@ -129,3 +129,87 @@ func (n *node) produceEverywhere(topic string, partitions int32) {
 		n.t.Error("no record met the failure")
 	}
 }
+
+// tree lists what lies under a directory.
+func tree(t *testing.T, disk vfs.FS, dir string) (all []string) {
+	t.Helper()
+	entries, err := disk.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		all = append(all, filepath.Join(dir, e.Name()))
+		if e.IsDir() {
+			all = append(all, tree(t, disk, filepath.Join(dir, e.Name()))...)
+		}
+	}
+	return all
+}
+
+// TestRefusedStartLeavesNoTrace: of several directories one is another's. The others are as they were, or not there at all.
+func TestRefusedStartLeavesNoTrace(t *testing.T) {
+	disk := vfs.NewMem()
+	n, err := startIn(t, disk, "log.dirs=b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for refused, reason := range map[string]string{
+		"log.dirs=a,b\nmetadata.log.dir=c": "in use",
+		"log.dirs=a/deep,b":                "in use",
+		"log.dirs=a\nmetadata.log.dir=b":   "meta.properties is missing",
+	} {
+		if _, err := startIn(t, disk, refused); err == nil || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%s: %v", refused, err)
+		}
+		for _, name := range tree(t, disk, ".") {
+			if name != "b" && !strings.HasPrefix(name, "b/") {
+				t.Errorf("%s left %s", refused, name)
+			}
+		}
+	}
+	n.stop()
+}
+
+// TestFailedStartIsNoCrash: a start that fails leaves the mark of a clean stop where it is, and so costs no recovery.
+func TestFailedStartIsNoCrash(t *testing.T) {
+	mem := vfs.NewMem()
+	n, err := startIn(t, mem, "log.dirs=a,b\nmetadata.log.dir=m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.create("topic", 2, nil)
+	n.produce("topic", 50, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	n.stop()
+	marks := func() (there int) {
+		for _, dir := range []string{"a", "b"} {
+			if _, err := mem.Stat(filepath.Join(dir, ".kafka_cleanshutdown")); err == nil {
+				there++
+			}
+		}
+		return there
+	}
+	failing := vfs.NewFault(mem, func(op vfs.Op) error {
+		if strings.HasPrefix(op.Name, "m/quorum/") && !strings.HasSuffix(op.Name, ".lock") {
+			return errors.New("the disk of the metadata is gone")
+		}
+		return nil
+	})
+	if _, err := startIn(t, failing, "log.dirs=a,b\nmetadata.log.dir=m"); err == nil {
+		t.Fatal("started without metadata")
+	}
+	if marks() != 2 {
+		t.Errorf("after a start that failed %d marks of a clean stop are left", marks())
+	}
+	if n, err = startIn(t, mem, "log.dirs=a,b\nmetadata.log.dir=m"); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range n.dirs {
+		if clean, _ := d.Clean(); !clean || d.Recovery().Recovered != 0 {
+			t.Errorf("%s: %+v", d.Path(), d.Recovery())
+		}
+	}
+	if marks() != 0 {
+		t.Errorf("a running broker has %d marks of a clean stop", marks())
+	}
+	n.stop()
+}

@@ -227,10 +227,52 @@ func TestCleanStop(t *testing.T) {
 	}
 	must(t, d.Abort())
 	d = mustOpen(t, options(disk))
+	if clean, _ := d.Clean(); !clean {
+		t.Fatal("no log was handed out, so that a start that failed would cost a recovery")
+	}
+	_, err := d.Log(logID(0), config(true), nil)
+	must(t, err)
+	must(t, d.Abort())
+	d = mustOpen(t, options(disk.Crash(vfs.LoseUnsynced, 1)))
 	if clean, _ := d.Clean(); clean {
 		t.Fatal("killed, and clean")
 	}
 	must(t, d.Abort())
+}
+
+// TestClaimLeavesNoTrace: what was made for a claim goes with it, and what was there stays.
+func TestClaimLeavesNoTrace(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := options(mem)
+	opts.Path = "far/away/data"
+	c, err := Take(opts)
+	must(t, err)
+	if _, err := Take(opts); !errors.Is(err, ErrLocked) {
+		t.Errorf("claimed twice: %v", err)
+	}
+	if _, err := Open(opts); !errors.Is(err, ErrLocked) {
+		t.Errorf("opened while it is claimed: %v", err)
+	}
+	must(t, c.Release())
+	if _, err := mem.Stat("far"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory is there: %v", err)
+	}
+	opts.Claim, err = Take(opts)
+	must(t, err)
+	must(t, mustOpen(t, opts).Close())
+	before := names(t, mem, opts.Path)
+	c, err = Take(opts)
+	must(t, err)
+	must(t, c.Release())
+	if after := names(t, mem, opts.Path); !slices.Equal(before, after) {
+		t.Errorf("%v became %v", before, after)
+	}
+	opts.NodeID = 8
+	if _, err := Take(opts); !errors.Is(err, ErrWrongNode) {
+		t.Errorf("claimed by node 8: %v", err)
+	}
+	opts.NodeID, opts.Claim = 7, nil
+	must(t, mustOpen(t, opts).Close()) // a refusal keeps no lock
 }
 
 // TestScansNoMore: a killed directory scans what was appended since the last recovery point, no more.

@@ -31,7 +31,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +52,7 @@ type Options struct {
 	NodeID    int32  // must be the one in meta.properties, if that exists
 	ClusterID string // likewise; empty: take the one that is there, or make one
 
+	Claim            *Claim               // what Take returned for this directory; default: Open takes it
 	Files            *commitlog.FileCache // open segment files, shared by all directories; default one of its own
 	ProducerIDExpiry time.Duration        // producer.id.expiration.ms; default commitlog's
 
@@ -143,6 +143,9 @@ type Dir struct {
 	clean bool  // the last stop was
 	epoch int64 // the broker epoch in the clean-shutdown file; -1
 
+	marked   atomic.Bool // the clean-shutdown file is there
+	touching sync.Mutex  // one removes it
+
 	report      Report
 	committer   *committer
 	background  *background
@@ -166,36 +169,29 @@ type Dir struct {
 	brokerEpoch    atomic.Int64
 }
 
-// Open opens the data directory, makes it if it is not there, and recovers its logs if the last stop was not clean.
+// Open opens the data directory, makes it if it is not there, and recovers its logs if the last stop was not clean. What the options claim
+// belongs to it from then on, whatever comes of it.
 func Open(opts Options) (_ *Dir, err error) {
 	d := &Dir{opts: opts.withDefaults(), epoch: -1}
 	d.brokerEpoch.Store(-1)
 	d.mu.logs = map[string]*state{}
-	fsys, path := d.opts.FS, d.opts.Path
-	if err := RefuseKafka(fsys, path); err != nil {
-		return nil, err
+	claim := d.opts.Claim
+	if claim == nil {
+		if claim, err = Take(d.opts); err != nil {
+			return nil, err
+		}
 	}
-	if err := vfs.MkdirAllSynced(fsys, path, 0o755); err != nil {
-		return nil, fmt.Errorf("make data directory: %w", err)
-	}
-	lock, err := fsys.Lock(filepath.Join(path, lockFile))
-	if errors.Is(err, vfs.ErrLocked) {
-		return nil, fmt.Errorf("%s: %w", path, ErrLocked)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock data directory: %w", err)
-	}
-	d.lock = lock
+	d.lock = claim.lock
 	defer func() {
 		if err != nil {
 			d.stop()
-			lock.Close()
+			d.lock.Close()
 		}
 	}()
 	if err := d.openMeta(); err != nil {
 		return nil, err
 	}
-	if err := d.takeCleanShutdown(); err != nil {
+	if err := d.readCleanShutdown(); err != nil {
 		return nil, err
 	}
 	if err := d.readCheckpoints(); err != nil {

@@ -16,6 +16,9 @@ import (
 //
 // A directory of the same name that belongs to another topic id, and that nobody asked for, is set aside.
 func (d *Dir) Log(id commitlog.ID, cfg *commitlog.Config, onSynced func(end int64)) (*commitlog.Log, error) {
+	if err := d.touch(); err != nil {
+		return nil, err
+	}
 	st, err := d.stateOf(id)
 	if err != nil {
 		return nil, err
@@ -107,6 +110,9 @@ func (d *Dir) Remove(id commitlog.ID) error {
 	if st == nil {
 		return nil
 	}
+	if err := d.touch(); err != nil {
+		return fmt.Errorf("remove log %s: %w", id, err)
+	}
 	st.opening.Lock()
 	defer st.opening.Unlock()
 	if err := d.release(st); err != nil {
@@ -148,6 +154,9 @@ func (d *Dir) Quarantine(id commitlog.ID) error {
 }
 
 func (d *Dir) setAside(st *state) error {
+	if err := d.touch(); err != nil {
+		return fmt.Errorf("set %s aside: %w", st.id, err)
+	}
 	st.opening.Lock()
 	defer st.opening.Unlock()
 	if err := d.release(st); err != nil {

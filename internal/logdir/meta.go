@@ -101,29 +101,37 @@ func ReadClusterID(fsys vfs.FS, path string) (string, error) {
 	return m.cluster, nil
 }
 
+// readMeta reads meta.properties and refuses what is another node's. Where there is none yet, it returns what is known.
+func readMeta(opts Options) (m meta, path string, err error) {
+	path = filepath.Join(opts.Path, metaFile)
+	b, err := vfs.ReadFile(opts.FS, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return meta{cluster: opts.ClusterID, node: opts.NodeID}, path, nil
+	}
+	if err == nil {
+		m, err = decodeMeta(b)
+	}
+	if err != nil {
+		return meta{}, path, fmt.Errorf("read %s: %w", path, err)
+	}
+	if m.node != opts.NodeID {
+		return meta{}, path, fmt.Errorf("%w: %s has node.id %d, this is node %d", ErrWrongNode, path, m.node, opts.NodeID)
+	}
+	if opts.ClusterID != "" && m.cluster != opts.ClusterID {
+		return meta{}, path, fmt.Errorf("%w: %s has cluster.id %s, this is cluster %s", ErrWrongNode, path, m.cluster, opts.ClusterID)
+	}
+	return m, path, nil
+}
+
 // openMeta reads meta.properties, or writes it in a directory that has none yet.
 func (d *Dir) openMeta() error {
-	path := filepath.Join(d.opts.Path, metaFile)
-	b, err := vfs.ReadFile(d.opts.FS, path)
-	found := err == nil
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read %s: %w", path, err)
+	m, path, err := readMeta(d.opts)
+	if err != nil {
+		return err
 	}
-	m := meta{cluster: d.opts.ClusterID, node: d.opts.NodeID}
-	if found {
-		if m, err = decodeMeta(b); err != nil {
-			return fmt.Errorf("read %s: %w", path, err)
-		}
-		if m.node != d.opts.NodeID {
-			return fmt.Errorf("%w: %s has node.id %d, this is node %d", ErrWrongNode, path, m.node, d.opts.NodeID)
-		}
-		if d.opts.ClusterID != "" && m.cluster != d.opts.ClusterID {
-			return fmt.Errorf("%w: %s has cluster.id %s, this is cluster %s", ErrWrongNode, path, m.cluster, d.opts.ClusterID)
-		}
-		if !m.directory.IsZero() {
-			d.meta = m
-			return nil
-		}
+	if !m.directory.IsZero() {
+		d.meta = m
+		return nil
 	}
 	if m.cluster == "" {
 		m.cluster = uuid.New(d.opts.Random).String()
@@ -142,8 +150,9 @@ type cleanShutdown struct {
 	BrokerEpoch int64 `json:"brokerEpoch"`
 }
 
-// takeCleanShutdown notes whether the last stop was clean and removes the file durably: from here on it would be untrue.
-func (d *Dir) takeCleanShutdown() error {
+// readCleanShutdown notes whether the last stop was clean. The file stays until a log may be written to, so that a start that
+// fails before costs no recovery.
+func (d *Dir) readCleanShutdown() error {
 	path := filepath.Join(d.opts.Path, cleanFile)
 	b, err := vfs.ReadFile(d.opts.FS, path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -157,12 +166,29 @@ func (d *Dir) takeCleanShutdown() error {
 	if json.Unmarshal(b, &c) == nil { // Kafka 3.6 and older left it empty
 		d.epoch = c.BrokerEpoch
 	}
-	if err := d.opts.FS.Remove(path); err != nil {
-		return fmt.Errorf("remove %s: %w", path, err)
+	d.marked.Store(true)
+	return nil
+}
+
+// touch removes the clean-shutdown file durably, if there is one: from here on it would be untrue. Whoever may change a log calls it before.
+func (d *Dir) touch() error {
+	if !d.marked.Load() {
+		return nil
+	}
+	d.touching.Lock()
+	defer d.touching.Unlock()
+	if !d.marked.Load() {
+		return nil
+	}
+	path := filepath.Join(d.opts.Path, cleanFile)
+	if err := d.opts.FS.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return d.judge(fmt.Errorf("remove %s: %w", path, err))
 	}
 	if err := d.opts.FS.SyncDir(d.opts.Path); err != nil {
+		d.fail(err)
 		return fmt.Errorf("sync %s: %w", d.opts.Path, err)
 	}
+	d.marked.Store(false)
 	return nil
 }
 

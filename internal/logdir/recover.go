@@ -49,6 +49,9 @@ func (d *Dir) recover() error {
 	states := d.states()
 	if !d.clean || len(r.replay) > 0 {
 		d.clean = false
+		if err := d.touch(); err != nil {
+			return err
+		}
 		each(states, d.opts.SyncWorkers, r.log)
 	}
 	r.report.Logs, r.report.Took = len(states), d.opts.Clock.Now().Sub(began)

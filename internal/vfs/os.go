@@ -76,15 +76,31 @@ func (osFS) Total(name string) (uint64, error) {
 }
 
 func (osFS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := lockFile(f); err != nil {
+	for {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		if err := lockFile(f); err != nil {
+			f.Close()
+			return nil, pathError("lock", name, err)
+		}
+		if stillAt(f, name) {
+			return f, nil // closing the only descriptor of the open file ends the lock
+		}
 		f.Close()
-		return nil, pathError("lock", name, err)
 	}
-	return f, nil // closing the only descriptor of the open file ends the lock
+}
+
+// stillAt says whether the file is the one that name stands for. Its holder may have removed it before it was locked here: a lock on it
+// would keep nobody off.
+func stillAt(f *os.File, name string) bool {
+	opened, err := f.Stat()
+	if err != nil {
+		return true
+	}
+	there, err := os.Stat(name)
+	return err == nil && os.SameFile(opened, there) || err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
 // osFile keeps the RawConn of its file, because asking for it allocates and the system calls below are on the hot path.
