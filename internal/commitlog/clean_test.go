@@ -602,3 +602,55 @@ func BenchmarkIdle(b *testing.B) {
 		}
 	}
 }
+
+// TestCompactedGapsAreNoEnds: a segment ends where the next one begins also where recovery had to walk it, because what is derived is gone:
+// its last batches may be compacted away.
+func TestCompactedGapsAreNoEnds(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld(t, mem)
+	cfg := compactCfg()
+	cfg.SegmentBytes = 100_000
+	l := w.open(t, cfg, Recovery{Missing: true})
+	for i, key := range []string{"a", "e", "b", "c", "b", "d"} { // offset 2, the end of the first segment, will be gone
+		put(t, l, key, "v", w.clock.Now().Add(time.Duration(i)*time.Minute).UnixMilli())
+		if i%2 == 0 {
+			l.Roll()
+		}
+	}
+	l.Roll()
+	cfg.SegmentBytes = 90 // no two segments become one
+	l.Configure(&cfg)
+	w.clean(t, l, CleanOptions{})
+	if got := contents(t, l); got != "0:a=v 1:e=v 3:c=v 4:b=v 5:d=v" {
+		t.Fatal(got)
+	}
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	entries, _ := mem.ReadDir(l.dir())
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".snapshot") || strings.HasSuffix(e.Name(), "index") {
+			if err := mem.Remove(l.dir() + "/" + e.Name()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ends := fmt.Sprint(segmentEnds(l))
+	w = newWorld(t, mem)
+	cfg.MinCompactionLag = time.Hour
+	l = w.open(t, cfg, Recovery{Point: 6})
+	if got := fmt.Sprint(segmentEnds(l)); got != ends {
+		t.Errorf("segments end at %s, want %s", got, ends)
+	}
+	w.clock.advance(time.Hour + 2*time.Minute + time.Second) // what lies above offset 2 is young
+	if c := w.clean(t, l, CleanOptions{}); c.To != 3 {
+		t.Errorf("compacted up to %d, %+v", c.To, c)
+	}
+}
+
+func segmentEnds(l *Log) (ends []int64) {
+	for _, s := range l.segments() {
+		ends = append(ends, s.End())
+	}
+	return ends
+}

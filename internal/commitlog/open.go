@@ -312,6 +312,7 @@ func (o *opening) loadSegments() error {
 				return err
 			}
 			s.Retire()
+			s.ExtendTo(o.ls.bases[i+1]) // compaction may have taken its last batches
 			l.mu.sealed = append(l.mu.sealed, s)
 		}
 	}

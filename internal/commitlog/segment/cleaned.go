@@ -57,10 +57,15 @@ func (s *Segment) Finish(end int64) error {
 	if err := s.Sync(); err != nil {
 		return err
 	}
+	s.ExtendTo(end)
+	return s.SyncIndexes()
+}
+
+// ExtendTo makes an old segment end at the base of the next one, behind a gap that compaction left.
+func (s *Segment) ExtendTo(end int64) {
 	s.mu.Lock()
 	s.mu.end = end
 	s.mu.Unlock()
-	return s.SyncIndexes()
 }
 
 // Move renames the files of a cleaned segment, the .log file last: from now on their names end in suffix.
