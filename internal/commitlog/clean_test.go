@@ -654,3 +654,42 @@ func segmentEnds(l *Log) (ends []int64) {
 	}
 	return ends
 }
+
+// TestCompactionOfFullDisk: a pass needs room for what it leaves, not for what it reads; without it, it leaves the log as it is and
+// the directory in service.
+func TestCompactionOfFullDisk(t *testing.T) {
+	for _, room := range []uint64{600, 6000} { // above the spare; what stays takes about 1200
+		mem := vfs.NewMem()
+		written, armed := uint64(0), false
+		w := newWorld(t, &narrow{FS: vfs.NewFault(mem, func(op vfs.Op) error {
+			if armed && op.Kind == vfs.OpWrite && strings.HasSuffix(op.Name, ".log.cleaned") {
+				written += uint64(op.N)
+			}
+			return nil
+		}), free: func() uint64 { return spareBytes + room - min(written, room) }})
+		cfg := compactCfg()
+		cfg.SegmentBytes = 100_000
+		l := w.open(t, cfg, Recovery{Missing: true})
+		for i := range 300 {
+			put(t, l, fmt.Sprint(i%7), strings.Repeat("v", 100), 1)
+		}
+		l.Roll()
+		armed = true
+		_, err := l.Clean(CleanOptions{HighWatermark: 300, Now: w.clock.Now(), Buffer: 200})
+		if small := room == 600; errors.Is(err, ErrNoRoom) != small || !small && err != nil || w.env.Err() != nil {
+			t.Errorf("room for %d: %v, directory %v", room, err, w.env.Err())
+		}
+		if n := len(strings.Fields(contents(t, l))); n != 300 && n != 7 || n == 7 != (err == nil) {
+			t.Errorf("room for %d: %d records are left", room, n)
+		}
+		noLeftovers(t, mem, l)
+	}
+}
+
+// narrow is a file system with as much space as free says.
+type narrow struct {
+	vfs.FS
+	free func() uint64
+}
+
+func (n *narrow) Free(string) (uint64, error) { return n.free(), nil }

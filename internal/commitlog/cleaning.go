@@ -182,8 +182,8 @@ func (c *cleaning) group(filter *compact.Filter, group []*segment.Segment) error
 	for _, s := range group {
 		size += s.Size()
 	}
-	if free, err := c.l.env.FS.Free(c.l.dir()); err == nil && int64(min(free, 1<<62)) < size+spareBytes {
-		return fmt.Errorf("%w: %d bytes to rewrite, %d are free", ErrNoRoom, size, free)
+	if _, err := c.room(0); err != nil {
+		return err
 	}
 	cleaned, err := segment.CreateCleaned(c.l.env.Files, c.l.env.FS, c.l.dir(), group[0].Base())
 	if err != nil {
@@ -209,6 +209,19 @@ func (c *cleaning) group(filter *compact.Filter, group []*segment.Segment) error
 
 // spareBytes is what a pass leaves free on the disk for those who cannot wait.
 const spareBytes = 64 << 20
+
+// room returns how much of the disk a pass may take beside the bytes that it is about to write. What it writes may be much less than what it
+// reads, and a disk that is nearly full needs it most: so it is asked as it goes along.
+func (c *cleaning) room(bytes int) (more int64, err error) {
+	free, err := c.l.env.FS.Free(c.l.dir())
+	if err != nil {
+		return 0, nil // then the write finds out
+	}
+	if more = int64(min(free, 1<<62)) - spareBytes - int64(bytes); more < 0 {
+		return 0, fmt.Errorf("%w: %d bytes are free", ErrNoRoom, free)
+	}
+	return more, nil
+}
 
 // fill writes what is left of a group.
 func (c *cleaning) fill(filter *compact.Filter, to *segment.Segment, group []*segment.Segment) error {
@@ -247,7 +260,13 @@ func (c *cleaning) flush(to *segment.Segment) error {
 	if err := c.pay(len(c.out)); err != nil {
 		return err
 	}
-	if err := to.Append(c.out, c.cfg.limits()); err != nil {
+	more, err := c.room(len(c.out))
+	if err != nil {
+		return err
+	}
+	limits := c.cfg.limits()
+	limits.SegmentBytes = min(limits.SegmentBytes, to.Size()+int64(len(c.out))+more) // to allocate blocks ahead
+	if err := to.Append(c.out, limits); err != nil {
 		return c.judge(fmt.Errorf("write %s: %w", to.Path(), err))
 	}
 	c.done.BytesWritten += int64(len(c.out))
