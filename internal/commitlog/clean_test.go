@@ -693,3 +693,42 @@ type narrow struct {
 }
 
 func (n *narrow) Free(string) (uint64, error) { return n.free(), nil }
+
+// TestDirtOfVanishingSegments: retention, or the deletion of the topic, may take a segment away while it is looked at. That is no damage.
+func TestDirtOfVanishingSegments(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   func(*Log) error
+		want error
+	}{
+		"retention": {func(l *Log) error { _, err := l.DeleteOld(time.UnixMilli(0), 10); return err }, ErrDisturbed},
+		"deleted":   {(*Log).Delete, ErrClosed},
+	} {
+		mem := vfs.NewMem()
+		cfg := compactCfg()
+		cfg.MinCompactionLag, cfg.MaxCompactionLag = time.Millisecond, time.Hour
+		l := newWorld(t, mem).open(t, cfg, Recovery{Missing: true})
+		for i := range 10 {
+			put(t, l, fmt.Sprint(i%2), strings.Repeat("v", 100), 1)
+		}
+		if err := l.Close(true); err != nil {
+			t.Fatal(err)
+		}
+		armed := false
+		fault := vfs.NewFault(mem, func(op vfs.Op) error {
+			if armed && op.Kind == vfs.OpOpen {
+				armed = false
+				if err := l.AdvanceLogStart(9); err != nil {
+					return err
+				}
+				return c.do(l)
+			}
+			return nil
+		})
+		w := newWorld(t, fault)
+		l = w.open(t, cfg, Recovery{Clean: true, Point: 10})
+		armed = true
+		if _, err := l.Dirt(w.clock.Now(), 10); !errors.Is(err, c.want) || armed {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

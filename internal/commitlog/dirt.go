@@ -1,7 +1,9 @@
 package commitlog
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"time"
 
@@ -48,6 +50,11 @@ func (l *Log) Dirt(now time.Time, highWatermark int64) (Dirt, error) {
 		}
 		young, old, err := lags(s, cfg, now)
 		if err != nil {
+			if l.ended() {
+				err = ErrClosed
+			} else if errors.Is(err, fs.ErrNotExist) && l.view.Load() != v {
+				err = ErrDisturbed // retention took the segment away
+			}
 			return Dirt{}, fmt.Errorf("look for what to compact in %s: %w", l.id, err)
 		}
 		if young {

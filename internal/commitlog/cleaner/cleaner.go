@@ -116,7 +116,7 @@ func (c *Cleaner) take() Log {
 		var ratio float64
 		for l := range c.opts.Logs() {
 			d, err := l.Dirt(now)
-			if err != nil && !errors.Is(err, commitlog.ErrClosed) {
+			if err != nil && !ordinary(err) {
 				c.fail(l, err)
 			}
 			if err == nil && d.Due && (best == nil || d.Ratio() > ratio) && c.free(l, now) {

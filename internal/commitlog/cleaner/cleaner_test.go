@@ -223,3 +223,16 @@ func TestThrottleWithoutLimitOnlyListens(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestDisturbedLookIsTriedAgain: a log that lost segments while it was looked at is looked at again.
+func TestDisturbedLookIsTriedAgain(t *testing.T) {
+	l := &fake{name: "l", dirt: dirty(0, 10), err: fmt.Errorf("look: %w", commitlog.ErrDisturbed)}
+	cl, _, out := setup(Options{}, l)
+	if cl.Step(t.Context()) || out.Len() > 0 {
+		t.Fatalf("compacted, or complained: %s", out)
+	}
+	l.err = nil
+	if !cl.Step(t.Context()) || l.cleans != 1 {
+		t.Errorf("it was not compacted: %s", out)
+	}
+}
