@@ -434,7 +434,7 @@ func (b *Broker) startReplicas() error {
 func (b *Broker) serve() error {
 	cfg := b.opts.Config
 	b.handler = handler.New(handler.Options{
-		BrokerID: cfg.NodeID, Config: cfg, Metadata: b.publisher, Controller: b.loop, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups,
+		BrokerID: cfg.NodeID, Config: cfg, Metadata: b.publisher, Controller: b.loop, Quorum: quorumState{b.quorum}, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups,
 		Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log,
 	})
 	idle := cfg.ConnectionsMaxIdle
@@ -459,6 +459,15 @@ func (b *Broker) serve() error {
 		})
 	}
 	return nil
+}
+
+// quorumState shows the quorum to those who describe it.
+type quorumState struct{ node *quorum.Node }
+
+// State takes what is applied here for what is committed: between the two lie only entries that are being applied.
+func (q quorumState) State() handler.QuorumState {
+	s := q.node.Status()
+	return handler.QuorumState{Leads: s.Leads, Epoch: int32(s.Term), End: int64(s.Applied) + 1}
 }
 
 // retain lets retention act, time and again.

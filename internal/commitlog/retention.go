@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"fmt"
+	"github.com/moldau/moldau/internal/commitlog/producer"
 	"time"
 
 	"github.com/moldau/moldau/internal/commitlog/epoch"
@@ -202,4 +203,11 @@ func (l *Log) Producers() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.mu.producers.Len()
+}
+
+// ActiveProducers describes the producers that the log remembers, by id.
+func (l *Log) ActiveProducers() []producer.Active {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.producers.Active()
 }

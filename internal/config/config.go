@@ -35,6 +35,7 @@ type Config struct {
 	ConnectionsMaxIdle    time.Duration // <= 0: never
 	MaxConnections        int
 	MaxConnectionsPerIP   int
+	MaxRequestPartitions  int // in one answer of DescribeTopicPartitions
 	FetchMaxBytes         int32
 	FetchSessionSlots     int // 0: no fetch sessions
 
@@ -299,6 +300,7 @@ func (l *loader) limits(c *Config) {
 	c.ConnectionsMaxIdle = c.Millis("connections.max.idle.ms")
 	c.MaxConnections = int(number("max.connections"))
 	c.MaxConnectionsPerIP = int(number("max.connections.per.ip"))
+	c.MaxRequestPartitions = int(number("max.request.partition.size.limit"))
 	c.FetchMaxBytes = int32(number("fetch.max.bytes"))
 	c.FetchSessionSlots = int(number("max.incremental.fetch.session.cache.slots"))
 	c.RetentionCheckInterval = c.Millis("log.retention.check.interval.ms")

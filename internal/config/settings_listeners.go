@@ -24,7 +24,7 @@ var listenersSettings = []Setting{
 	accepted("connection.failed.authentication.delay.ms", Int, "100", atLeast(0), "Delay before a failed login is answered."),
 	honoured("fetch.max.bytes", Int, "57671680", atLeast(1024), "Largest answer to a fetch."),
 	honoured("max.incremental.fetch.session.cache.slots", Int, "1000", atLeast(0), "Fetch sessions kept; 0 turns them off."),
-	accepted("max.request.partition.size.limit", Int, "2000", atLeast(1), "Partitions in one DescribeTopicPartitions answer."),
+	honoured("max.request.partition.size.limit", Int, "2000", atLeast(1), "Partitions in one DescribeTopicPartitions answer."),
 	accepted("fetch.purgatory.purge.interval.requests", Int, "1000", anything, "Finished waiting fetches kept before a clean-up."),
 	accepted("producer.purgatory.purge.interval.requests", Int, "1000", anything, "Finished waiting produces kept before a clean-up."),
 	accepted("delete.records.purgatory.purge.interval.requests", Int, "1", anything, "Finished waiting deletions kept before a clean-up."),

@@ -44,6 +44,16 @@ type Groups interface {
 	All(request any, done func(responses []any, err error))
 }
 
+// QuorumState is where this node stands in the quorum of the metadata.
+type QuorumState struct {
+	Leads bool
+	Epoch int32
+	End   int64 // of what is committed, as an offset
+}
+
+// Quorum knows where this node stands.
+type Quorum interface{ State() QuorumState }
+
 // Metadata is the newest committed state of the cluster.
 type Metadata interface {
 	Image() *metadata.Image
@@ -55,6 +65,7 @@ type Options struct {
 	Config     *config.Config
 	Metadata   Metadata
 	Controller Controller
+	Quorum     Quorum
 	Partitions Partitions
 	LogDirs    LogDirs
 	Groups     Groups
@@ -129,9 +140,21 @@ func coldLater[T any, R interface {
 	*T
 	kmsg.Request
 }](serve func(h *Handler, c call, req R, answer func(kmsg.Response))) func(*Handler, *server.Request, server.Reply) {
+	return coldChecked(func(R) error { return nil }, serve)
+}
+
+// coldChecked is coldLater for requests that Kafka takes apart further while it reads them: where check finds a fault the connection is closed.
+func coldChecked[T any, R interface {
+	*T
+	kmsg.Request
+}](check func(req R) error, serve func(h *Handler, c call, req R, answer func(kmsg.Response))) func(*Handler, *server.Request, server.Reply) {
 	return func(h *Handler, req *server.Request, reply server.Reply) {
 		body := R(new(T))
 		if err := protocol.DecodeCold(body, req.Header.Version, req.Body, req.Charge); err != nil {
+			reply.Close(err)
+			return
+		}
+		if err := check(body); err != nil {
 			reply.Close(err)
 			return
 		}

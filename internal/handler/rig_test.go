@@ -49,7 +49,7 @@ func newRig(t *testing.T, properties string) *rig {
 	dir := uuid.New(random.Seeded(1))
 	r.controller.apply(t, &metadata.ClusterRecord{ClusterID: "cluster"}, &metadata.BrokerRecord{Broker: metadata.Broker{
 		ID: testNode, Epoch: 1, Directories: []uuid.UUID{dir}, Listeners: []metadata.Listener{{Name: "PLAINTEXT", Host: "far", Port: 1}}}})
-	r.h = New(Options{BrokerID: testNode, Config: cfg, Metadata: images, Controller: r.controller, Groups: r.groups,
+	r.h = New(Options{BrokerID: testNode, Config: cfg, Metadata: images, Controller: r.controller, Quorum: fakeQuorum{}, Groups: r.groups,
 		Clock: clock.Real, Random: random.Seeded(1), Log: slog.New(slog.DiscardHandler)})
 	if r.server, err = server.New(server.Options{Handler: r.h}); err != nil {
 		t.Fatal(err)
@@ -81,6 +81,11 @@ func (r *rig) stop() {
 		r.t.Errorf("%d bytes of the budget are still taken", n)
 	}
 }
+
+// fakeQuorum leads always.
+type fakeQuorum struct{}
+
+func (fakeQuorum) State() QuorumState { return QuorumState{Leads: true, Epoch: 4, End: 19} }
 
 // fakeController decides as the real one does, and applies at once.
 type fakeController struct {

@@ -64,6 +64,7 @@ const (
 	text
 	blob // bytes, which kmsg does not copy
 	array
+	optional // a structure behind a byte that is negative where there is none
 )
 
 var fixedSizes = [...]int{fixed1: 1, fixed2: 2, fixed4: 4, fixed8: 8, fixed16: 16}
@@ -71,6 +72,9 @@ var fixedSizes = [...]int{fixed1: 1, fixed2: 2, fixed4: 4, fixed8: 8, fixed16: 1
 func one(k kind) field { return field{kind: k, to: never, nullFrom: never} }
 func list(size int64, elem ...field) field {
 	return field{kind: array, to: never, nullFrom: never, elem: elem, size: size}
+}
+func maybe(size int64, elem ...field) field {
+	return field{kind: optional, to: never, nullFrom: never, elem: elem, size: size}
 }
 func (f field) since(v int16) field     { f.from = v; return f }
 func (f field) until(v int16) field     { f.to = v; return f }
@@ -113,6 +117,11 @@ func (w *walker) fields(fields []field) {
 			w.r.Take(max(n, 0))
 		case array:
 			w.array(f)
+		case optional:
+			if there := w.r.Int8(); w.r.err == nil && there != -1 { // kmsg looks at nothing else
+				w.cost += f.size
+				w.structure(f.elem)
+			}
 		default:
 			w.r.Take(fixedSizes[f.kind])
 		}

@@ -228,6 +228,123 @@ var coldShapes = map[APIKey][]field{
 			list(4, one(fixed4)), // partitions
 		).nullSince(1),
 	},
+	KeyDescribeACLs: {
+		one(fixed1),            // resource type
+		one(text).nullSince(0), // resource name
+		one(fixed1).since(1),   // pattern type
+		one(text).nullSince(0), // principal
+		one(text).nullSince(0), // host
+		one(fixed1),            // operation
+		one(fixed1),            // permission type
+	},
+	KeyCreateACLs: {
+		list(sizeOf[kmsg.CreateACLsRequestCreation](),
+			one(fixed1),          // resource type
+			one(text),            // resource name
+			one(fixed1).since(1), // pattern type
+			one(text),            // principal
+			one(text),            // host
+			one(fixed1),          // operation
+			one(fixed1),          // permission type
+		),
+	},
+	KeyDeleteACLs: {
+		list(sizeOf[kmsg.DeleteACLsRequestFilter](),
+			one(fixed1),            // resource type
+			one(text).nullSince(0), // resource name
+			one(fixed1).since(1),   // pattern type
+			one(text).nullSince(0), // principal
+			one(text).nullSince(0), // host
+			one(fixed1),            // operation
+			one(fixed1),            // permission type
+		),
+	},
+	KeyCreateDelegationToken: {
+		one(text).since(3).nullSince(3), // type of the owner
+		one(text).since(3).nullSince(3), // owner
+		list(sizeOf[kmsg.CreateDelegationTokenRequestRenewer](),
+			one(text), // type
+			one(text), // name
+		),
+		one(fixed8), // max lifetime
+	},
+	KeyRenewDelegationToken: {
+		one(blob),   // HMAC
+		one(fixed8), // period
+	},
+	KeyExpireDelegationToken: {
+		one(blob),   // HMAC
+		one(fixed8), // period
+	},
+	KeyDescribeDelegationToken: {
+		list(sizeOf[kmsg.DescribeDelegationTokenRequestOwner](),
+			one(text), // type
+			one(text), // name
+		).nullSince(0),
+	},
+	KeyElectLeaders: {
+		one(fixed1).since(1), // election type
+		list(sizeOf[kmsg.ElectLeadersRequestTopic](),
+			one(text),            // name
+			list(4, one(fixed4)), // partitions
+		).nullSince(0),
+		one(fixed4), // timeout
+	},
+	KeyAlterPartitionReassignments: {
+		one(fixed4),          // timeout
+		one(fixed1).since(1), // allow change of the replication factor
+		list(sizeOf[kmsg.AlterPartitionAssignmentsRequestTopic](),
+			one(text), // name
+			list(sizeOf[kmsg.AlterPartitionAssignmentsRequestTopicPartition](),
+				one(fixed4),                       // partition
+				list(4, one(fixed4)).nullSince(0), // replicas
+			)),
+	},
+	KeyListPartitionReassignments: {
+		one(fixed4), // timeout
+		list(sizeOf[kmsg.ListPartitionReassignmentsRequestTopic](),
+			one(text),            // name
+			list(4, one(fixed4)), // partitions
+		).nullSince(0),
+	},
+	KeyDescribeQuorum: {
+		list(sizeOf[kmsg.DescribeQuorumRequestTopic](),
+			one(text), // name
+			list(sizeOf[kmsg.DescribeQuorumRequestTopicPartition](),
+				one(fixed4), // partition
+				structOfOne,
+			)),
+	},
+	KeyUpdateFeatures: {
+		one(fixed4), // timeout
+		list(sizeOf[kmsg.UpdateFeaturesRequestFeatureUpdate](),
+			one(text),            // feature
+			one(fixed2),          // level
+			one(fixed1).until(0), // allow downgrade
+			one(fixed1).since(1), // upgrade type
+		),
+		one(fixed1).since(1), // validate only
+	},
+	KeyDescribeProducers: {
+		list(sizeOf[kmsg.DescribeProducersRequestTopic](),
+			one(text),            // name
+			list(4, one(fixed4)), // partitions
+		),
+	},
+	KeyUnregisterBroker: {
+		one(fixed4), // broker
+	},
+	KeyDescribeTopicPartitions: {
+		list(sizeOf[kmsg.DescribeTopicPartitionsRequestTopic](),
+			one(text), // name
+			structOfOne,
+		),
+		one(fixed4), // limit of partitions
+		maybe(sizeOf[kmsg.DescribeTopicPartitionsRequestCursor](),
+			one(text),   // topic
+			one(fixed4), // partition
+		),
+	},
 	KeyDescribeCluster: {
 		one(fixed1),          // include authorized operations
 		one(fixed1).since(1), // endpoint type

@@ -24,6 +24,13 @@ func (r *rule) apply(n *normaliser, v reflect.Value) string { return r.How(n, v)
 // rules is the whole list of fields that are not compared as they are. Record batches, which are no kmsg structs inside an answer, follow
 // the same methods (time, producerID) and normalise their CRC to "valid" for the sake of those two.
 var rules = []rule{
+	{"DescribeQuorumResponseTopicPartition", "LeaderEpoch", (*normaliser).known, "how many elections a quorum had is its own affair; being known is compared"},
+	{"DescribeQuorumResponseTopicPartition", "HighWatermark", (*normaliser).known, "the position in the metadata log; being known is compared"},
+	{"DescribeQuorumResponseTopicPartitionReplicaState", "LogEndOffset", (*normaliser).known, "the position in the metadata log; being known is compared"},
+	{"DescribeQuorumResponseTopicPartitionReplicaState", "LastFetchTimestamp", (*normaliser).timestamp, "times near the clock of this run become <now>"},
+	{"DescribeQuorumResponseTopicPartitionReplicaState", "LastCaughtUpTimestamp", (*normaliser).timestamp, "times near the clock of this run become <now>"},
+	{"DescribeQuorumResponseNodeListener", "Port", (*normaliser).ignored, "ports of controllers are chosen by whoever starts the broker, which need not have bound one"},
+	{"DescribeProducersResponseTopicPartitionActiveProducer", "LastTimestamp", (*normaliser).timestamp, "times near the clock of this run become <now>"},
 	{"*", "ThrottleMillis", (*normaliser).throttle, "how long a broker throttles depends on its load; only whether it does is compared"},
 	{"*", "ClusterID", (*normaliser).cluster, "every cluster has its own id; the same one everywhere, in 22 characters, is compared"},
 	{"*", "Host", (*normaliser).hostName, "the address of the broker; being the one the script dialled is compared"},
@@ -49,32 +56,35 @@ var rules = []rule{
 // sets lists the lists whose order means nothing, with the fields that identify an element: the first that is set. Kafka fills most of
 // them from hash maps. Topics and partitions of Fetch are not among them, because their order says whom a byte limit hit.
 var sets = map[string][]string{
-	"ApiVersionsResponse.ApiKeys":                  {"ApiKey"},
-	"ApiVersionsResponse.SupportedFeatures":        {"Name"},
-	"ApiVersionsResponse.FinalizedFeatures":        {"Name"},
-	"MetadataResponse.Brokers":                     {"NodeID"},
-	"MetadataResponse.Topics":                      {"Topic", "TopicID"},
-	"MetadataResponseTopic.Partitions":             {"Partition"},
-	"CreateTopicsResponse.Topics":                  {"Topic"},
-	"CreateTopicsResponseTopic.Configs":            {"Name"},
-	"DeleteTopicsResponse.Topics":                  {"Topic", "TopicID"},
-	"CreatePartitionsResponse.Topics":              {"Topic"},
-	"ProduceResponse.Topics":                       {"Topic", "TopicID"},
-	"ProduceResponseTopic.Partitions":              {"Partition"},
-	"ListOffsetsResponse.Topics":                   {"Topic"},
-	"ListOffsetsResponseTopic.Partitions":          {"Partition"},
-	"OffsetForLeaderEpochResponse.Topics":          {"Topic"},
-	"OffsetForLeaderEpochResponseTopic.Partitions": {"Partition"},
-	"DeleteRecordsResponse.Topics":                 {"Topic"},
-	"DeleteRecordsResponseTopic.Partitions":        {"Partition"},
-	"DescribeClusterResponse.Brokers":              {"NodeID"},
-	"DescribeConfigsResponse.Resources":            {"ResourceName"},
-	"DescribeConfigsResponseResource.Configs":      {"Name"},
-	"IncrementalAlterConfigsResponse.Resources":    {"ResourceName"},
-	"DescribeLogDirsResponseDir.Topics":            {"Topic"},
-	"DescribeLogDirsResponseDirTopic.Partitions":   {"Partition"},
-	"ProduceResponse.Brokers":                      {"NodeID"},
-	"FetchResponse.Brokers":                        {"NodeID"},
+	"ApiVersionsResponse.ApiKeys":                             {"ApiKey"},
+	"ApiVersionsResponse.SupportedFeatures":                   {"Name"},
+	"ApiVersionsResponse.FinalizedFeatures":                   {"Name"},
+	"MetadataResponse.Brokers":                                {"NodeID"},
+	"MetadataResponse.Topics":                                 {"Topic", "TopicID"},
+	"MetadataResponseTopic.Partitions":                        {"Partition"},
+	"CreateTopicsResponse.Topics":                             {"Topic"},
+	"CreateTopicsResponseTopic.Configs":                       {"Name"},
+	"DeleteTopicsResponse.Topics":                             {"Topic", "TopicID"},
+	"CreatePartitionsResponse.Topics":                         {"Topic"},
+	"ProduceResponse.Topics":                                  {"Topic", "TopicID"},
+	"ProduceResponseTopic.Partitions":                         {"Partition"},
+	"ListOffsetsResponse.Topics":                              {"Topic"},
+	"ListOffsetsResponseTopic.Partitions":                     {"Partition"},
+	"OffsetForLeaderEpochResponse.Topics":                     {"Topic"},
+	"OffsetForLeaderEpochResponseTopic.Partitions":            {"Partition"},
+	"DeleteRecordsResponse.Topics":                            {"Topic"},
+	"DeleteRecordsResponseTopic.Partitions":                   {"Partition"},
+	"DescribeClusterResponse.Brokers":                         {"NodeID"},
+	"DescribeConfigsResponse.Resources":                       {"ResourceName"},
+	"DescribeConfigsResponseResource.Configs":                 {"Name"},
+	"IncrementalAlterConfigsResponse.Resources":               {"ResourceName"},
+	"DescribeLogDirsResponseDir.Topics":                       {"Topic"},
+	"DescribeLogDirsResponseDirTopic.Partitions":              {"Partition"},
+	"ProduceResponse.Brokers":                                 {"NodeID"},
+	"FetchResponse.Brokers":                                   {"NodeID"},
+	"DescribeProducersResponseTopicPartition.ActiveProducers": {"ProducerID"},
+	"ElectLeadersResponse.Topics":                             {"Topic"},
+	"UpdateFeaturesResponse.Results":                          {"Feature"},
 
 	"JoinGroupResponse.Members":                {"MemberID"},
 	"DescribeGroupsResponse.Groups":            {"Group"},
@@ -213,6 +223,8 @@ func (n *normaliser) hostName(v reflect.Value) string {
 	return choose(v.String() == n.host, "<host>", strconv.Quote(v.String()))
 }
 
+func (n *normaliser) ignored(reflect.Value) string { return "" }
+
 func (n *normaliser) portNumber(v reflect.Value) string {
 	return choose(strconv.FormatInt(v.Int(), 10) == n.port, "<port>", strconv.FormatInt(v.Int(), 10))
 }
@@ -303,6 +315,10 @@ func (n *normaliser) foreign(field string, v reflect.Value) bool {
 		}
 	case "DescribeLogDirsResponseDir.Topics":
 		return !strings.HasPrefix(v.FieldByName("Topic").String(), n.prefix) // the broker's own topics come and go as other cases need them
+	case "ElectLeadersResponse.Topics":
+		if s = v.FieldByName("Topic").String(); strings.HasPrefix(s, "__") {
+			return true // whoever asks for all gets the topics of coordinators too
+		}
 	case "ListGroupsResponse.Groups":
 		if s = v.FieldByName("Group").String(); s == "" {
 			return true // some cases commit offsets of a group without a name

@@ -100,6 +100,11 @@ func (w *walker) message(path string, v reflect.Value, identity string) {
 			}
 			continue
 		}
+		if value.Kind() == reflect.Pointer && !value.IsNil() && field.Type.Elem().Kind() == reflect.Struct {
+			w.leaf(path, name, "present")
+			below = append(below, func() { w.message(path+"."+name, value.Elem(), "") })
+			continue
+		}
 		if kind := value.Kind(); kind == reflect.Struct || kind == reflect.Slice {
 			if data, ok := value.Interface().([]byte); ok {
 				if name == "RecordBatches" || name == "Records" {

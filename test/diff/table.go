@@ -29,6 +29,24 @@ const (
 	keyIncrementalAlterConfigs = 44
 	keyDescribeCluster         = 60
 
+	keyDescribeAcls                 = 29
+	keyCreateAcls                   = 30
+	keyDeleteAcls                   = 31
+	keyCreateDelegationToken        = 38
+	keyRenewDelegationToken         = 39
+	keyExpireDelegationToken        = 40
+	keyDescribeDelegationToken      = 41
+	keyElectLeaders                 = 43
+	keyAlterPartitionReassignments  = 45
+	keyListPartitionReassignments   = 46
+	keyDescribeUserScramCredentials = 50
+	keyAlterUserScramCredentials    = 51
+	keyDescribeQuorum               = 55
+	keyUpdateFeatures               = 57
+	keyDescribeProducers            = 61
+	keyUnregisterBroker             = 64
+	keyDescribeTopicPartitions      = 75
+
 	keyOffsetCommit    = 8
 	keyOffsetFetch     = 9
 	keyFindCoordinator = 10
@@ -60,6 +78,21 @@ func Table() []API {
 		{keyCreatePartitions, 0, 3},
 		{keyIncrementalAlterConfigs, 0, 1},
 		{keyDescribeCluster, 0, 2},
+		{keyDescribeAcls, 1, 3},
+		{keyCreateAcls, 1, 3},
+		{keyDeleteAcls, 1, 3},
+		{keyCreateDelegationToken, 1, 3},
+		{keyRenewDelegationToken, 1, 2},
+		{keyExpireDelegationToken, 1, 2},
+		{keyDescribeDelegationToken, 1, 3},
+		{keyElectLeaders, 0, 2},
+		{keyAlterPartitionReassignments, 0, 1},
+		{keyListPartitionReassignments, 0, 0},
+		{keyDescribeQuorum, 0, 2},
+		{keyUpdateFeatures, 0, 2},
+		{keyDescribeProducers, 0, 0},
+		{keyUnregisterBroker, 0, 0},
+		{keyDescribeTopicPartitions, 0, 0},
 		{keyOffsetCommit, 2, 10},
 		{keyOffsetFetch, 1, 10},
 		{keyFindCoordinator, 0, 6},

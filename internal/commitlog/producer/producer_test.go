@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/moldau/moldau/internal/record"
@@ -106,6 +107,18 @@ func TestTransactions(t *testing.T) {
 	}
 	if _, aborted := s.Update(end(9, 0, 16, 1, false)); aborted {
 		t.Fatal("a marker without a transaction")
+	}
+}
+
+func TestActive(t *testing.T) {
+	s := &State{}
+	s.Update(data(9, 3, 5, 2, 10, false))
+	s.Update(data(1, 0, 0, 1, 12, true))
+	s.Update(data(2, 0, 0, 1, 13, true))
+	s.Update(end(2, 0, 14, 5, false))
+	want := []Active{{1, 0, 0, 1000, None, 12}, {2, 0, 0, 2000, 5, None}, {9, 3, 6, 1001, None, None}}
+	if got := s.Active(); !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -233,4 +234,24 @@ func (s *State) LastBatches(each func(id, offset int64, epoch int16)) {
 		}
 		each(id, offset, e.epoch)
 	}
+}
+
+// Active is what is known of one producer, for those who describe it. LastSeq, CoordinatorEpoch and TxnStart are None where there is none.
+type Active struct {
+	ID               int64
+	Epoch            int16
+	LastSeq          int32
+	Timestamp        int64 // of its last batch or marker
+	CoordinatorEpoch int32
+	TxnStart         int64 // first offset of the open transaction
+}
+
+// Active lists the producers by id.
+func (s *State) Active() []Active {
+	all := make([]Active, 0, len(s.entries))
+	for id, e := range s.entries {
+		all = append(all, Active{id, e.epoch, e.lastSeq(), e.timestamp, e.coordinatorEpoch, e.txnFirst})
+	}
+	slices.SortFunc(all, func(a, b Active) int { return cmp.Compare(a.ID, b.ID) })
+	return all
 }

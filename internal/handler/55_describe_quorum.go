@@ -1,0 +1,79 @@
+package handler
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/moldau/moldau/internal/protocol"
+)
+
+// DescribeQuorum, versions 0 to 2: who votes on the metadata, who leads, and how far each is (KIP-595).
+//
+//	v1  when a voter last fetched and was last level with the leader (KIP-836)
+//	v2  messages, directory ids and addresses of voters (KIP-853)
+//
+// The metadata log is asked for as partition 0 of a topic that is nowhere else. The epoch is the term of our quorum, offsets are
+// indexes of its log; no directory ids are named, as in Kafka while voters are a setting.
+
+// metadataLogTopic is the name under which the metadata log is asked for.
+const metadataLogTopic = "__cluster_metadata"
+
+// notHosted is Kafka's description of UNKNOWN_TOPIC_OR_PARTITION.
+const notHosted = "This server does not host this topic-partition."
+
+// itemSize is about what a small item of an answer takes, in memory and encoded, where its message is not reckoned in.
+const itemSize = 96
+
+func serveDescribeQuorum(h *Handler, c call, req *kmsg.DescribeQuorumRequest) kmsg.Response {
+	resp := kmsg.NewPtrDescribeQuorumResponse()
+	state := h.Quorum.State()
+	if !state.Leads {
+		resp.ErrorCode, resp.ErrorMessage = int16(protocol.NotLeaderOrFollower), new("This node does not lead the quorum of the metadata.")
+		return resp
+	}
+	resp.ErrorMessage = new("") // Kafka sends "" for no message
+	asked := len(req.Topics) == 1 && req.Topics[0].Topic == metadataLogTopic && len(req.Topics[0].Partitions) == 1 && req.Topics[0].Partitions[0].Partition == 0
+	for _, t := range req.Topics {
+		rt := kmsg.NewDescribeQuorumResponseTopic()
+		rt.Topic = t.Topic
+		if !c.charge(int64(len(t.Partitions)) * (2*itemSize + int64(len(notHosted)))) {
+			return nil
+		}
+		for _, p := range t.Partitions {
+			rp := kmsg.NewDescribeQuorumResponseTopicPartition()
+			rp.Partition = p.Partition
+			if asked {
+				h.describeQuorum(state, &rp)
+			} else {
+				rp.ErrorCode, rp.ErrorMessage = int16(protocol.UnknownTopicOrPartition), new(notHosted)
+			}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	if asked {
+		resp.Nodes = []kmsg.DescribeQuorumResponseNode{h.voterAddresses()}
+	}
+	return resp
+}
+
+// describeQuorum fills in a quorum of one: its only voter leads, and is level with itself now.
+func (h *Handler) describeQuorum(state QuorumState, out *kmsg.DescribeQuorumResponseTopicPartition) {
+	out.ErrorMessage = new("")
+	out.LeaderID, out.LeaderEpoch, out.HighWatermark = h.BrokerID, state.Epoch, state.End
+	voter := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
+	now := h.Clock.Now().UnixMilli()
+	voter.ReplicaID, voter.LogEndOffset, voter.LastFetchTimestamp, voter.LastCaughtUpTimestamp = h.BrokerID, state.End, now, now
+	out.CurrentVoters = append(out.CurrentVoters, voter)
+}
+
+// voterAddresses names the listeners for controllers that the configuration has; a node without a configuration has none.
+func (h *Handler) voterAddresses() kmsg.DescribeQuorumResponseNode {
+	node := kmsg.NewDescribeQuorumResponseNode()
+	node.NodeID = h.BrokerID
+	for _, l := range h.Config.ControllerListeners {
+		rl := kmsg.NewDescribeQuorumResponseNodeListener()
+		rl.Name, rl.Host, rl.Port = l.Name, l.Host, uint16(l.Port)
+		node.Listeners = append(node.Listeners, rl)
+	}
+	return node
+}
