@@ -1,6 +1,10 @@
 package diff
 
-import "github.com/twmb/franz-go/pkg/kmsg"
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
 
 // restartGroups restarts the broker and waits until the groups have coordinators again.
 func (s *Script) restartGroups(groups ...string) {
@@ -10,6 +14,22 @@ func (s *Script) restartGroups(groups ...string) {
 	}
 	for _, g := range groups {
 		s.coordinated(g)
+	}
+	s.listed()
+}
+
+// listed waits until groups can be listed, for which all of their partitions have to be loaded.
+func (s *Script) listed() {
+	for {
+		resp, ok := s.quiet(kmsg.NewPtrListGroupsRequest()).(*kmsg.ListGroupsResponse)
+		if !ok {
+			panic("no answer while waiting for the list of groups")
+		}
+		if !comesUp(resp.ErrorCode) {
+			s.waiting = time.Time{}
+			return
+		}
+		s.later("the list of groups")
 	}
 }
 

@@ -187,7 +187,7 @@ func within(t *testing.T, f func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
-		t.Fatal("not over in 20 seconds")
+	case <-time.After(5 * time.Minute): // what is meant takes hours
+		t.Fatal("not over in 5 minutes")
 	}
 }
