@@ -189,6 +189,9 @@ func (l *Log) Cleaned() int64 { return l.marks.cleaned.Load() }
 // Size is the sum of the segments' sizes in bytes.
 func (l *Log) Size() int64 { return l.marks.size.Load() }
 
+// Segments is the number of segments.
+func (l *Log) Segments() int { return len(l.segments()) }
+
 // UnsyncedBytes are the bytes from SyncedEnd to LogEnd.
 func (l *Log) UnsyncedBytes() int64 { return max(l.marks.written.Load()-l.marks.durable.Load(), 0) }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/moldau/moldau/internal/clock"
-	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
@@ -39,6 +38,7 @@ type produce struct {
 	version int16
 	req     protocol.ProduceRequest
 	resp    protocol.ProduceResponse
+	why     error // of the first partition that was refused
 
 	// mu guards what the partitions complete concurrently with acks=all.
 	mu       sync.Mutex
@@ -84,6 +84,7 @@ func serveProduce(h *Handler, req *server.Request, reply server.Reply) {
 	failed := p.appendAll(req.Header.ClientID == adminClientID)
 	switch {
 	case acks == 0 && failed:
+		p.noteRefused()
 		p.release()
 		reply.Close(errAcks0Failed)
 	case acks == 0:
@@ -264,6 +265,12 @@ func (p *produce) appendOne(part *partition.Partition, records []byte, now int64
 	if err != nil {
 		return err
 	}
+	if !info.Duplicate {
+		stats := &p.h.stats
+		stats.ProducedRecords.Add(info.Last - info.First + 1)
+		stats.ProducedBatches.Inc()
+		stats.ProducedBytes.Add(int64(len(b)))
+	}
 	out.BaseOffset, out.LogStartOffset = info.First, info.LogStart
 	if settings.Rules.TimestampType == record.LogAppendTime || info.Duplicate {
 		out.LogAppendTimeMs = info.Timestamp // of the original, for a duplicate, whatever the topic says
@@ -277,6 +284,9 @@ func (p *produce) appendOne(part *partition.Partition, records []byte, now int64
 // fail fills in the code of an error, and what it says to the client.
 func (p *produce) fail(out *protocol.ProduceResponsePartition, err error) {
 	out.Error = codeOf(err)
+	if p.why == nil {
+		p.why = err
+	}
 	switch out.Error {
 	case protocol.CorruptMessage, protocol.MessageTooLarge, protocol.RecordListTooLarge, protocol.NotLeaderOrFollower, protocol.StorageError:
 		out.LogStartOffset = -1 // with these Kafka does not tell it
@@ -288,9 +298,6 @@ func (p *produce) fail(out *protocol.ProduceResponsePartition, err error) {
 			out.RecordErrors = append(out.RecordErrors, protocol.RecordError{Index: e.Index, Message: &e.Message})
 		}
 		out.ErrorMessage = &refused.Message
-	}
-	if out.Error == protocol.StorageError && !errors.Is(err, commitlog.ErrReadOnly) && !errors.Is(err, commitlog.ErrOffline) {
-		p.h.Log.Warn("append records", "error", err) // of a full or failed disk the directory has told, once for all requests
 	}
 }
 
@@ -373,7 +380,28 @@ func (p *produce) expire() {
 func (p *produce) send() {
 	buf := protocol.AppendResponseHeader(p.in.Buffer[:0], protocol.KeyProduce, p.version, p.in.Header.CorrelationID)
 	p.addEndpoints()
+	p.noteRefused()
 	p.reply.SendBytes(p.resp.AppendTo(buf, p.version))
+}
+
+// noteRefused sees to it that the request is counted and logged under its first error.
+func (p *produce) noteRefused() {
+	for i := range p.resp.Topics {
+		t := &p.resp.Topics[i]
+		for j := range t.Partitions {
+			code := t.Partitions[j].Error
+			if code == protocol.None {
+				continue
+			}
+			p.reply.Failed(code)
+			name := t.Name
+			if known := p.h.Metadata.Image().TopicByID(t.ID); p.version >= 13 && known != nil {
+				name = known.Name
+			}
+			p.h.refused(p.in.Conn, &p.in.Header, outcome{code, name}, p.why)
+			return
+		}
+	}
 }
 
 // addEndpoints names the brokers that the response sends the client to.
@@ -396,6 +424,7 @@ func (p *produce) release() {
 	if p.req.Topics == nil { // it was too large to keep, and these are as large
 		p.resp, p.waits = protocol.ProduceResponse{}, nil
 	}
+	p.why = nil
 	p.timer, p.reply, p.in, p.h = nil, server.Reply{}, nil, nil
 	produces.Put(p)
 }

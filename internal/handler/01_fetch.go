@@ -33,6 +33,7 @@ type fetch struct {
 	resp    protocol.FetchResponse
 	version int16
 	header  protocol.RequestHeader
+	why     error // of a partition that the disk kept from being read
 	conn    *server.Conn
 	reply   server.Reply
 
@@ -285,7 +286,9 @@ func (f *fetch) isLeaderError(code protocol.ErrorCode) bool {
 func (f *fetch) errorCode(err error) protocol.ErrorCode {
 	code := codeOf(err)
 	if code == protocol.StorageError {
-		f.h.Log.Warn("read records", "error", err)
+		if f.why == nil {
+			f.why = err
+		}
 		if f.version <= 5 {
 			return protocol.NotLeaderOrFollower // older clients do not know the other
 		}
@@ -361,6 +364,7 @@ func (f *fetch) add(k fetchsession.Key, r *read) {
 	if r.result.Slice.Bytes > 0 {
 		r.span[0] = r.result.Slice.Span
 		p.Records = r.span[:]
+		r.part.Fetched(r.result.Slice.Bytes)
 	}
 	if r.result.Diverging {
 		p.DivergingEpoch = &protocol.EpochEndOffset{Epoch: int32(r.result.DivergingEpoch), EndOffset: r.result.DivergingEnd}
@@ -377,7 +381,38 @@ func (f *fetch) add(k fetchsession.Key, r *read) {
 func (f *fetch) send() {
 	f.buf = protocol.AppendResponseHeader(f.buf[:0], protocol.KeyFetch, f.version, f.header.CorrelationID)
 	f.buf, f.spans = f.resp.AppendTo(f.buf, f.spans[:0], f.version)
+	f.note()
 	f.reply.Send(f.spans, f.release)
+}
+
+// note counts what the answer brings, and sees to it that the request is counted and logged under its first error.
+func (f *fetch) note() {
+	first := outcome{code: f.resp.Error}
+	runs, bytes := int64(0), int64(0)
+	for i := range f.resp.Topics {
+		t := &f.resp.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			if p.Error != protocol.None && first.code == protocol.None {
+				first = outcome{p.Error, t.Name}
+				if known := f.h.Metadata.Image().TopicByID(t.ID); f.version >= 13 && known != nil {
+					first.topic = known.Name
+				}
+			}
+			if len(p.Records) > 0 {
+				runs++
+				bytes += protocol.SpanBytes(p.Records)
+			}
+		}
+	}
+	if runs > 0 {
+		f.h.stats.FetchedRuns.Add(runs)
+		f.h.stats.FetchedBytes.Add(bytes)
+	}
+	if first.code != protocol.None {
+		f.reply.Failed(first.code)
+		f.h.refused(f.conn, &f.header, first, f.why)
+	}
 }
 
 func (f *fetch) releaseSlices() {
@@ -405,6 +440,7 @@ func (f *fetch) release() {
 	for i := range f.resp.Topics {
 		clear(f.resp.Topics[i].Partitions)
 	}
+	f.why = nil
 	f.h, f.conn, f.reply, f.session = nil, nil, server.Reply{}, fetchsession.Fetch{}
 	fetches.Put(f)
 }

@@ -28,6 +28,7 @@ func serveAPIVersions(h *Handler, req *server.Request, reply server.Reply) {
 		resp.ErrorCode = int16(protocol.UnsupportedVersion)
 		resp.ApiKeys = []kmsg.ApiVersionsResponseApiKey{apiKeyRow(own)}
 		resp.SetVersion(0)
+		reply.Failed(protocol.UnsupportedVersion)
 		sendCold(req, reply, resp)
 		return
 	}
@@ -39,6 +40,7 @@ func serveAPIVersions(h *Handler, req *server.Request, reply server.Reply) {
 	resp.SetVersion(version)
 	if code := h.checkAPIVersions(version, body); code != protocol.None {
 		resp.ErrorCode = int16(code)
+		reply.Failed(code)
 		sendCold(req, reply, resp)
 		return
 	}

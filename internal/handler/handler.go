@@ -16,6 +16,7 @@ import (
 	"github.com/moldau/moldau/internal/controller"
 	"github.com/moldau/moldau/internal/handler/fetchsession"
 	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/metrics"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/random"
@@ -80,10 +81,22 @@ type Handler struct {
 	sessions    *fetchsession.Cache
 	producerIDs producerIDs
 	firstUse    firstUse
+	refusals    refusals
+	stats       Stats
 	pending     sync.WaitGroup  // parked fetches, and others that wait
 	life        context.Context // ends when those who wait for something other than a connection must give up
 	end         context.CancelFunc
 }
+
+// Stats is what a handler counts of the records that pass through it.
+type Stats struct {
+	ProducedRecords, ProducedBatches, ProducedBytes metrics.Counter
+	FetchedRuns                                     metrics.Counter // partitions of answers that brought records
+	FetchedBytes                                    metrics.Counter
+}
+
+// Stats returns the handler's counters, which go on.
+func (h *Handler) Stats() *Stats { return &h.stats }
 
 // New returns a handler.
 func New(o Options) *Handler {
@@ -164,6 +177,10 @@ func coldChecked[T any, R interface {
 				return
 			}
 			resp.SetVersion(req.Header.Version)
+			if o := outcomeOf(resp); o.code != protocol.None {
+				reply.Failed(o.code)
+				h.refused(req.Conn, &req.Header, o, nil)
+			}
 			sendCold(req, reply, resp)
 		})
 	}

@@ -176,7 +176,10 @@ func (c *committer) commit() bool {
 		return false
 	}
 	if c.journal.Pending() > 0 {
-		c.finish(c.journal.Commit(), settles)
+		begin := c.d.opts.Clock.Now()
+		err := c.journal.Commit()
+		c.d.stats.Commits.Observe(c.d.opts.Clock.Now().Sub(begin))
+		c.finish(err, settles)
 	}
 	return true
 }

@@ -136,6 +136,7 @@ var (
 
 // Dir is one open data directory. Its methods are safe for concurrent use.
 type Dir struct {
+	stats Stats
 	opts  Options
 	env   *commitlog.Env
 	lock  interface{ Close() error }

@@ -77,7 +77,10 @@ func (c *committer) syncFiles(st *state) bool {
 	}
 	l := st.log.Load()
 	n := l.UnflushedBytes()
-	if _, err := l.SyncFiles(); err != nil {
+	begin := c.d.opts.Clock.Now()
+	_, err := l.SyncFiles()
+	c.d.stats.Syncs.Observe(c.d.opts.Clock.Now().Sub(begin))
+	if err != nil {
 		if c.gone(st, err) {
 			return true
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/metrics"
 	"github.com/moldau/moldau/internal/record"
 )
 
@@ -64,6 +65,8 @@ type Partition struct {
 	// log takes the role as it stands, without the lock: the log tells of synced records from within an append too.
 	roleMu sync.RWMutex
 	role   atomic.Pointer[role]
+
+	traffic Traffic
 
 	highWatermark atomic.Int64 // a copy of mu.offsets.highWatermark for readers that take no lock
 
@@ -171,9 +174,23 @@ func (p *Partition) append(b record.Batch, epoch commitlog.LeaderEpoch, allRepli
 	if err != nil || info.Duplicate {
 		return info, err
 	}
+	p.traffic.RecordsIn.Add(info.Last - info.First + 1)
+	p.traffic.BytesIn.Add(int64(len(b)))
 	p.advance()
 	return info, nil
 }
+
+// Traffic is what a replica counts since it was opened.
+type Traffic struct {
+	RecordsIn, BytesIn metrics.Counter // appended, as leader
+	BytesOut           metrics.Counter // in answers to readers
+}
+
+// Traffic returns the replica's counters, which go on.
+func (p *Partition) Traffic() *Traffic { return &p.traffic }
+
+// Fetched notes that bytes of record batches which Read has found are sent to a reader.
+func (p *Partition) Fetched(bytes int64) { p.traffic.BytesOut.Add(bytes) }
 
 func (p *Partition) checkAppendLocked(epoch commitlog.LeaderEpoch, allReplicas bool) error {
 	if err := p.checkLeaderLocked(epoch); err != nil {

@@ -53,6 +53,7 @@ func (f *frames) read() error {
 			return f.readError(err)
 		}
 		f.w += n
+		f.c.server.stats.Received.Add(int64(n))
 		f.arrived()
 	}
 }
@@ -187,6 +188,7 @@ func (f *frames) large(size int) (*buffer, error) {
 		n, err := f.c.conn.Read(b.b[have:min(size, len(b.b))])
 		have += n
 		if n > 0 {
+			f.c.server.stats.Received.Add(int64(n))
 			f.arrived()
 		}
 		if err != nil && have < size {

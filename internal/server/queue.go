@@ -25,6 +25,7 @@ func (c *Conn) serve(b *buffer, n int) error {
 	x.Header.ClientID = c.in.clientID
 	body, err := x.Header.Decode(b.b[:n])
 	if err != nil {
+		c.server.stats.undecoded(err)
 		x.recycle()
 		return err
 	}
@@ -162,7 +163,9 @@ func (c *Conn) write() {
 func (c *Conn) send(batch []*exchange) error {
 	run := blocks.Get().(*block)
 	defer blocks.Put(run)
-	c.active(c.server.clock.Now())
+	now := c.server.clock.Now()
+	c.active(now)
+	c.server.stats.count(batch, now)
 	spans, start, end := c.spans[:0], 0, 0
 	defer func() {
 		clear(spans)
@@ -182,7 +185,8 @@ func (c *Conn) send(batch []*exchange) error {
 		if len(spans) == 0 {
 			return nil
 		}
-		_, err := c.out.Write(spans)
+		n, err := c.out.Write(spans)
+		c.server.stats.Sent.Add(n)
 		clear(spans)
 		spans, start, end = spans[:0], 0, 0
 		return err

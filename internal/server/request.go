@@ -68,8 +68,9 @@ type exchange struct {
 	one     [1]vfs.Span
 	release func()
 	reason  error
-	memory  int64 // bytes of the response in memory
-	own     bool  // the response is in Buffer
+	memory  int64              // bytes of the response in memory
+	code    protocol.ErrorCode // that the request is counted under
+	own     bool               // the response is in Buffer
 }
 
 // maxKept bounds the Buffer that an exchange keeps for its next use.

@@ -21,6 +21,7 @@ type Server struct {
 	clock  clock.Clock
 	start  time.Time
 	memory budget
+	stats  Stats
 	nextID atomic.Uint64
 	wg     sync.WaitGroup // readers and writers
 	log    complaints
@@ -99,6 +100,7 @@ func (s *Server) Serve(ctx context.Context, name string, l network.Listener) err
 }
 
 func (s *Server) accept(name string, nc network.Conn) {
+	s.stats.Accepted.Inc()
 	c := newConn(s, name, nc)
 	s.mu.Lock()
 	refuse := error(nil)
@@ -146,6 +148,7 @@ func (s *Server) closed(c *Conn) {
 	if reason == errStopped { // it was stopped from within, and that has said why
 		reason = context.Cause(c.ctx)
 	}
+	s.stats.closed(reason)
 	if !errors.Is(reason, ErrDisconnected) && !errors.Is(reason, ErrIdle) && !errors.Is(reason, ErrShutdown) {
 		s.log.complain(c.host, "close a connection", reason)
 	}

@@ -1,0 +1,45 @@
+package logdir
+
+import (
+	"errors"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/metrics"
+)
+
+// Stats is what a directory counts.
+type Stats struct {
+	Commits metrics.Histogram // of the journal: one write and one sync each
+	Syncs   metrics.Histogram // of one log's segment files
+}
+
+// Stats returns the directory's counters, which go on.
+func (d *Dir) Stats() *Stats { return &d.stats }
+
+// Condition is what a directory is good for.
+type Condition string
+
+// The conditions of a directory.
+const (
+	Online  Condition = "online"
+	Full    Condition = "full"    // nothing is appended until there is space again
+	Offline Condition = "offline" // for good
+)
+
+// Conditions are all that there are.
+var Conditions = []Condition{Online, Full, Offline}
+
+// Condition says what the directory is good for now.
+func (d *Dir) Condition() Condition {
+	switch err := d.Err(); {
+	case err == nil:
+		return Online
+	case errors.Is(err, commitlog.ErrOffline):
+		return Offline
+	default:
+		return Full
+	}
+}
+
+// Free returns the bytes that may still be written to the directory's file system.
+func (d *Dir) Free() (uint64, error) { return d.opts.FS.Free(d.opts.Path) }
