@@ -28,10 +28,18 @@ func main() {
 		Out:         os.Stdout,
 		Err:         os.Stderr,
 		Broker: func(ctx context.Context, cfg *config.Config, out io.Writer) error {
-			log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-			return broker.Run(ctx, cfg, out, log)
+			return broker.Run(ctx, cfg, out, logger(cfg.Logging()))
 		},
 	}))
+}
+
+// logger returns the log of the program, to standard error.
+func logger(l config.Logging) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: l.Level}
+	if l.JSON {
+		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, opts))
 }
 
 // untilSignal returns a context that the first signal ends, which asks for a clean stop. A signal that comes later than same after

@@ -13,8 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/moldau/moldau/internal/admin"
 	"github.com/moldau/moldau/internal/clock"
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/config"
@@ -81,6 +83,14 @@ type Broker struct {
 	handler    *handler.Handler
 	server     *server.Server
 	listeners  []boundListener
+	counts     counts
+
+	admin       *admin.Server // nil where the configuration opens none
+	adminSocket network.Listener
+	watching    sync.WaitGroup // the admin server
+	startedAt   time.Time
+	up          atomic.Bool // all parts above are there; until then nobody but Start touches them
+	stopping    atomic.Bool
 
 	failed context.Context // ends, with the cause, when the node must not go on
 	fail   context.CancelCauseFunc
@@ -113,6 +123,9 @@ func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logge
 		return err
 	}
 	fmt.Fprintf(out, "moldau: broker %d serves on %s\n", cfg.NodeID, strings.Join(b.Addresses(), ", "))
+	if at := b.AdminAddress(); at != "" {
+		fmt.Fprintf(out, "moldau: metrics and health on http://%s\n", at)
+	}
 	return b.until(ctx)
 }
 
@@ -144,6 +157,7 @@ func (b *Broker) giveUp() {
 // Start builds and starts a node. When it returns without an error the node serves.
 func Start(opts Options) (_ *Broker, err error) {
 	b := &Broker{opts: opts.withDefaults()}
+	b.startedAt = b.opts.Clock.Now()
 	b.failed, b.fail = context.WithCancelCause(context.Background())
 	b.lost = make(chan lostDir, len(b.opts.Config.LogDirs)) // each tells once, and must not wait
 	defer func() {
@@ -151,11 +165,12 @@ func Start(opts Options) (_ *Broker, err error) {
 			b.Abort()
 		}
 	}()
-	for _, step := range []func() error{b.listen, b.openDirs, b.startQuorum, b.register, b.startReplicas, b.serve} {
+	for _, step := range []func() error{b.listenAdmin, b.listen, b.openDirs, b.startQuorum, b.register, b.startReplicas, b.serve} {
 		if err := step(); err != nil {
 			return nil, err
 		}
 	}
+	b.up.Store(true)
 	return b, nil
 }
 
@@ -477,7 +492,7 @@ func (b *Broker) retain(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-b.opts.Clock.After(b.opts.Config.RetentionCheckInterval):
-			b.replicas.retain(b.opts.Clock.Now())
+			b.replicas.retain(b.opts.Clock.Now(), &b.counts)
 		}
 	}
 }
@@ -509,6 +524,7 @@ func (b *Broker) Stop() error {
 		}
 	}
 	b.stopQuorum()
+	b.stopAdmin()
 	return errors.Join(errs...)
 }
 
@@ -519,9 +535,11 @@ func (b *Broker) Abort() {
 		_ = d.Abort() // the node is given up already, for a reason that is worth more
 	}
 	b.stopQuorum()
+	b.stopAdmin()
 }
 
 func (b *Broker) stopServing() {
+	b.stopping.Store(true)
 	if b.server != nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		timer := b.opts.Clock.AfterFunc(stopTimeout, cancel)

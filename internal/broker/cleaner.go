@@ -11,7 +11,10 @@ import (
 )
 
 // cleanable shows a replica to the cleaner.
-type cleanable struct{ *partition.Partition }
+type cleanable struct {
+	*partition.Partition
+	counts *counts
+}
 
 func (p cleanable) Dirt(now time.Time) (commitlog.Dirt, error) {
 	return p.Log().Dirt(now, p.HighWatermark())
@@ -19,7 +22,18 @@ func (p cleanable) Dirt(now time.Time) (commitlog.Dirt, error) {
 
 func (p cleanable) Clean(opts commitlog.CleanOptions) (commitlog.Cleaned, error) {
 	opts.HighWatermark = p.HighWatermark()
-	return p.Log().Clean(opts)
+	done, err := p.Log().Clean(opts)
+	c := p.counts
+	c.cleanerRead.Add(done.BytesRead)
+	c.cleanerWritten.Add(done.BytesWritten)
+	if err != nil {
+		c.failed.Inc()
+		return done, err
+	}
+	c.cleaned.Inc()
+	c.recordsRemoved.Add(max(0, done.RecordsBefore-done.RecordsAfter))
+	c.bytesRemoved.Add(max(0, done.BytesBefore-done.BytesAfter))
+	return done, nil
 }
 
 // compact lets the cleaner's threads work until ctx ends.
@@ -31,7 +45,7 @@ func (b *Broker) compact(ctx context.Context) {
 		Logs: func() iter.Seq[cleaner.Log] {
 			return func(yield func(cleaner.Log) bool) {
 				for p := range b.replicas.all() {
-					if !yield(cleanable{p.Partition}) {
+					if !yield(cleanable{p.Partition, &b.counts}) {
 						return
 					}
 				}

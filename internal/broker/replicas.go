@@ -286,13 +286,16 @@ func (r *replicas) highWatermarks(dir int) iter.Seq[logdir.Offset] {
 	}
 }
 
-// retain deletes what retention lets go, and forgets producers that were silent for too long.
-func (r *replicas) retain(now time.Time) {
+// retain deletes what retention lets go, counts the segments that went, and forgets producers that were silent for too long.
+func (r *replicas) retain(now time.Time, c *counts) {
 	for p := range r.all() {
 		gone, err := p.ApplyRetention(now)
 		if err != nil && !errors.Is(err, commitlog.ErrClosed) {
 			r.log.Warn("delete old segments", "partition", p.ID().String(), "error", err)
 		}
+		c.retainedStart.Add(int64(gone.BelowStart))
+		c.retainedSize.Add(int64(gone.BySize))
+		c.retainedAge.Add(int64(gone.ByAge))
 		if gone.Segments() > 0 {
 			r.log.Info("deleted old segments", "partition", p.ID().String(), "segments", gone.Segments(), "log start", p.Log().LogStart(),
 				"below log start", gone.BelowStart, "beyond retention.bytes", gone.BySize, "beyond retention.ms", gone.ByAge)

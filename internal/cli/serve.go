@@ -21,14 +21,16 @@ func serveCommand(p Process) *cobra.Command {
 127.0.0.1:9092. SIGTERM, SIGINT or SIGHUP stops it cleanly; another one, a second or more later, ends it at once.`,
 		Example: `  moldau serve
   moldau serve --data /var/lib/moldau --listen 0.0.0.0:9092
+  moldau serve --admin 127.0.0.1:9644
   moldau serve --config server.properties`,
 		Args: cobra.NoArgs,
 	}
 	c.Flags().StringVar(&flags.Data, "data", "", "directory of the data; several separated by commas (setting log.dirs)")
 	c.Flags().StringVar(&flags.Listen, "listen", "", "HOST:PORT to listen on; port 0 takes any (setting listeners)")
+	c.Flags().StringVar(&flags.Admin, "admin", "", "HOST:PORT for metrics and health over HTTP; none without it (setting admin.listener)")
 	c.Flags().StringVar(&file, "config", "", "settings in the format of Kafka's server.properties; KAFKA_* variables count too")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		for _, name := range []string{"data", "listen", "config"} {
+		for _, name := range []string{"data", "listen", "admin", "config"} {
 			if f := c.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
 				return fmt.Errorf("--%s: is empty; leave it out for the default", name)
 			}

@@ -19,6 +19,7 @@ type Sources struct {
 type Flags struct {
 	Data   string // --data: log.dirs
 	Listen string // --listen HOST:PORT: the one listener for clients
+	Admin  string // --admin HOST:PORT: admin.listener
 }
 
 // setValue is one setting as a source gives it.
@@ -52,6 +53,9 @@ func Load(src Sources) (*Config, []string, error) {
 	}
 	if src.Flags.Data != "" {
 		l.add(setValue{"log.dirs", src.Flags.Data, "--data"})
+	}
+	if src.Flags.Admin != "" {
+		l.add(setValue{"admin.listener", src.Flags.Admin, "--admin"})
 	}
 	l.parse()
 	c := l.build(src.Flags.Listen)
@@ -176,6 +180,9 @@ func (l *loader) warnings(c *Config, passed []string) []string {
 	line("passed over, not a setting", passed)
 	for _, at := range c.ControllerListeners {
 		lines = append(lines, fmt.Sprintf("listener %s is for controllers and stays closed: the controller of this release is in the one node", at))
+	}
+	if at := c.Admin().Listener; at != nil && !at.Loopback() {
+		lines = append(lines, fmt.Sprintf("admin.listener %s is open to other machines: metrics, with the names of topics and groups, and health are shown to whoever asks", at.Address()))
 	}
 	for _, at := range c.Listeners {
 		if !at.Loopback() {

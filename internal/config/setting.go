@@ -112,7 +112,7 @@ func (s Setting) Sensitive() bool { return s.Type == Password }
 
 var (
 	brokerTable = sorted(nodeSettings, listenersSettings, quorumSettings, topicsSettings, logSettings, replicationSettings,
-		groupsSettings, shareSettings, streamsSettings, transactionsSettings, tieredSettings, securitySettings, metricsSettings)
+		groupsSettings, shareSettings, streamsSettings, transactionsSettings, tieredSettings, securitySettings, metricsSettings, adminSettings)
 	topicTable  = sorted(topicSettings)
 	brokerIndex = index(brokerTable)
 	topicIndex  = index(topicTable)

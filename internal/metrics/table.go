@@ -111,7 +111,7 @@ var (
 
 // Retention and compaction.
 var (
-	RetentionSegments = row(cleaning, CounterKind, "moldau_retention_deleted_segments_total", "Segments that retention has deleted.")
+	RetentionSegments = row(cleaning, CounterKind, "moldau_retention_deleted_segments_total", "Segments that retention has deleted: below the log start, beyond the size (retention.bytes), beyond the age (retention.ms).", "reason")
 	CleanerPasses     = row(cleaning, CounterKind, "moldau_cleaner_passes_total", "Passes over the log of a partition for compaction, by how they ended: done or failed.", "result")
 	CleanerRead       = row(cleaning, CounterKind, "moldau_cleaner_read_bytes_total", "Bytes that compaction has read.")
 	CleanerWritten    = row(cleaning, CounterKind, "moldau_cleaner_written_bytes_total", "Bytes that compaction has written.")
