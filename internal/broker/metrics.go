@@ -159,8 +159,9 @@ func (b *Broker) scrapeDisks(s *metrics.Scrape) {
 			}
 			s.Count(metrics.DirState, is, d.Path(), string(c))
 		}
-		if free, err := d.Free(); err == nil { // a disk that is gone has none
+		if free, total, err := d.Space(); err == nil { // a disk that is gone has none
 			s.Value(metrics.DirFree, float64(free), d.Path())
+			s.Value(metrics.DirSize, float64(total), d.Path())
 		}
 		s.Histogram(metrics.Commit, &d.Stats().Commits, d.Path())
 		s.Histogram(metrics.SyncTime, &d.Stats().Syncs, d.Path())

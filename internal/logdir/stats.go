@@ -40,6 +40,3 @@ func (d *Dir) Condition() Condition {
 		return Full
 	}
 }
-
-// Free returns the bytes that may still be written to the directory's file system.
-func (d *Dir) Free() (uint64, error) { return d.opts.FS.Free(d.opts.Path) }

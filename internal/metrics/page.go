@@ -49,7 +49,7 @@ broker, and those of a topic with the topic.
 - *What is refused, and why?* ` + "`sum by (api, error) (rate(moldau_requests_total{error!=\"NONE\"}[5m])) > 0`" + `
 - *Who is lagging?* ` + "`topk(10, moldau_group_lag_records)`" + `
 - *How slow is the disk?* ` + "`histogram_quantile(0.99, rate(moldau_journal_commit_duration_seconds_bucket[5m]))`" + `
-- *Which disk is filling up?* ` + "`moldau_directory_free_bytes`" + `
+- *Which disk is filling up?* ` + "`moldau_directory_free_bytes / moldau_directory_size_bytes < 0.1`" + `
 `)
 	return b.String()
 }

@@ -104,6 +104,7 @@ var (
 // Disks.
 var (
 	DirFree  = row(disks, GaugeKind, "moldau_directory_free_bytes", "Bytes that may still be written to the file system of a data directory.", "directory")
+	DirSize  = row(disks, GaugeKind, "moldau_directory_size_bytes", "Size of the file system of a data directory.", "directory")
 	DirState = row(disks, GaugeKind, "moldau_directory_state", "1 for the state that a data directory is in, 0 for the others: online; full, when producers are refused; offline, for good.", "directory", "state")
 	Commit   = row(disks, HistogramKind, "moldau_journal_commit_duration_seconds", "Group commits: one write and one sync of the journal for the small appends of many partitions.", "directory")
 	SyncTime = row(disks, HistogramKind, "moldau_segment_sync_duration_seconds", "Syncs of the segment files of one partition.", "directory")
