@@ -440,6 +440,12 @@ func (b *Broker) advertised(l boundListener) metadata.Listener {
 
 func (b *Broker) startReplicas() error {
 	b.replicas.start(b.publisher, b.groups.start)
+	if ahead := b.replicas.ahead(); len(ahead) > 0 {
+		if _, err := b.loop.Do(b.failed, &controller.RaiseLeaderEpochs{Broker: b.opts.Config.NodeID, Partitions: ahead}); err != nil {
+			return b.startError("raise leader epochs", err)
+		}
+		b.opts.Log.Info("raised the leader epochs of partitions whose logs were brought from elsewhere", "partitions", len(ahead))
+	}
 	for i, d := range b.dirs {
 		d.SetHighWatermarks(b.replicas.highWatermarks(i))
 	}

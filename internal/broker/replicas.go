@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/controller"
 	"github.com/moldau/moldau/internal/handler"
 	"github.com/moldau/moldau/internal/logdir"
 	"github.com/moldau/moldau/internal/metadata"
@@ -272,6 +274,20 @@ func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Se
 	opened := partition.New(id, r.brokerID, log, settings, highWatermark)
 	p.Store(opened)
 	return opened, nil
+}
+
+// ahead returns the partitions whose logs hold batches of a later leader epoch than the metadata gives them: their folders come from
+// another cluster.
+func (r *replicas) ahead() (all []controller.RaiseLeaderEpoch) {
+	for p := range r.all() {
+		a, leader := p.State()
+		latest, ok := p.Log().LatestEpoch()
+		if leader && ok && latest > a.LeaderEpoch && latest < math.MaxInt32 {
+			id := p.ID()
+			all = append(all, controller.RaiseLeaderEpoch{TopicID: id.TopicID, Number: id.Partition, Least: int32(latest) + 1})
+		}
+	}
+	return all
 }
 
 // highWatermarks yields what the replication-offset-checkpoint of the directory with that number notes. It takes no lock: the directory

@@ -248,6 +248,12 @@ func (e *editor) changePartition(r *PartitionChangeRecord) error {
 		p.Leader = *r.Leader
 		p.LeaderEpoch++
 	}
+	if r.LeaderEpoch != nil {
+		if *r.LeaderEpoch <= p.LeaderEpoch {
+			return fmt.Errorf("leader epoch of %s-%d does not rise from %d to %d", t.now.Name, r.Number, p.LeaderEpoch, *r.LeaderEpoch)
+		}
+		p.LeaderEpoch = *r.LeaderEpoch
+	}
 	replace(&p.Replicas, r.Replicas)
 	replace(&p.ISR, r.ISR)
 	replace(&p.ELR, r.ELR)

@@ -28,7 +28,8 @@ const (
 	changeLastKnownELR uint64 = 1 << 4
 	changeDirectories  uint64 = 1 << 5
 	changeRecovering   uint64 = 1 << 6
-	changeAll          uint64 = 1<<7 - 1
+	changeLeaderEpoch  uint64 = 1 << 7
+	changeAll          uint64 = 1<<8 - 1
 
 	changeFenced             uint64 = 1 << 0
 	changeControlledShutdown uint64 = 1 << 1
@@ -158,7 +159,8 @@ func decodeBody(kind uint64, d *decoder) Record {
 func appendPartitionChange(dst []byte, r *PartitionChangeRecord) []byte {
 	dst = appendInt(append(dst, r.TopicID[:]...), int64(r.Number))
 	var bits uint64
-	for i, set := range [...]bool{r.Leader != nil, r.Replicas != nil, r.ISR != nil, r.ELR != nil, r.LastKnownELR != nil, r.Directories != nil, r.Recovering != nil} {
+	for i, set := range [...]bool{r.Leader != nil, r.Replicas != nil, r.ISR != nil, r.ELR != nil, r.LastKnownELR != nil, r.Directories != nil, r.Recovering != nil,
+		r.LeaderEpoch != nil} {
 		if set {
 			bits |= 1 << i // changeLeader and following
 		}
@@ -177,6 +179,9 @@ func appendPartitionChange(dst []byte, r *PartitionChangeRecord) []byte {
 	}
 	if r.Recovering != nil {
 		dst = appendBool(dst, *r.Recovering)
+	}
+	if r.LeaderEpoch != nil {
+		dst = appendInt(dst, int64(*r.LeaderEpoch))
 	}
 	return dst
 }
@@ -207,6 +212,9 @@ func decodePartitionChange(d *decoder) Record {
 	}
 	if bits&changeRecovering != 0 {
 		r.Recovering = new(d.bool())
+	}
+	if bits&changeLeaderEpoch != 0 {
+		r.LeaderEpoch = new(d.int32())
 	}
 	return r
 }

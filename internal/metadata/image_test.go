@@ -96,6 +96,10 @@ func (w *world) step() []Record {
 			r.Leader = new(p.Leader)
 			p.LeaderEpoch++
 		}
+		if w.rng.IntN(5) == 0 {
+			p.LeaderEpoch += 1 + w.rng.Int32N(5)
+			r.LeaderEpoch = new(p.LeaderEpoch)
+		}
 		for _, f := range []struct{ from, to *[]int32 }{{&p.Replicas, &r.Replicas}, {&p.ISR, &r.ISR}, {&p.ELR, &r.ELR}, {&p.LastKnownELR, &r.LastKnownELR}} {
 			if w.rng.IntN(3) == 0 {
 				*f.from = w.list(w.rng.IntN(3))
@@ -327,6 +331,7 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 		{&PartitionRecord{id, 0, p}},
 		{&PartitionChangeRecord{TopicID: id, Number: 1}},
 		{&PartitionChangeRecord{TopicID: id, Number: -1}},
+		{&PartitionChangeRecord{TopicID: id, Number: 0, LeaderEpoch: new(int32(0))}},
 		{&PartitionChangeRecord{TopicID: uuid.UUID{2}}},
 		{&ConfigRecord{Resource{ResourceTopic, "b"}, "x", new("1")}},
 		{&BrokerRecord{b}},

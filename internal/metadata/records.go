@@ -44,7 +44,7 @@ type (
 	}
 
 	// PartitionChangeRecord changes a partition: a nil field stays as it is, an empty slice that is not nil empties the list.
-	// The partition epoch rises by one. A Leader, even the same one, raises the leader epoch by one.
+	// The partition epoch rises by one. A Leader, even the same one, raises the leader epoch by one; LeaderEpoch raises it to a number.
 	PartitionChangeRecord struct {
 		TopicID      uuid.UUID
 		Number       int32
@@ -55,6 +55,7 @@ type (
 		LastKnownELR []int32
 		Directories  []uuid.UUID
 		Recovering   *bool
+		LeaderEpoch  *int32
 	}
 
 	// RemoveTopicRecord removes a topic with its partitions and configurations.

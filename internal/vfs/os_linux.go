@@ -3,12 +3,26 @@ package vfs
 import (
 	"errors"
 	"io"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
 
 // maxIovecs is IOV_MAX of Linux: more buffers than that in one pwritev are refused.
 const maxIovecs = 1024
+
+// lockRange takes the other kind of lock that Linux has, which the JVM takes, so that a directory of a running Kafka is seen to be in use
+// and Kafka sees ours. It belongs to the open file, as flock's does.
+func lockRange(f *os.File) error {
+	err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart})
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return ErrLocked
+	}
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOSYS) {
+		return nil // the file system does not know it; flock holds
+	}
+	return err
+}
 
 func (f *osFile) Datasync() error {
 	return f.control("fdatasync", func(fd uintptr) error { return unix.Fdatasync(int(fd)) })

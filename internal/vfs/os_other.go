@@ -5,12 +5,16 @@ package vfs
 import (
 	"errors"
 	"io"
+	"os"
 )
 
 func (f *osFile) Datasync() error                              { return f.f.Sync() }
 func (f *osFile) Preallocate(off, n int64) error               { return nil }
 func (f *osFile) WriteBack(off, n int64) error                 { return nil }
 func (f *osFile) writev(bufs [][]byte, off int64) (int, error) { return writeEach(f.f, bufs, off) }
+
+// lockRange does nothing: only Linux has two kinds of locks that belong to the open file.
+func lockRange(*os.File) error { return nil }
 
 // syncFS has no portable form: sync(2) elsewhere starts the writing and does not wait for it. Callers sync file by file.
 func syncFS(string) error { return errors.ErrUnsupported }

@@ -23,7 +23,10 @@ func lockFile(f *os.File) error {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return ErrLocked
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return lockRange(f)
 }
 
 // space returns the bytes that may still be written to the file system that holds name, and its size.

@@ -73,6 +73,9 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 			err = visit(b)
 		}
 		if err != nil {
+			if old := w.refuseLegacy(pos); old != nil {
+				return 0, old
+			}
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				return pos, nil // torn: nothing lies behind
 			}

@@ -19,7 +19,8 @@ import (
 // Process is a broker started by a suite, whose data directory outlives it.
 type Process struct {
 	Addr string
-	Data string // where its topics' directories lie
+	Data string        // where its topics' directories lie
+	Log  func() string // what Moldau has told of itself, once it has ended
 	stop func() error
 }
 
@@ -83,7 +84,7 @@ func startMoldau(dir string) (*Process, error) {
 	}
 	go func() { _, _ = io.Copy(io.Discard, lines) }() // ends with the process
 	stopped := false
-	return &Process{Addr: addr, Data: data, stop: func() error {
+	return &Process{Addr: addr, Data: data, Log: stderr.String, stop: func() error {
 		if stopped {
 			return nil
 		}
