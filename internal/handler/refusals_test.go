@@ -112,3 +112,27 @@ func TestLevelsOfRefusals(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkAnswer compares the search for an error with what encoding the same answer costs.
+func BenchmarkAnswer(b *testing.B) {
+	heartbeat := kmsg.NewPtrHeartbeatResponse()
+	heartbeat.SetVersion(4)
+	commit := kmsg.NewPtrOffsetCommitResponse()
+	commit.SetVersion(8)
+	commit.Topics = []kmsg.OffsetCommitResponseTopic{{Topic: "a", Partitions: make([]kmsg.OffsetCommitResponseTopicPartition, 10)}}
+	var buf []byte
+	for name, resp := range map[string]kmsg.Response{"heartbeat": heartbeat, "commit": commit} {
+		b.Run(name+"/encode", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				buf = resp.AppendTo(buf[:0])
+			}
+		})
+		b.Run(name+"/outcome", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				outcomeOf(resp)
+			}
+		})
+	}
+}
