@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Config is the checked configuration of one node. It does not change after Load.
+// Config is the checked configuration of one node: what it was started with, or a view of it with what was changed since (With). It does
+// not change.
 type Config struct {
 	ClusterID string // from CLUSTER_ID; empty: the data directory's, or a new one
 	NodeID    int32
@@ -45,6 +46,9 @@ type Config struct {
 	set      map[string]setValue // what the sources set, known keys only
 	parsed   map[string]value    // every known setting that has a value
 	defaults map[string]value    // of every topic setting, from the broker's settings
+
+	static       *Config           // of a view: what the node was started with
+	cluster, own map[string]string // what was changed since, of all brokers and of this one, as text
 }
 
 // Default returns the configuration of a node that is told nothing.
@@ -93,6 +97,7 @@ func (l *loader) build(listen string) *Config {
 	l.limits(c)
 	l.topicDefaults(c)
 	l.cleaner(c)
+	c.cluster = map[string]string{minISR: c.Value(minISR)}
 	return c
 }
 

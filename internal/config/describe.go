@@ -1,13 +1,23 @@
 package config
 
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
 // Source says where a value comes from. The numbers are those of DescribeConfigs and frozen.
 type Source int8
 
 const (
 	SourceTopic          Source = 1
+	SourceDynamicBroker  Source = 2
 	SourceDynamicDefault Source = 3
 	SourceStatic         Source = 4
 	SourceDefault        Source = 5
+	SourceLogger         Source = 6
+	SourceClientMetrics  Source = 7
+	SourceGroup          Source = 8
 )
 
 // Entry is one setting as DescribeConfigs answers it. A nil Value is null: unset, or sensitive.
@@ -58,7 +68,7 @@ func (c *Config) DescribeTopic(overrides map[string]string) []Entry {
 	return entries
 }
 
-// DescribeBroker returns every broker setting with its effective value, sorted by name. All are read-only in this release.
+// DescribeBroker returns every broker setting with its effective value, sorted by name.
 func (c *Config) DescribeBroker() []Entry {
 	entries := make([]Entry, 0, len(brokerTable))
 	for i := range brokerTable {
@@ -66,7 +76,7 @@ func (c *Config) DescribeBroker() []Entry {
 		if _, set := c.set[s.Name]; s.Hidden && !set {
 			continue
 		}
-		e := Entry{Name: s.Name, Type: s.Type, ReadOnly: true, Sensitive: s.Sensitive(), Doc: s.Doc, Source: SourceDefault,
+		e := Entry{Name: s.Name, Type: s.Type, ReadOnly: s.Scope() == Fixed, Sensitive: s.Sensitive(), Doc: s.Doc, Source: SourceDefault,
 			Synonyms: c.synonyms(s.Name)}
 		if v, ok := c.parsed[s.Name]; ok && !e.Sensitive {
 			text := s.format(v)
@@ -77,7 +87,53 @@ func (c *Config) DescribeBroker() []Entry {
 		}
 		entries = append(entries, e)
 	}
+	others := map[string]bool{}
+	for _, layer := range []map[string]string{c.cluster, c.own} {
+		for name := range layer {
+			if brokerIndex[name] == nil && !others[name] {
+				others[name] = true
+				entries = append(entries, c.describeOther(name, c.synonyms(name)))
+			}
+		}
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
 	return entries
+}
+
+// DescribeBrokers returns what is set for all brokers, sorted by name.
+func (c *Config) DescribeBrokers() []Entry {
+	var entries []Entry
+	for _, name := range slices.Sorted(maps.Keys(c.cluster)) {
+		synonyms := []Synonym{{name, shownValue(name, c.cluster[name]), SourceDynamicDefault}}
+		e := c.describeOther(name, synonyms)
+		if s := brokerIndex[name]; s != nil {
+			e.ReadOnly, e.Doc = s.Scope() == Fixed, s.Doc
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// describeOther describes a setting of a running broker that is in no table. What is not known at all may be a secret.
+func (c *Config) describeOther(name string, synonyms []Synonym) Entry {
+	e := Entry{Name: name, Value: synonyms[0].Value, Source: synonyms[0].Source, ReadOnly: true, Sensitive: secret(name), Synonyms: synonyms}
+	s := brokerIndex[name]
+	if s == nil {
+		s = listenerSetting(name)
+	}
+	if s != nil {
+		e.Type = s.Type
+	}
+	return e
+}
+
+// secret says whether the values of a setting may not be shown.
+func secret(name string) bool {
+	if s := brokerIndex[name]; s != nil {
+		return s.Sensitive()
+	}
+	s := listenerSetting(name)
+	return s == nil || s.Sensitive()
 }
 
 // units lists the settings that stand in for another one, finest unit first.
@@ -97,10 +153,15 @@ func (c *Config) synonyms(name string) []Synonym {
 		group = []string{name}
 	}
 	var all []Synonym
-	if name == "min.insync.replicas" {
-		// A cluster with eligible leader replicas keeps this one for the whole cluster, and Kafka shows it so.
-		text := c.Value(name)
-		all = append(all, Synonym{name, &text, SourceDynamicDefault})
+	for _, layer := range []struct {
+		set    map[string]string
+		source Source
+	}{{c.own, SourceDynamicBroker}, {c.cluster, SourceDynamicDefault}} {
+		for _, n := range group {
+			if text, ok := layer.set[n]; ok {
+				all = append(all, Synonym{n, shownValue(n, text), layer.source})
+			}
+		}
 	}
 	for _, n := range group {
 		if v, ok := c.set[n]; ok {
@@ -108,7 +169,7 @@ func (c *Config) synonyms(name string) []Synonym {
 		}
 	}
 	for _, n := range group {
-		if s := brokerIndex[n]; !s.Unset {
+		if s := brokerIndex[n]; s != nil && !s.Unset {
 			all = append(all, Synonym{n, shownValue(n, s.Default), SourceDefault})
 		}
 	}
@@ -119,7 +180,7 @@ func (c *Config) synonyms(name string) []Synonym {
 }
 
 func shownValue(name, text string) *string {
-	if brokerIndex[name].Sensitive() {
+	if secret(name) {
 		return nil
 	}
 	return &text

@@ -12,6 +12,15 @@ func (e Error) Error() string { return string(e) }
 
 func errorf(format string, args ...any) error { return Error(fmt.Sprintf(format, args...)) }
 
+// RequestError is an answer for a client as well: the text of an INVALID_REQUEST, which is what Kafka says of settings of brokers.
+type RequestError string
+
+func (e RequestError) Error() string { return string(e) }
+
+func requestErrorf(format string, args ...any) error {
+	return RequestError(fmt.Sprintf(format, args...))
+}
+
 // Problems is what Load found wrong, in the order of the sources. Its text is one line.
 type Problems []error
 

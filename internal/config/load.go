@@ -77,6 +77,7 @@ type loader struct {
 	set      map[string]setValue // by key; a later source has replaced an earlier one
 	parsed   map[string]value    // values of known settings that are sound
 	problems Problems
+	reasons  []string // of the problems, why alone
 }
 
 func (l *loader) add(v setValue) {
@@ -92,6 +93,7 @@ func (l *loader) fail(v setValue, why string) {
 
 // failKey is fail for a check that concerns a key which may be at its default.
 func (l *loader) failKey(key, why string) {
+	l.reasons = append(l.reasons, why)
 	if v, ok := l.set[key]; ok {
 		l.fail(v, why)
 		return
