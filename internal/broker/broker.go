@@ -74,6 +74,9 @@ const stopTimeout = 5 * time.Second
 type Broker struct {
 	opts       Options
 	dirs       []*logdir.Dir
+	live       *liveConfig
+	logLevel   *slog.LevelVar      // of opts.Log
+	cleaning   chan config.Cleaner // settings of the cleaner that it has not taken up yet
 	publisher  *metadata.Publisher
 	quorum     *quorum.Node
 	quorumLock io.Closer
@@ -82,6 +85,7 @@ type Broker struct {
 	groups     *groups
 	handler    *handler.Handler
 	server     *server.Server
+	serverNow  atomic.Pointer[server.Server] // server, for those who do not wait for the start
 	listeners  []boundListener
 	counts     counts
 
@@ -158,7 +162,10 @@ func (b *Broker) giveUp() {
 func Start(opts Options) (_ *Broker, err error) {
 	b := &Broker{opts: opts.withDefaults()}
 	b.startedAt = b.opts.Clock.Now()
+	b.opts.Log, b.logLevel = withLevel(b.opts.Log)
 	b.failed, b.fail = context.WithCancelCause(context.Background())
+	b.live = newLiveConfig(b.opts.Config, b.opts.Log, b.settingsChanged)
+	b.cleaning = make(chan config.Cleaner, 1)
 	b.lost = make(chan lostDir, len(b.opts.Config.LogDirs)) // each tells once, and must not wait
 	defer func() {
 		if err != nil {
@@ -232,7 +239,7 @@ func (b *Broker) openDirs() error {
 		claims = claims[1:]
 		dir, err := logdir.Open(logdir.Options{
 			FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Path: path, NodeID: cfg.NodeID, ClusterID: cluster,
-			Claim: claim, Files: files, ProducerIDExpiry: cfg.ProducerIDExpiration,
+			Claim: claim, Files: files,
 			OnFailure: func(err error) {
 				b.opts.Log.Error("log directory is offline", "directory", path, "error", err)
 				b.lost <- lostDir{i, err}
@@ -335,9 +342,9 @@ const (
 
 func (b *Broker) startQuorum() error {
 	cfg := b.opts.Config
-	b.replicas = newReplicas(cfg, b.dirs, b.opts.Log)
+	b.replicas = newReplicas(b.live, b.dirs, b.opts.Log)
 	b.groups = b.newGroups()
-	b.publisher = metadata.NewPublisher(b.replicas.follow, b.groups.follow)
+	b.publisher = metadata.NewPublisher(b.live.follow, b.replicas.follow, b.groups.follow)
 	var err error
 	b.quorum, err = quorum.Open(quorum.Options{
 		FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Dir: b.quorumPath(),
@@ -362,7 +369,7 @@ func (b *Broker) startQuorum() error {
 	})
 	b.loop = controller.NewLoop(controller.LoopOptions{
 		Log: b.quorum, Images: b.publisher, Clock: b.opts.Clock, Random: b.opts.Random,
-		Settings: controller.Settings{Partitions: cfg.NumPartitions, ReplicationFactor: cfg.DefaultReplicationFactor, Configs: topicConfigs{cfg}},
+		Settings: controller.Settings{Partitions: cfg.NumPartitions, ReplicationFactor: cfg.DefaultReplicationFactor, Configs: settingsTable{b.live}},
 	})
 	control, stop := context.WithCancel(context.Background())
 	b.stopControl = stop
@@ -455,8 +462,8 @@ func (b *Broker) startReplicas() error {
 func (b *Broker) serve() error {
 	cfg := b.opts.Config
 	b.handler = handler.New(handler.Options{
-		BrokerID: cfg.NodeID, Config: cfg, Metadata: b.publisher, Controller: b.loop, Quorum: quorumState{b.quorum}, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups,
-		Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log,
+		BrokerID: cfg.NodeID, Config: cfg, Live: b.live.now, Metadata: b.publisher, Controller: b.loop, Quorum: quorumState{b.quorum}, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups,
+		Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel,
 	})
 	idle := cfg.ConnectionsMaxIdle
 	if idle <= 0 {
@@ -472,6 +479,8 @@ func (b *Broker) serve() error {
 	if err != nil {
 		return err
 	}
+	b.serverNow.Store(b.server)
+	b.limit(b.live.now()) // what was changed before the start, or just now
 	for _, l := range b.listeners {
 		b.serving.Go(func() {
 			if err := b.server.Serve(context.Background(), l.Name, l.socket); err != nil && !errors.Is(err, server.ErrShutdown) {

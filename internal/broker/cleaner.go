@@ -3,10 +3,12 @@ package broker
 import (
 	"context"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/commitlog/cleaner"
+	"github.com/moldau/moldau/internal/config"
 	"github.com/moldau/moldau/internal/partition"
 )
 
@@ -36,10 +38,36 @@ func (p cleanable) Clean(opts commitlog.CleanOptions) (commitlog.Cleaned, error)
 	return done, nil
 }
 
-// compact lets the cleaner's threads work until ctx ends.
+// compact lets the cleaner's threads work until ctx ends. When its settings change, they begin anew with the new ones: a pass under way is
+// given up.
 func (b *Broker) compact(ctx context.Context) {
-	s := b.opts.Config.Cleaner()
-	cleaner.New(cleaner.Options{
+	for s := b.live.now().Cleaner(); ctx.Err() == nil; {
+		working, stop := context.WithCancel(ctx)
+		var threads sync.WaitGroup
+		c := b.cleaner(s)
+		threads.Go(func() { c.Run(working) })
+		s = b.otherCleaner(ctx, s)
+		stop()
+		threads.Wait()
+	}
+}
+
+// otherCleaner waits until the cleaner's settings are others, or ctx ends.
+func (b *Broker) otherCleaner(ctx context.Context, s config.Cleaner) config.Cleaner {
+	for {
+		select {
+		case <-ctx.Done():
+			return s
+		case next := <-b.cleaning:
+			if next != s {
+				return next
+			}
+		}
+	}
+}
+
+func (b *Broker) cleaner(s config.Cleaner) *cleaner.Cleaner {
+	return cleaner.New(cleaner.Options{
 		Threads: s.Threads, Backoff: s.Backoff, KeyBytes: s.KeyBytes, KeyLoad: s.KeyLoad, Buffer: s.Buffer, BytesPerSecond: s.BytesPerSecond,
 		Clock: b.opts.Clock, Log: b.opts.Log,
 		Logs: func() iter.Seq[cleaner.Log] {
@@ -51,5 +79,5 @@ func (b *Broker) compact(ctx context.Context) {
 				}
 			}
 		},
-	}).Run(ctx)
+	})
 }

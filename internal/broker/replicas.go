@@ -24,7 +24,8 @@ import (
 // replicas are the partition replicas this broker hosts. They follow the metadata: a replica is opened when the metadata gives
 // this broker a partition, configured when its topic's settings change, and removed with its topic.
 type replicas struct {
-	cfg      *config.Config
+	live     *liveConfig
+	cfg      *config.Config // in force for the topics as they are configured; mu guards it
 	brokerID int32
 	dirs     []*logdir.Dir
 	log      *slog.Logger
@@ -49,8 +50,8 @@ type hosted struct {
 	dir uint16
 }
 
-func newReplicas(cfg *config.Config, dirs []*logdir.Dir, log *slog.Logger) *replicas {
-	return &replicas{cfg: cfg, brokerID: cfg.NodeID, dirs: dirs, load: make([]int, len(dirs)), log: log, applied: metadata.Empty}
+func newReplicas(live *liveConfig, dirs []*logdir.Dir, log *slog.Logger) *replicas {
+	return &replicas{live: live, cfg: live.now(), brokerID: live.started.NodeID, dirs: dirs, load: make([]int, len(dirs)), log: log, applied: metadata.Empty}
 }
 
 // Partition returns the replica of a partition, or nil.
@@ -112,6 +113,7 @@ func (r *replicas) start(images interface{ Image() *metadata.Image }, then func(
 	defer r.mu.Unlock()
 	img := images.Image()
 	r.started = true
+	r.cfg = r.live.now()
 	r.found = map[string]uint16{}
 	for i, d := range r.dirs {
 		for _, id := range d.Logs() {
@@ -148,8 +150,30 @@ func (r *replicas) follow(_, after *metadata.Image, delta *metadata.Delta) {
 	if !r.started || after.Index() <= r.applied.Index() {
 		return
 	}
+	now := r.live.now()
+	follow := !now.SameTopics(r.cfg)
+	r.cfg = now
 	r.applyLocked(delta)
+	if follow {
+		r.configureLocked(after)
+	}
 	r.applied = after
+}
+
+// configureLocked lets all topics follow settings of the broker.
+func (r *replicas) configureLocked(img *metadata.Image) {
+	for t := range img.Topics() {
+		h, ok := r.topics.Load(t.ID)
+		if !ok {
+			continue
+		}
+		settings := partitionSettings(r.cfg, t.Name, t.Configs)
+		for _, p := range *h.(*hostedTopic).partitions.Load() {
+			if p.Partition != nil {
+				p.Configure(settings.of(p.ID()))
+			}
+		}
+	}
 }
 
 func (r *replicas) applyLocked(delta *metadata.Delta) {
@@ -304,6 +328,7 @@ func (r *replicas) highWatermarks(dir int) iter.Seq[logdir.Offset] {
 
 // retain deletes what retention lets go, counts the segments that went, and forgets producers that were silent for too long.
 func (r *replicas) retain(now time.Time, c *counts) {
+	silent := r.live.now().ProducerIDExpiration
 	for p := range r.all() {
 		gone, err := p.ApplyRetention(now)
 		if err != nil && !errors.Is(err, commitlog.ErrClosed) {
@@ -316,7 +341,7 @@ func (r *replicas) retain(now time.Time, c *counts) {
 			r.log.Info("deleted old segments", "partition", p.ID().String(), "segments", gone.Segments(), "log start", p.Log().LogStart(),
 				"below log start", gone.BelowStart, "beyond retention.bytes", gone.BySize, "beyond retention.ms", gone.ByAge)
 		}
-		p.Log().ExpireProducers(now)
+		p.Log().ExpireProducers(now.Add(-silent))
 	}
 }
 

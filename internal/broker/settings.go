@@ -1,37 +1,91 @@
 package broker
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/config"
 	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/partition"
+	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/record"
 )
 
-// topicConfigs answers the controller's questions about topic settings from the table of settings.
-type topicConfigs struct{ cfg *config.Config }
+// settingsTable answers the controller's questions about settings from the configuration in force.
+type settingsTable struct{ live *liveConfig }
 
-func (t topicConfigs) ValidateTopic(name, value string) error {
-	return t.cfg.ValidateTopic(name, value)
+func (t settingsTable) ValidateTopic(name, value string) error {
+	return t.live.now().ValidateTopic(name, value)
 }
 
-func (t topicConfigs) ValidateTopicSet(overrides map[string]string) error {
-	return t.cfg.ValidateTopicConfigs(overrides)
+func (t settingsTable) ValidateTopicSet(overrides map[string]string) error {
+	return t.live.now().ValidateTopicConfigs(overrides)
 }
 
-func (t topicConfigs) TopicList(name string) (value string, list bool) {
+func (t settingsTable) TopicList(name string) (value string, list bool) {
 	if kind, ok := config.TopicType(name); !ok || kind != config.List {
 		return "", false
 	}
-	return strings.Join(t.cfg.TopicList(name, nil), ","), true
+	return strings.Join(t.live.now().TopicList(name, nil), ","), true
 }
 
-func (t topicConfigs) TopicRules(overrides map[string]string, _ int) controller.Rules {
-	topic := t.cfg.Topic(overrides)
+func (t settingsTable) TopicRules(overrides map[string]string, _ int) controller.Rules {
+	topic := t.live.now().Topic(overrides)
 	return controller.Rules{MinISR: topic.MinInsyncReplicas, Unclean: topic.UncleanElection}
+}
+
+func (t settingsTable) CheckBroker(name string) controller.Error {
+	if name == "" {
+		return controller.Error{}
+	}
+	id, err := strconv.ParseInt(name, 10, 32)
+	if err != nil {
+		return controller.Error{Code: protocol.InvalidRequest, Message: "Node id must be an integer, but it is: " + name}
+	}
+	if own := t.live.started.NodeID; int32(id) != own {
+		return controller.Error{Code: protocol.InvalidRequest, Message: fmt.Sprintf("Unexpected broker id, expected %d, but received %s", own, name)}
+	}
+	return controller.Error{}
+}
+
+func (t settingsTable) BrokerList(name, done string) (string, controller.Error) {
+	def, err := t.live.started.BrokerList(name, done)
+	return def, refusal(err)
+}
+
+func (t settingsTable) ValidateBroker(img *metadata.Image, name string, after map[string]string) controller.Error {
+	now, err := t.live.at(img)
+	if err != nil {
+		now = t.live.started // of what is set already nothing is in force
+	}
+	other := t.live.ofBroker()
+	if name != "" {
+		other = t.live.ofAll()
+	}
+	return refusal(now.ValidateBroker(after, img.Config(other), name != ""))
+}
+
+func (t settingsTable) ValidateGroup(after map[string]string) controller.Error {
+	return refusal(t.live.now().ValidateGroup(after))
+}
+
+func (t settingsTable) ValidateClientMetrics(after map[string]string) controller.Error {
+	return refusal(config.ValidateClientMetrics(after))
+}
+
+// refusal turns an error of the table into the controller's.
+func refusal(err error) controller.Error {
+	switch {
+	case err == nil:
+		return controller.Error{}
+	case isRequestError(err):
+		return controller.Error{Code: protocol.InvalidRequest, Message: err.Error()}
+	}
+	return controller.Error{Code: protocol.InvalidConfig, Message: err.Error()}
 }
 
 // topicSettings are what the partitions of one topic act on. They share the log's part.

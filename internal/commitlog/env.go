@@ -61,8 +61,6 @@ type EnvOptions struct {
 	// recovery point checkpoint durable with that: what is cleaned has gaps, which a scan would take for lost records; and its log
 	// start checkpoint: below LogStart() no keys are looked at. An error ends the cleaning. Nil: nothing to do.
 	OnClean func(l *Log) error
-
-	ProducerIDExpiry time.Duration // producer.id.expiration.ms; default 24 h
 }
 
 // Env is what the logs of one log directory share.
@@ -76,9 +74,6 @@ type Env struct {
 func NewEnv(opts EnvOptions) (*Env, error) {
 	if opts.FS == nil || opts.Clock == nil || opts.Random == nil || opts.Files == nil || opts.Dir == "" {
 		return nil, errors.New("log directory needs FS, Clock, Random, Files and Dir")
-	}
-	if opts.ProducerIDExpiry <= 0 {
-		opts.ProducerIDExpiry = 24 * time.Hour
 	}
 	return &Env{EnvOptions: opts}, nil
 }

@@ -189,12 +189,12 @@ func (l *Log) dropLocked(n int) []*segment.Segment {
 	return dropped
 }
 
-// ExpireProducers forgets producer ids that were silent for longer than Env's ProducerIDExpiry.
-func (l *Log) ExpireProducers(now time.Time) {
+// ExpireProducers forgets producer ids that were silent since before.
+func (l *Log) ExpireProducers(before time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.mu.producers.Empty() {
-		l.mu.producers.Expire(now.Add(-l.env.ProducerIDExpiry).UnixMilli())
+		l.mu.producers.Expire(before.UnixMilli())
 	}
 }
 

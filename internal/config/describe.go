@@ -73,7 +73,7 @@ func (c *Config) DescribeBroker() []Entry {
 	entries := make([]Entry, 0, len(brokerTable))
 	for i := range brokerTable {
 		s := &brokerTable[i]
-		if _, set := c.set[s.Name]; s.Hidden && !set {
+		if s.Hidden && !c.isSet(s.Name) {
 			continue
 		}
 		e := Entry{Name: s.Name, Type: s.Type, ReadOnly: s.Scope() == Fixed, Sensitive: s.Sensitive(), Doc: s.Doc, Source: SourceDefault,
@@ -98,6 +98,14 @@ func (c *Config) DescribeBroker() []Entry {
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
 	return entries
+}
+
+// isSet says whether a broker setting is set anywhere.
+func (c *Config) isSet(name string) bool {
+	_, started := c.set[name]
+	_, all := c.cluster[name]
+	_, own := c.own[name]
+	return started || all || own
 }
 
 // DescribeBrokers returns what is set for all brokers, sorted by name.
@@ -152,6 +160,9 @@ func (c *Config) synonyms(name string) []Synonym {
 	if group == nil {
 		group = []string{name}
 	}
+	if s := listenerSetting(name); s != nil {
+		group = append(group, s.Name)
+	}
 	var all []Synonym
 	for _, layer := range []struct {
 		set    map[string]string
@@ -169,7 +180,7 @@ func (c *Config) synonyms(name string) []Synonym {
 		}
 	}
 	for _, n := range group {
-		if s := brokerIndex[n]; s != nil && !s.Unset {
+		if s := brokerIndex[n]; s != nil && !s.Unset && !slices.Contains(throttles, n) {
 			all = append(all, Synonym{n, shownValue(n, s.Default), SourceDefault})
 		}
 	}

@@ -32,8 +32,9 @@ func (s Scope) String() string {
 var scopes = scopeTable(map[Scope]string{
 	ClusterWide: `background.threads compression.gzip.level compression.lz4.level compression.type compression.zstd.level
 		config.providers errors.deadletterqueue.auto.create.topics.enable errors.deadletterqueue.topic.name.prefix
-		follower.fetch.last.tiered.offset.enable group.consumer.assignment.interval.ms group.coordinator.cached.buffer.max.bytes
-		group.share.assignment.interval.ms group.streams.assignment.interval.ms log.cleaner.backoff.ms
+		follower.fetch.last.tiered.offset.enable follower.replication.throttled.rate group.consumer.assignment.interval.ms group.coordinator.cached.buffer.max.bytes
+		group.share.assignment.interval.ms group.streams.assignment.interval.ms
+		leader.replication.throttled.rate log.cleaner.backoff.ms
 		log.cleaner.dedupe.buffer.size log.cleaner.delete.retention.ms log.cleaner.io.buffer.load.factor
 		log.cleaner.io.buffer.size log.cleaner.io.max.bytes.per.second log.cleaner.max.compaction.lag.ms
 		log.cleaner.min.cleanable.ratio log.cleaner.min.compaction.lag.ms log.cleaner.threads log.cleanup.policy log.durability
@@ -48,7 +49,7 @@ var scopes = scopeTable(map[Scope]string{
 		remote.log.index.file.cache.total.size.bytes remote.log.manager.copier.thread.pool.size
 		remote.log.manager.copy.max.bytes.per.second remote.log.manager.expiration.thread.pool.size
 		remote.log.manager.fetch.max.bytes.per.second remote.log.manager.follower.thread.pool.size remote.log.reader.threads
-		share.coordinator.cached.buffer.max.bytes ssl.client.auth ssl.engine.factory.class
+		replica.alter.log.dirs.io.max.bytes.per.second share.coordinator.cached.buffer.max.bytes ssl.client.auth ssl.engine.factory.class
 		transaction.partition.verification.enable unclean.leader.election.enable`,
 	PerBroker: `cordoned.log.dirs sasl.enabled.mechanisms sasl.jaas.config sasl.kerberos.kinit.cmd
 		sasl.kerberos.min.time.before.relogin sasl.kerberos.principal.to.local.rules sasl.kerberos.service.name
@@ -79,22 +80,13 @@ func (s Setting) Scope() Scope { return scopes[s.Name] }
 // listenerWide are the settings that all brokers may have for a listener.
 var listenerWide = []string{"max.connections", "max.connection.creation.rate", "num.network.threads"}
 
-// throttles are settings of a broker that only exist while it runs: moving replicas sets them.
-var throttles = []Setting{
-	accepted("leader.replication.throttled.rate", Long, "9223372036854775807", atLeast(0), "Bytes a second that throttled replicas are read with."),
-	accepted("follower.replication.throttled.rate", Long, "9223372036854775807", atLeast(0), "Bytes a second that throttled replicas are written with."),
-	accepted("replica.alter.log.dirs.io.max.bytes.per.second", Long, "9223372036854775807", atLeast(0), "Bytes a second that replicas move between directories with."),
-}
+// throttles have no default that is shown: they are there while replicas are moved.
+var throttles = strings.Fields("leader.replication.throttled.rate follower.replication.throttled.rate replica.alter.log.dirs.io.max.bytes.per.second")
 
 // dynamicSetting finds the setting that judges a value for a running broker; nil for a name that nobody knows, which Kafka keeps as it is.
 func dynamicSetting(name string) *Setting {
 	if s := brokerIndex[name]; s != nil {
 		return s
-	}
-	for i := range throttles {
-		if throttles[i].Name == name {
-			return &throttles[i]
-		}
 	}
 	return listenerSetting(name)
 }

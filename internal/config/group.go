@@ -144,6 +144,9 @@ func describeOwn(s *Setting, text string, overrides map[string]string, from []Sy
 	if raw, own := overrides[s.Name]; own {
 		if v, err := s.parse(raw); err == nil {
 			text = s.format(v)
+			if len(from) == 0 && source == SourceGroup {
+				from = []Synonym{{s.Name, &s.Default, SourceDefault}}
+			}
 			e.Synonyms = append([]Synonym{{s.Name, &text, source}}, from...)
 		}
 	} else if len(from) == 0 && source == SourceGroup {

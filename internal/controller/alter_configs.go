@@ -22,7 +22,7 @@ const (
 const maxConfigValue = 32767
 
 type (
-	// AlterConfigs changes configurations of topics, each resource as a whole or not at all. Response: AlterConfigsResponse.
+	// AlterConfigs changes configurations of resources, each resource as a whole or not at all. Response: AlterConfigsResponse.
 	AlterConfigs struct {
 		Resources    []AlterResource
 		ValidateOnly bool
@@ -32,6 +32,7 @@ type (
 	AlterResource struct {
 		Resource metadata.Resource
 		Ops      []ConfigOp
+		Replace  bool // what is not named goes, as in the older AlterConfigs request
 	}
 
 	// ConfigOp is one change; Value is nil in a delete.
@@ -64,8 +65,8 @@ func (r *AlterConfigs) step(s *step) Response {
 		result := ResourceAltered{Resource: a.Resource}
 		if times[a.Resource] > 1 {
 			result.Error = Error{protocol.InvalidRequest, "Each resource must appear at most once."}
-		} else if result.Error = a.check(); !result.Error.Failed() {
-			result.Error = s.alterTopic(a)
+		} else {
+			result.Error = s.alter(a)
 		}
 		response.Resources = append(response.Resources, result)
 	}
@@ -75,8 +76,18 @@ func (r *AlterConfigs) step(s *step) Response {
 	return response
 }
 
-// check judges what can be judged without the image, in the order Kafka does.
-func (a *AlterResource) check() Error {
+func (s *step) alter(a *AlterResource) Error {
+	if err := a.CheckForm(); err.Failed() {
+		return err
+	}
+	if err := a.checkType(); err.Failed() {
+		return err
+	}
+	return s.alterResource(a)
+}
+
+// CheckForm judges what is the same for all types of resources, first of all as Kafka does.
+func (a *AlterResource) CheckForm() Error {
 	seen := make(map[string]bool, len(a.Ops))
 	var null []string
 	for _, op := range a.Ops {
@@ -91,34 +102,56 @@ func (a *AlterResource) check() Error {
 	if null != nil {
 		return Error{protocol.InvalidRequest, "Null value not supported for : " + strings.Join(null, ", ")}
 	}
+	return Error{}
+}
+
+// checkType refuses types of resources that there are not, or whose settings are not kept here.
+func (a *AlterResource) checkType() Error {
 	switch a.Resource.Type {
-	case metadata.ResourceTopic:
-	case metadata.ResourceBroker, metadata.ResourceClientMetrics, metadata.ResourceGroup:
-		return Error{protocol.InvalidRequest, fmt.Sprintf("Configurations of resource type %d cannot be changed yet.", a.Resource.Type)}
+	case metadata.ResourceTopic, metadata.ResourceBroker, metadata.ResourceClientMetrics, metadata.ResourceGroup:
 	default:
 		return Error{protocol.InvalidRequest, fmt.Sprintf("Unknown resource type %d", a.Resource.Type)}
 	}
+	return Error{}
+}
+
+// checkOps refuses operations that there are not.
+func (a *AlterResource) checkOps() Error {
 	for _, op := range a.Ops {
-		if op.Op < OpSet || op.Op > OpSubtract {
+		switch {
+		case op.Op >= OpSet && op.Op <= OpSubtract:
+		case a.Resource.Type == metadata.ResourceBroker:
+			return Error{protocol.InvalidRequest, fmt.Sprintf("Unknown operations type %d", op.Op)}
+		default:
 			return Error{Code: protocol.UnknownServerError} // Kafka stumbles over the missing operation and has no words for it
 		}
 	}
 	return Error{}
 }
 
-func (s *step) alterTopic(a *AlterResource) Error {
+func (s *step) alterResource(a *AlterResource) Error {
+	if a.Resource.Type == metadata.ResourceBroker {
+		if err := s.settings.Configs.CheckBroker(a.Resource.Name); err.Failed() {
+			return err
+		}
+	}
+	if err := a.checkOps(); err.Failed() {
+		return err
+	}
 	current := s.img.Config(a.Resource)
+	named := make(map[string]bool, len(a.Ops))
 	changed := make(map[string]*string)
 	for _, op := range a.Ops {
+		named[op.Name] = true
 		old, had := current[op.Name]
 		value := op.Value
 		switch op.Op {
 		case OpDelete:
 			value = nil
 		case OpAppend, OpSubtract:
-			def, list := s.settings.Configs.TopicList(op.Name)
-			if !list {
-				return Error{protocol.InvalidConfig, fmt.Sprintf("Can't %s to key %s because its type is not LIST.", opName(op.Op), op.Name)}
+			def, err := s.listDefault(a.Resource.Type, op)
+			if err.Failed() {
+				return err
 			}
 			if !had {
 				old = def
@@ -127,6 +160,13 @@ func (s *step) alterTopic(a *AlterResource) Error {
 		}
 		if had != (value != nil) || had && old != *value {
 			changed[op.Name] = value
+		}
+	}
+	if a.Replace {
+		for name := range current {
+			if !named[name] {
+				changed[name] = nil
+			}
 		}
 	}
 	after := maps.Clone(current)
@@ -141,17 +181,75 @@ func (s *step) alterTopic(a *AlterResource) Error {
 		}
 		after[name], set[name] = *value, *value
 	}
-	if err := s.checkTopicResource(a.Resource.Name); err.Failed() {
+	if err := s.checkResource(a, set, after); err.Failed() {
 		return err
-	}
-	if err := s.checkConfigs(set, after); err.Failed() {
-		return err
-	}
-	if s.img.Topic(a.Resource.Name) == nil {
-		return Error{protocol.UnknownTopicOrPartition, fmt.Sprintf("The topic '%s' does not exist.", a.Resource.Name)}
 	}
 	for _, name := range sortedKeys(changed) {
 		s.add(&metadata.ConfigRecord{Resource: a.Resource, Name: name, Value: changed[name]})
+	}
+	return Error{}
+}
+
+// listDefault returns what a list has that is not set, for append and subtract.
+func (s *step) listDefault(kind int8, op ConfigOp) (string, Error) {
+	if kind == metadata.ResourceBroker {
+		return s.settings.Configs.BrokerList(op.Name, strings.ToLower(opName(op.Op)))
+	}
+	if kind == metadata.ResourceTopic {
+		if def, list := s.settings.Configs.TopicList(op.Name); list {
+			return def, Error{}
+		}
+	} // Kafka takes no setting of the other resources for a list
+	return "", Error{protocol.InvalidConfig, fmt.Sprintf("Can't %s to key %s because its type is not LIST.", opName(op.Op), op.Name)}
+}
+
+// checkResource judges what a resource would have, of which set is new.
+func (s *step) checkResource(a *AlterResource, set, after map[string]string) Error {
+	if a.Resource.Type == metadata.ResourceTopic {
+		if err := s.checkTopicResource(a.Resource.Name); err.Failed() {
+			return err
+		}
+		if err := s.checkConfigs(set, after); err.Failed() {
+			return err
+		}
+		if s.img.Topic(a.Resource.Name) == nil {
+			return Error{protocol.UnknownTopicOrPartition, fmt.Sprintf("The topic '%s' does not exist.", a.Resource.Name)}
+		}
+		return Error{}
+	}
+	for _, name := range sortedKeys(set) {
+		if len(set[name]) > maxConfigValue {
+			return Error{protocol.InvalidConfig, fmt.Sprintf("The configuration value cannot be added because it exceeds the maximum value size of %d bytes.", maxConfigValue)}
+		}
+	}
+	switch a.Resource.Type {
+	case metadata.ResourceBroker:
+		if err := s.settings.Configs.ValidateBroker(s.img, a.Resource.Name, after); err.Failed() {
+			return err
+		}
+		return a.checkMinISR(after)
+	case metadata.ResourceGroup:
+		if a.Resource.Name == "" {
+			return Error{protocol.InvalidRequest, "Default group resources are not allowed."}
+		}
+		return s.settings.Configs.ValidateGroup(after)
+	}
+	if a.Resource.Name == "" {
+		return Error{protocol.InvalidRequest, "Subscription name can't be empty"}
+	}
+	return s.settings.Configs.ValidateClientMetrics(after)
+}
+
+// checkMinISR keeps min.insync.replicas the same for all brokers, which eligible leader replicas rely on.
+func (a *AlterResource) checkMinISR(after map[string]string) Error {
+	const name = "min.insync.replicas"
+	named := slices.ContainsFunc(a.Ops, func(op ConfigOp) bool { return op.Name == name })
+	_, stays := after[name]
+	switch {
+	case a.Resource.Name != "" && named:
+		return Error{protocol.InvalidConfig, "Broker-level min.insync.replicas cannot be altered while ELR is enabled."}
+	case a.Resource.Name == "" && !stays && (named || a.Replace):
+		return Error{protocol.InvalidConfig, "Cluster-level min.insync.replicas cannot be removed while ELR is enabled."}
 	}
 	return Error{}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-type anything struct{}
+type anything struct{ controller.Configs }
 
 func (anything) ValidateTopic(string, string) error         { return nil }
 func (anything) ValidateTopicSet(map[string]string) error   { return nil }

@@ -13,11 +13,11 @@ import (
 type Settings struct {
 	Partitions        int32 // of a topic that names none (num.partitions); default 1
 	ReplicationFactor int16 // of a topic that names none (default.replication.factor); default 0: 3 once three brokers are registered, else 1
-	Configs           TopicConfigs
+	Configs           Configs
 }
 
-// TopicConfigs is what the controller asks of the table of configurations. The errors' texts reach clients.
-type TopicConfigs interface {
+// Configs is what the controller asks of the table of configurations. The errors' texts reach clients.
+type Configs interface {
 	// ValidateTopic judges one override; an unknown name is an error.
 	ValidateTopic(name, value string) error
 	// ValidateTopicSet judges what no single override shows, over all overrides of a topic.
@@ -26,6 +26,15 @@ type TopicConfigs interface {
 	TopicList(name string) (value string, list bool)
 	// TopicRules gives what a topic with these overrides and that replication factor asks of the controller.
 	TopicRules(overrides map[string]string, replicationFactor int) Rules
+	// CheckBroker judges the name of a broker whose settings are to be changed here; "" stands for all brokers.
+	CheckBroker(name string) Error
+	// BrokerList gives the default of a list setting of brokers; an error where it is none. done is what is to be done to it.
+	BrokerList(name, done string) (string, Error)
+	// ValidateBroker judges all that is set of a broker, or of all where the name is empty, beside what the image has of the other.
+	ValidateBroker(img *metadata.Image, name string, after map[string]string) Error
+	// ValidateGroup and ValidateClientMetrics judge all that is set of such a resource.
+	ValidateGroup(after map[string]string) Error
+	ValidateClientMetrics(after map[string]string) Error
 }
 
 // Rules are the effective configurations of a topic that the controller acts on.

@@ -47,6 +47,41 @@ func (configs) TopicList(name string) (string, bool) {
 	return "", false
 }
 
+func (configs) CheckBroker(name string) Error {
+	if name != "" && name != "1" {
+		return Error{protocol.InvalidRequest, "another broker"}
+	}
+	return Error{}
+}
+
+func (configs) BrokerList(name, done string) (string, Error) {
+	if name == "log.cleanup.policy" {
+		return "delete", Error{}
+	}
+	return "", Error{protocol.InvalidConfig, "no " + done + " to " + name}
+}
+
+func (configs) ValidateBroker(img *metadata.Image, name string, after map[string]string) Error {
+	other := metadata.Resource{Type: metadata.ResourceBroker, Name: "1"}
+	if name != "" {
+		other.Name = ""
+	}
+	if after["fixed"] != "" || after["sum"]+img.Config(other)["sum"] == "55" {
+		return Error{protocol.InvalidRequest, "does not go"}
+	}
+	return Error{}
+}
+
+func (configs) ValidateGroup(after map[string]string) Error         { return wanted(after) }
+func (configs) ValidateClientMetrics(after map[string]string) Error { return wanted(after) }
+
+func wanted(after map[string]string) Error {
+	if after["bad"] != "" {
+		return Error{protocol.InvalidConfig, "bad"}
+	}
+	return Error{}
+}
+
 func (configs) TopicRules(overrides map[string]string, factor int) Rules {
 	r := Rules{MinISR: 1, Unclean: overrides["unclean.leader.election.enable"] == "true"}
 	if factor >= 3 {
@@ -322,7 +357,7 @@ func TestAlterConfigsAnswers(t *testing.T) {
 		{topic("a b"), nil, protocol.InvalidTopic, "Topic name is invalid: 'a b' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'", "map[]"},
 		{metadata.Resource{Type: 99, Name: "a"}, nil, protocol.InvalidRequest, "Unknown resource type 99", "map[]"},
 	} {
-		request := &AlterConfigs{Resources: []AlterResource{{c.r, c.ops}}, ValidateOnly: true}
+		request := &AlterConfigs{Resources: []AlterResource{{Resource: c.r, Ops: c.ops}}, ValidateOnly: true}
 		before := fmt.Sprint(b.img.Topic("a").Configs)
 		for range 2 {
 			got := b.do(request).(*AlterConfigsResponse).Resources
@@ -338,7 +373,7 @@ func TestAlterConfigsAnswers(t *testing.T) {
 			t.Errorf("%+v: %s, want %s", c.ops, now, c.want)
 		}
 	}
-	got := b.do(&AlterConfigs{Resources: []AlterResource{{a, nil}, {a, nil}}}).(*AlterConfigsResponse).Resources
+	got := b.do(&AlterConfigs{Resources: []AlterResource{{Resource: a}, {Resource: a}}}).(*AlterConfigsResponse).Resources
 	if len(got) != 2 || got[1].Error != (Error{protocol.InvalidRequest, "Each resource must appear at most once."}) {
 		t.Errorf("%+v", got)
 	}
@@ -483,8 +518,8 @@ func anyRequest(b *bench, rng *rand.Rand) Request {
 	case 12:
 		return &AllocateProducerIDs{BrokerID: id, BrokerEpoch: epoch}
 	}
-	return &AlterConfigs{Resources: []AlterResource{{metadata.Resource{Type: metadata.ResourceTopic, Name: name},
-		[]ConfigOp{{"min.insync.replicas", OpSet, new(fmt.Sprint(1 + rng.IntN(3)))}}}}}
+	return &AlterConfigs{Resources: []AlterResource{{Resource: metadata.Resource{Type: metadata.ResourceTopic, Name: name},
+		Ops: []ConfigOp{{"min.insync.replicas", OpSet, new(fmt.Sprint(1 + rng.IntN(3)))}}}}}
 }
 
 // checkInvariants are I10 to I12, and that what should never come back does not.
@@ -563,5 +598,59 @@ func TestStepIsPure(t *testing.T) {
 	again, r2 := Step(b.img, b.settings, request, time.Unix(0, 0), random.Seeded(9))
 	if !reflect.DeepEqual(first, again) || !reflect.DeepEqual(r1, r2) || b.img.Hash() != hash {
 		t.Fatal("two runs differ, or the image changed")
+	}
+}
+
+// Settings of the resources other than topics, as requests that follow one another.
+func TestAlterOtherResources(t *testing.T) {
+	b := newBench(t, 1, 1)
+	one, all := metadata.Resource{Type: metadata.ResourceBroker, Name: "1"}, metadata.Resource{Type: metadata.ResourceBroker}
+	group, metrics := metadata.Resource{Type: metadata.ResourceGroup, Name: "g"}, metadata.Resource{Type: metadata.ResourceClientMetrics, Name: "m"}
+	set := func(name, value string) ConfigOp { return ConfigOp{name, OpSet, &value} }
+	const elr = "while ELR is enabled."
+	for i, c := range []struct {
+		r       metadata.Resource
+		replace bool
+		ops     []ConfigOp
+		want    Error
+		after   string
+	}{
+		{one, false, []ConfigOp{set("sum", "5"), set("unheard.of", "x")}, Error{}, "map[sum:5 unheard.of:x]"},
+		{all, false, []ConfigOp{set("sum", "5")}, Error{protocol.InvalidRequest, "does not go"}, "map[]"},
+		{all, false, []ConfigOp{set("sum", "6"), {"log.cleanup.policy", OpAppend, new("compact")}}, Error{}, "map[log.cleanup.policy:delete,compact sum:6]"},
+		{one, false, []ConfigOp{{"sum", OpAppend, new("1")}}, Error{protocol.InvalidConfig, "no append to sum"}, "map[sum:5 unheard.of:x]"},
+		{one, false, []ConfigOp{{"sum", 9, new("1")}}, Error{protocol.InvalidRequest, "Unknown operations type 9"}, "map[sum:5 unheard.of:x]"},
+		{one, true, []ConfigOp{set("fixed", "1")}, Error{protocol.InvalidRequest, "does not go"}, "map[sum:5 unheard.of:x]"},
+		{one, true, []ConfigOp{set("new", "1")}, Error{}, "map[new:1]"},
+		{one, false, []ConfigOp{set("min.insync.replicas", "2")}, Error{protocol.InvalidConfig, "Broker-level min.insync.replicas cannot be altered " + elr}, "map[new:1]"},
+		{one, true, nil, Error{}, "map[]"},
+		{all, true, nil, Error{protocol.InvalidConfig, "Cluster-level min.insync.replicas cannot be removed " + elr}, "map[log.cleanup.policy:delete,compact sum:6]"},
+		{all, true, []ConfigOp{set("min.insync.replicas", "2")}, Error{}, "map[min.insync.replicas:2]"},
+		{metadata.Resource{Type: metadata.ResourceBroker, Name: "2"}, false, nil, Error{protocol.InvalidRequest, "another broker"}, "map[]"},
+		{group, false, []ConfigOp{set("a", "1")}, Error{}, "map[a:1]"},
+		{group, false, []ConfigOp{set("bad", "1")}, Error{protocol.InvalidConfig, "bad"}, "map[a:1]"},
+		{group, false, []ConfigOp{{"a", OpSubtract, new("1")}}, Error{protocol.InvalidConfig, "Can't SUBTRACT to key a because its type is not LIST."}, "map[a:1]"},
+		{group, true, []ConfigOp{set("b", "2")}, Error{}, "map[b:2]"},
+		{metadata.Resource{Type: metadata.ResourceGroup}, false, nil, Error{protocol.InvalidRequest, "Default group resources are not allowed."}, "map[]"},
+		{metrics, false, []ConfigOp{set("a", "1")}, Error{}, "map[a:1]"},
+		{metrics, false, []ConfigOp{{"a", OpDelete, nil}}, Error{}, "map[]"},
+		{metadata.Resource{Type: metadata.ResourceClientMetrics}, false, nil, Error{protocol.InvalidRequest, "Subscription name can't be empty"}, "map[]"},
+		{metadata.Resource{Type: 8, Name: "1"}, true, nil, Error{protocol.InvalidRequest, "Unknown resource type 8"}, "map[]"},
+	} {
+		got := b.do(&AlterConfigs{Resources: []AlterResource{{c.r, c.ops, c.replace}}}).(*AlterConfigsResponse).Resources
+		if len(got) != 1 || got[0].Error != c.want {
+			t.Errorf("request %d: %+v, want %+v", i, got, c.want)
+		}
+		if now := b.img.Config(c.r); fmt.Sprint(now) != c.after {
+			t.Errorf("request %d: %v is set, want %s", i, now, c.after)
+		}
+	}
+	var names []string
+	for r := range b.img.Configured() {
+		names = append(names, fmt.Sprint(r.Type, r.Name))
+	}
+	slices.Sort(names)
+	if fmt.Sprint(names) != "[32 g 4 ]" {
+		t.Errorf("configured are %q", names)
 	}
 }

@@ -45,7 +45,7 @@ func serveCreateTopics(h *Handler, c call, req *kmsg.CreateTopicsRequest) kmsg.R
 		rt.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // not null, also where there is an error
 		if !t.Error.Failed() {
 			rt.NumPartitions, rt.ReplicationFactor = t.Partitions, t.ReplicationFactor
-			for _, e := range h.Config.DescribeTopic(t.Configs) {
+			for _, e := range h.Live().DescribeTopic(t.Configs) {
 				if raw, set := t.Configs[e.Name]; set {
 					e.Value = &raw // as it was given, while DescribeConfigs shows how it was understood
 				}

@@ -9,24 +9,28 @@ import (
 
 	"github.com/moldau/moldau/internal/config"
 	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
 )
 
-// DescribeConfigs, versions 1 to 4: every setting of a topic or of this broker, with its effective value.
+// DescribeConfigs, versions 1 to 4: every setting of a topic, of this broker, of a group or of a subscription to client metrics, with its
+// effective value; what is set for all brokers; the loggers of this broker.
 //
 //	v1  synonyms        v3  types and documentation        v4  flexible
 //
-// Settings of a broker are those it was started with. Groups, loggers and client metrics are not served yet.
+// A group or subscription need not exist to be described.
 
-// Types of resources whose configurations are served.
+// Types of resources that have settings.
 const (
-	resourceTopic  = kmsg.ConfigResourceTypeTopic
-	resourceBroker = kmsg.ConfigResourceTypeBroker
+	resourceTopic         = kmsg.ConfigResourceTypeTopic
+	resourceBroker        = kmsg.ConfigResourceTypeBroker
+	resourceLogger        = kmsg.ConfigResourceTypeBrokerLogger
+	resourceClientMetrics = kmsg.ConfigResourceTypeClientMetrics
+	resourceGroup         = kmsg.ConfigResourceTypeGroupConfig
 )
 
-// knownResources are all types that Kafka has, served or not.
-var knownResources = []kmsg.ConfigResourceType{resourceTopic, resourceBroker, kmsg.ConfigResourceTypeBrokerLogger,
-	kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig}
+// knownResources are all of them.
+var knownResources = []kmsg.ConfigResourceType{resourceTopic, resourceBroker, resourceLogger, resourceClientMetrics, resourceGroup}
 
 // invalidRequest is what Kafka says of INVALID_REQUEST where it has nothing more to say.
 const invalidRequest = "This most likely occurs because of a request being malformed by the client library or the message was sent " +
@@ -43,8 +47,8 @@ func serveDescribeConfigs(h *Handler, c call, req *kmsg.DescribeConfigsRequest) 
 	unknown := slices.ContainsFunc(req.Resources, func(r kmsg.DescribeConfigsRequestResource) bool {
 		return !slices.Contains(knownResources, r.ResourceType)
 	})
-	// A resource is answered as often as it is named. What exists bounds the first answers; more of them are paid for, since a few bytes
-	// ask for thousands.
+	// A resource is answered as often as it is named. What exists bounds the first answers for topics and brokers; more of them are paid
+	// for, and all for what need not exist, since a few bytes ask for thousands.
 	answered := make(map[resource]bool, len(req.Resources))
 	for _, r := range req.Resources {
 		out := kmsg.NewDescribeConfigsResponseResource()
@@ -54,7 +58,7 @@ func serveDescribeConfigs(h *Handler, c call, req *kmsg.DescribeConfigsRequest) 
 			resp.Resources = append(resp.Resources, out)
 			continue
 		}
-		again := answered[resource{r.ResourceType, r.ResourceName}]
+		pay := answered[resource{r.ResourceType, r.ResourceName}] || r.ResourceType == resourceGroup || r.ResourceType == resourceClientMetrics
 		answered[resource{r.ResourceType, r.ResourceName}] = true
 		entries, code, message := h.describeResource(r)
 		out.ErrorCode, out.ErrorMessage = int16(code), kmsg.StringPtr(message) // Kafka sends "" for no message
@@ -63,7 +67,7 @@ func serveDescribeConfigs(h *Handler, c call, req *kmsg.DescribeConfigsRequest) 
 				continue
 			}
 			entry := configEntry(e, req)
-			if again && !c.charge(entrySize(&entry)) {
+			if pay && !c.charge(entrySize(&entry)) {
 				return nil
 			}
 			out.Configs = append(out.Configs, entry)
@@ -83,10 +87,10 @@ func (h *Handler) describeResource(r kmsg.DescribeConfigsRequestResource) ([]con
 		if topic == nil {
 			return nil, protocol.UnknownTopicOrPartition, ""
 		}
-		return h.Config.DescribeTopic(topic.Configs), protocol.None, ""
+		return h.Live().DescribeTopic(topic.Configs), protocol.None, ""
 	case resourceBroker:
 		if r.ResourceName == "" {
-			return nil, protocol.None, "" // no setting of all brokers can be changed yet
+			return h.Live().DescribeBrokers(), protocol.None, ""
 		}
 		id, err := strconv.ParseInt(r.ResourceName, 10, 32)
 		if err != nil {
@@ -96,9 +100,24 @@ func (h *Handler) describeResource(r kmsg.DescribeConfigsRequestResource) ([]con
 			return nil, protocol.InvalidRequest,
 				fmt.Sprintf("Unexpected broker id, expected %d or empty string, but received %s", h.BrokerID, r.ResourceName)
 		}
-		return h.Config.DescribeBroker(), protocol.None, ""
+		return h.Live().DescribeBroker(), protocol.None, ""
+	case resourceLogger:
+		return h.describeLoggers(r.ResourceName)
+	case resourceGroup:
+		if r.ResourceName == "" {
+			return nil, protocol.InvalidRequest, "Group name must not be empty"
+		}
+		return h.Live().DescribeGroup(h.settingsOf(r)), protocol.None, ""
 	}
-	return nil, protocol.InvalidRequest, fmt.Sprintf("Configurations of resource type %d are not served yet.", r.ResourceType)
+	if r.ResourceName == "" {
+		return nil, protocol.InvalidRequest, "Client metrics subscription name must not be empty"
+	}
+	return config.DescribeClientMetrics(h.settingsOf(r)), protocol.None, ""
+}
+
+// settingsOf returns what is set of a resource.
+func (h *Handler) settingsOf(r kmsg.DescribeConfigsRequestResource) map[string]string {
+	return h.Metadata.Image().Config(metadata.Resource{Type: int8(r.ResourceType), Name: r.ResourceName})
 }
 
 // entrySize is about what an entry takes in memory.
@@ -125,7 +144,7 @@ func configEntry(e config.Entry, req *kmsg.DescribeConfigsRequest) kmsg.Describe
 			out.ConfigSynonyms = append(out.ConfigSynonyms, syn)
 		}
 	}
-	if req.IncludeDocumentation {
+	if req.IncludeDocumentation || e.Source == config.SourceLogger { // Kafka sends "" for its loggers
 		out.Documentation = kmsg.StringPtr(e.Doc)
 	}
 	return out

@@ -63,7 +63,8 @@ type Metadata interface {
 // Options configures a Handler. All fields are required.
 type Options struct {
 	BrokerID   int32
-	Config     *config.Config
+	Config     *config.Config        // what the broker was started with
+	Live       func() *config.Config // what is in force: with what was changed since
 	Metadata   Metadata
 	Controller Controller
 	Quorum     Quorum
@@ -73,6 +74,7 @@ type Options struct {
 	Clock      clock.Clock
 	Random     random.Source
 	Log        *slog.Logger
+	LogLevel   *slog.LevelVar // from which Log writes
 }
 
 // Handler serves the requests of one broker.

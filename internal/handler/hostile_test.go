@@ -26,7 +26,7 @@ import (
 
 // idle returns a handler of a broker without topics.
 func idle() *Handler {
-	return &Handler{Options: Options{BrokerID: 1, Config: config.Default(), Metadata: metadata.NewPublisher()}}
+	return &Handler{Options: Options{BrokerID: 1, Config: config.Default(), Live: config.Default, Metadata: metadata.NewPublisher()}}
 }
 
 // TestManyPartitionsInDeleteRecords names as many partitions as a request may hold. Looking at each with each would take hours.

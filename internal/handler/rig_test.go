@@ -49,8 +49,8 @@ func newRig(t *testing.T, properties string) *rig {
 	dir := uuid.New(random.Seeded(1))
 	r.controller.apply(t, &metadata.ClusterRecord{ClusterID: "cluster"}, &metadata.BrokerRecord{Broker: metadata.Broker{
 		ID: testNode, Epoch: 1, Directories: []uuid.UUID{dir}, Listeners: []metadata.Listener{{Name: "PLAINTEXT", Host: "far", Port: 1}}}})
-	r.h = New(Options{BrokerID: testNode, Config: cfg, Metadata: images, Controller: r.controller, Quorum: fakeQuorum{}, Groups: r.groups,
-		Clock: clock.Real, Random: random.Seeded(1), Log: slog.New(slog.DiscardHandler)})
+	r.h = New(Options{BrokerID: testNode, Config: cfg, Live: func() *config.Config { return cfg }, Metadata: images, Controller: r.controller, Quorum: fakeQuorum{}, Groups: r.groups,
+		Clock: clock.Real, Random: random.Seeded(1), Log: slog.New(slog.DiscardHandler), LogLevel: new(slog.LevelVar)})
 	if r.server, err = server.New(server.Options{Handler: r.h}); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func (f *fakeController) Do(ctx context.Context, req controller.Request) (contro
 		return nil, f.fail
 	}
 	img := f.images.Image()
-	records, resp := controller.Step(img, controller.Settings{Configs: anyConfig{f.cfg}}, req, time.UnixMilli(1), random.Seeded(2))
+	records, resp := controller.Step(img, controller.Settings{Configs: anyConfig{cfg: f.cfg}}, req, time.UnixMilli(1), random.Seeded(2))
 	if len(records) > 0 {
 		if err := f.images.Apply(img.Index()+1, metadata.Encode(records)); err != nil {
 			return nil, err
@@ -129,7 +129,10 @@ func (f *fakeController) Do(ctx context.Context, req controller.Request) (contro
 }
 
 // anyConfig is the table of configurations as the controller sees it.
-type anyConfig struct{ cfg *config.Config }
+type anyConfig struct {
+	controller.Configs // what is not asked
+	cfg                *config.Config
+}
 
 func (a anyConfig) ValidateTopic(name, value string) error { return a.cfg.ValidateTopic(name, value) }
 func (a anyConfig) ValidateTopicSet(overrides map[string]string) error {

@@ -49,7 +49,8 @@ func init() { // serveAPIVersions answers the table itself
 		{key: protocol.KeyCreateACLs, min: 1, max: 3, listed: 1, serve: coldChecked(checkCreateACLs, serveCreateACLs), note: "as DescribeAcls"},
 		{key: protocol.KeyDeleteACLs, min: 1, max: 3, listed: 1, serve: coldChecked(checkDeleteACLs, serveDeleteACLs), note: "as DescribeAcls"},
 		{key: protocol.KeyDescribeConfigs, min: 1, max: 4, listed: 1, serve: cold(serveDescribeConfigs),
-			note: "topics and brokers"},
+			note: "a broker has one logger, root"},
+		{key: protocol.KeyAlterConfigs, min: 0, max: 2, listed: 0, serve: cold(serveAlterConfigs)},
 		{key: protocol.KeyDescribeLogDirs, min: 1, max: 5, listed: 1, serve: cold(serveDescribeLogDirs)},
 		{key: protocol.KeyCreatePartitions, min: 0, max: 3, listed: 0, serve: cold(serveCreatePartitions)},
 		{key: protocol.KeyCreateDelegationToken, min: 1, max: 3, listed: 1, serve: cold(serveCreateDelegationToken),
@@ -59,8 +60,7 @@ func init() { // serveAPIVersions answers the table itself
 		{key: protocol.KeyDescribeDelegationToken, min: 1, max: 3, listed: 1, serve: cold(serveDescribeDelegationToken), note: "as CreateDelegationToken"},
 		{key: protocol.KeyDeleteGroups, min: 0, max: 3, listed: 0, serve: coldLater(serveDeleteGroups)},
 		{key: protocol.KeyElectLeaders, min: 0, max: 2, listed: 0, serve: cold(serveElectLeaders)},
-		{key: protocol.KeyIncrementalAlterConfigs, min: 0, max: 1, listed: 0, serve: cold(serveIncrementalAlterConfigs),
-			note: "topics only"},
+		{key: protocol.KeyIncrementalAlterConfigs, min: 0, max: 1, listed: 0, serve: cold(serveIncrementalAlterConfigs)},
 		{key: protocol.KeyAlterPartitionReassignments, min: 0, max: 1, listed: 0, serve: cold(serveAlterPartitionReassignments),
 			note: "replicas are not copied to other brokers yet"},
 		{key: protocol.KeyListPartitionReassignments, min: 0, max: 0, listed: 0, serve: cold(serveListPartitionReassignments)},
@@ -72,6 +72,7 @@ func init() { // serveAPIVersions answers the table itself
 		{key: protocol.KeyUnregisterBroker, min: 0, max: 0, listed: 0, serve: cold(serveUnregisterBroker),
 			note: "a broker that is alive is refused"},
 		{key: protocol.KeyDescribeTopicPartitions, min: 0, max: 0, listed: 0, serve: cold(serveDescribeTopicPartitions)},
+		{key: protocol.KeyListConfigResources, min: 0, max: 1, listed: 0, serve: cold(serveListConfigResources)},
 	}
 	for i := range table {
 		byKey[table[i].key] = &table[i]

@@ -52,9 +52,8 @@ type Options struct {
 	NodeID    int32  // must be the one in meta.properties, if that exists
 	ClusterID string // likewise; empty: take the one that is there, or make one
 
-	Claim            *Claim               // what Take returned for this directory; default: Open takes it
-	Files            *commitlog.FileCache // open segment files, shared by all directories; default one of its own
-	ProducerIDExpiry time.Duration        // producer.id.expiration.ms; default commitlog's
+	Claim *Claim               // what Take returned for this directory; default: Open takes it
+	Files *commitlog.FileCache // open segment files, shared by all directories; default one of its own
 
 	OnFailure func(error) // hears once that the directory is offline for good; called in a goroutine of the Dir
 	OnFull    func(bool)  // hears that the disk is full and the directory read-only, and when that is over
@@ -217,13 +216,12 @@ func (d *Dir) newEnv() error {
 	d.committer = newCommitter(d)
 	env, err := commitlog.NewEnv(commitlog.EnvOptions{
 		FS: d.opts.FS, Clock: d.opts.Clock, Random: d.opts.Random, Dir: d.opts.Path, Files: d.opts.Files,
-		Committer:        d.committer,
-		Background:       d.background.run,
-		OnFull:           d.isFull,
-		OnFailure:        d.fail,
-		OnTruncated:      d.truncated,
-		OnClean:          d.cleaning,
-		ProducerIDExpiry: d.opts.ProducerIDExpiry,
+		Committer:   d.committer,
+		Background:  d.background.run,
+		OnFull:      d.isFull,
+		OnFailure:   d.fail,
+		OnTruncated: d.truncated,
+		OnClean:     d.cleaning,
 	})
 	if err != nil {
 		return fmt.Errorf("prepare log directory %s: %w", d.opts.Path, err)

@@ -3,6 +3,7 @@ package metadata
 import (
 	"hash/maphash"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -113,6 +114,9 @@ func (img *Image) Config(r Resource) map[string]string {
 	}
 	return img.configs[r]
 }
+
+// Configured yields the resources other than topics that have configurations, in no order.
+func (img *Image) Configured() iter.Seq[Resource] { return maps.Keys(img.configs) }
 
 // Feature returns the finalised level of a feature, 0 where it has none.
 func (img *Image) Feature(name string) int16 { return img.features[name] }

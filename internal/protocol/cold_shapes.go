@@ -200,6 +200,19 @@ var coldShapes = map[APIKey][]field{
 		one(fixed1),          // include synonyms
 		one(fixed1).since(3), // include documentation
 	},
+	KeyAlterConfigs: {
+		list(sizeOf[kmsg.AlterConfigsRequestResource](),
+			one(fixed1), // type
+			one(text),   // name
+			list(sizeOf[kmsg.AlterConfigsRequestResourceConfig](),
+				one(text),              // name
+				one(text).nullSince(0), // value
+			)),
+		one(fixed1), // validate only
+	},
+	KeyListConfigResources: {
+		list(1, one(fixed1)).since(1), // types
+	},
 	KeyCreatePartitions: {
 		list(sizeOf[kmsg.CreatePartitionsRequestTopic](),
 			one(text),   // name

@@ -59,6 +59,13 @@ func (s *Server) Connections() int {
 	return len(s.mu.conns)
 }
 
+// Limit changes how many connections there may be, in all and from one address; 0 is no limit. Those that are open stay.
+func (s *Server) Limit(connections, perHost int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.MaxConnections, s.MaxConnectionsPerHost = connections, perHost
+}
+
 // Serve accepts connections of l, which clients know by name, until ctx ends or Shutdown is called; it closes l. The connections go on
 // until Shutdown.
 func (s *Server) Serve(ctx context.Context, name string, l network.Listener) error {

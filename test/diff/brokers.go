@@ -17,10 +17,11 @@ type Broker struct {
 
 // The brokers by name.
 const (
-	plainBroker  = ""
-	groupsBroker = "groups" // no time passes unless a case wants it to
-	delayBroker  = "delay"  // the delay of a first rebalance and the limits of sessions are Kafka's; groups are small
-	timersBroker = "timers" // sessions may be short, and offsets expire
+	plainBroker    = ""
+	groupsBroker   = "groups"   // no time passes unless a case wants it to
+	delayBroker    = "delay"    // the delay of a first rebalance and the limits of sessions are Kafka's; groups are small
+	timersBroker   = "timers"   // sessions may be short, and offsets expire
+	settingsBroker = "settings" // its settings change
 )
 
 // Brokers lists the brokers that the cases need.
@@ -29,6 +30,7 @@ func Brokers() []Broker {
 	return []Broker{
 		{Name: timersBroker, Together: true, Properties: append(quick[:2:2], "offsets.retention.minutes=1", "offsets.retention.check.interval.ms=1000")},
 		{Name: delayBroker, Together: true, Properties: []string{"group.max.size=2"}},
+		{Name: settingsBroker},
 		{Name: plainBroker},
 		{Name: groupsBroker, Properties: quick},
 	}

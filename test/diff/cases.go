@@ -74,6 +74,8 @@ var suites = map[int16]func(version int16) *suite{
 	keyDescribeProducers:            describeProducersCases,
 	keyUnregisterBroker:             unregisterBrokerCases,
 	keyDescribeTopicPartitions:      describePartitionsCases,
+	keyAlterConfigs:                 alterConfigsCases,
+	keyListConfigResources:          listConfigResourcesCases,
 }
 
 // suite collects the cases of one version of one API.
@@ -96,6 +98,9 @@ func (s *suite) add(kind Kind, name string, run func(*Script)) {
 	c := Case{Suite: s.api.Name(), API: s.api.Key, Version: s.version, Kind: kind, Name: full, Run: run}
 	if slices.Contains(groupKeys, s.api.Key) {
 		c.Broker = groupsBroker
+	}
+	if slices.Contains(settingKeys, s.api.Key) {
+		c.Broker = settingsBroker
 	}
 	s.cases = append(s.cases, c)
 }
@@ -134,7 +139,7 @@ func Sequences() []Case {
 	for _, some := range [][]Case{
 		wireSequences(), topicSequences(), produceSequences(), idempotentSequences(), fetchSequences(), sessionSequences(), logSequences(), restartSequences(),
 		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), groupWireSequences(), walkSequences(), restartGroupSequences(), restartWalkSequences(), restartTimerSequences(),
-		{firstUse()},
+		settingsSequences(), {firstUse()},
 	} {
 		all = append(all, some...)
 	}

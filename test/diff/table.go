@@ -24,10 +24,12 @@ const (
 	keyInitProducerID          = 22
 	keyOffsetForLeaderEpoch    = 23
 	keyDescribeConfigs         = 32
+	keyAlterConfigs            = 33
 	keyDescribeLogDirs         = 35
 	keyCreatePartitions        = 37
 	keyIncrementalAlterConfigs = 44
 	keyDescribeCluster         = 60
+	keyListConfigResources     = 74
 
 	keyDescribeAcls                 = 29
 	keyCreateAcls                   = 30
@@ -74,6 +76,7 @@ func Table() []API {
 		{keyInitProducerID, 0, 5},
 		{keyOffsetForLeaderEpoch, 2, 4},
 		{keyDescribeConfigs, 1, 4},
+		{keyAlterConfigs, 0, 2},
 		{keyDescribeLogDirs, 1, 5},
 		{keyCreatePartitions, 0, 3},
 		{keyIncrementalAlterConfigs, 0, 1},
@@ -93,6 +96,7 @@ func Table() []API {
 		{keyDescribeProducers, 0, 0},
 		{keyUnregisterBroker, 0, 0},
 		{keyDescribeTopicPartitions, 0, 0},
+		{keyListConfigResources, 0, 1},
 		{keyOffsetCommit, 2, 10},
 		{keyOffsetFetch, 1, 10},
 		{keyFindCoordinator, 0, 6},
