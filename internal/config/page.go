@@ -26,13 +26,17 @@ A setting is never silently ignored:
 - a key that is none of these is refused, with the nearest known one; a ` + "`KAFKA_*`" + ` variable that is none is passed over with one line,
   as are those for the Java platform.
 
+What is *cluster-wide* can be changed while the brokers run, for all of them or for one; what is *per broker* for one (` + "`moldau config set broker`" + `
+or Kafka's ` + "`kafka-configs`" + `). It acts at once, it is kept in the metadata, and it wins over what a broker is started with: first what is set
+for the one broker, then what is set for all, then flags, environment and file.
+
 `)
 	groups := []struct {
 		class Class
 		title string
 	}{{Honoured, "What acts"}, {Accepted, "What is accepted"}, {Refused, "What is refused"}}
 	for _, g := range groups {
-		fmt.Fprintf(&b, "## Broker: %s\n\n| Setting | Type | Default | |\n|---|---|---|---|\n", strings.ToLower(g.title[:1])+g.title[1:])
+		fmt.Fprintf(&b, "## Broker: %s\n\n| Setting | Type | Default | While running | |\n|---|---|---|---|---|\n", strings.ToLower(g.title[:1])+g.title[1:])
 		for _, s := range brokerTable {
 			if s.Class == g.class {
 				writeRow(&b, s)
@@ -48,6 +52,22 @@ A setting is never silently ignored:
 			from = "`" + strings.Join(append([]string{s.From}, stem(s.From)...), "`, `") + "`"
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s%s |\n", s.Name, typeWord(s), defaultWord(s), from, s.Class, s.Doc, ownWord(s))
+	}
+	for _, r := range []struct {
+		title, about string
+		table        []Setting
+	}{
+		{"Group", "Accepted for any group; nothing of it concerns classic groups. A setting that is not set follows the broker setting named with it.", groupTable},
+		{"Client metrics", "Accepted for subscriptions to the metrics of clients, which are not served yet.", clientMetricsTable},
+	} {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| Setting | Type | Default | Broker setting | |\n|---|---|---|---|---|\n", r.title, r.about)
+		for _, s := range r.table {
+			from := ""
+			if s.From != "" {
+				from = "`" + s.From + "`"
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, typeWord(s), defaultWord(s), from, s.Doc)
+		}
 	}
 	b.WriteString("\n## Passed over\n\nSettings of older releases of Kafka, which Kafka 4.4 passes over as well:\n")
 	old := slices.Clone(removedSettings)
@@ -65,7 +85,7 @@ func stem(name string) []string {
 }
 
 func writeRow(b *strings.Builder, s Setting) {
-	fmt.Fprintf(b, "| `%s` | %s | %s | %s%s |\n", s.Name, typeWord(s), defaultWord(s), s.Doc, ownWord(s))
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s%s |\n", s.Name, typeWord(s), defaultWord(s), s.Scope(), s.Doc, ownWord(s))
 }
 
 func typeWord(s Setting) string { return strings.ToLower(s.Type.String()) }

@@ -107,21 +107,21 @@ func listConfigResourcesCases(v int16) *suite {
 	s := newSuite(keyListConfigResources, v)
 	s.add(Ordinary, "", func(x *Script) {
 		for _, name := range []string{"one", "two"} {
-			x.Do(alterConfigs(1, resourceClient, x.Name(name), alter(opSet, "interval.ms=1000")))
-			x.Do(alterConfigs(1, resourceGroup, x.Name(name), alter(opSet, "share.isolation.level=read_committed")))
+			x.Do(alterConfigs(1, resourceClient, x.Name("m-"+name), alter(opSet, "interval.ms=1000")))
+			x.Do(alterConfigs(1, resourceGroup, x.Name("g-"+name), alter(opSet, "share.isolation.level=read_committed")))
 		}
 		x.Settle()
 		x.Do(listConfigResources(v, resourceClient, resourceGroup))
 		for _, name := range []string{"one", "two"} {
-			x.Do(alterConfigs(1, resourceClient, x.Name(name), alter(opDelete, "interval.ms")))
-			x.Do(alterConfigs(1, resourceGroup, x.Name(name), alter(opDelete, "share.isolation.level")))
+			x.Do(alterConfigs(1, resourceClient, x.Name("m-"+name), alter(opDelete, "interval.ms")))
+			x.Do(alterConfigs(1, resourceGroup, x.Name("g-"+name), alter(opDelete, "share.isolation.level")))
 			x.Settle()
 			x.Do(listConfigResources(v, resourceClient, resourceGroup))
 		}
 	})
 	s.add(Boundary, "", func(x *Script) {
 		x.Do(listConfigResources(v, resourceBroker))
-		x.Do(listConfigResources(v, resourceLogger, resourceBroker, resourceBroker))
+		x.Do(listConfigResources(v, resourceLogger, resourceLogger))
 		x.Do(listConfigResources(v, resourceClient))
 		x.Do(listConfigResources(v, resourceGroup, resourceGroup))
 	})

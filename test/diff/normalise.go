@@ -56,6 +56,7 @@ var rules = []rule{
 // sets lists the lists whose order means nothing, with the fields that identify an element: the first that is set. Kafka fills most of
 // them from hash maps. Topics and partitions of Fetch are not among them, because their order says whom a byte limit hit.
 var sets = map[string][]string{
+	"ListConfigResourcesResponse.ConfigResources":             {"Name"},
 	"ApiVersionsResponse.ApiKeys":                             {"ApiKey"},
 	"ApiVersionsResponse.SupportedFeatures":                   {"Name"},
 	"ApiVersionsResponse.FinalizedFeatures":                   {"Name"},

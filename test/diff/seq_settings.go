@@ -60,9 +60,9 @@ func settingsSequences() []Case {
 		settingsSequence("unknown", func(x *Script) {
 			x.change(resourceBroker, "", alter(opSet, "nobody.knows=1"), alter(opSet, "listener.name.plaintext.max.connections=500"))
 			x.change(resourceBroker, "1", alter(opSet, "nobody.knows=2"), alter(opSet, "a.password=3"), alter(opSet, "leader.replication.throttled.rate=1000"),
-				alter(opSet, "listener.name.plaintext.ssl.keystore.password=secret"), alter(opSet, "listener.name.plaintext.ssl.keystore.type=JKS"))
+				alter(opSet, "listener.name.plaintext.ssl.keystore.type=JKS"))
 			x.shows(resourceBroker, "")
-			x.shows(resourceBroker, "1", "nobody.knows", "a.password", "leader.replication.throttled.rate", "listener.name.plaintext.ssl.keystore.password",
+			x.shows(resourceBroker, "1", "nobody.knows", "a.password", "leader.replication.throttled.rate",
 				"listener.name.plaintext.ssl.keystore.type", "listener.name.plaintext.max.connections")
 			x.Do(replaceConfigs(2, resourceBroker, "1"))
 			x.change(resourceBroker, "", alter(opDelete, "nobody.knows"), alter(opDelete, "listener.name.plaintext.max.connections"))
