@@ -650,7 +650,7 @@ func TestAlterOtherResources(t *testing.T) {
 		names = append(names, fmt.Sprint(r.Type, r.Name))
 	}
 	slices.Sort(names)
-	if fmt.Sprint(names) != "[32 g 4 ]" {
+	if fmt.Sprint(names) != "[32g 4]" {
 		t.Errorf("configured are %q", names)
 	}
 }
