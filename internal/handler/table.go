@@ -71,8 +71,8 @@ func init() { // serveAPIVersions answers the table itself
 		{key: protocol.KeyDescribeProducers, min: 0, max: 0, listed: 0, serve: cold(serveDescribeProducers)},
 		{key: protocol.KeyUnregisterBroker, min: 0, max: 0, listed: 0, serve: cold(serveUnregisterBroker),
 			note: "a broker that is alive is refused"},
-		{key: protocol.KeyDescribeTopicPartitions, min: 0, max: 0, listed: 0, serve: cold(serveDescribeTopicPartitions)},
 		{key: protocol.KeyListConfigResources, min: 0, max: 1, listed: 0, serve: cold(serveListConfigResources)},
+		{key: protocol.KeyDescribeTopicPartitions, min: 0, max: 0, listed: 0, serve: cold(serveDescribeTopicPartitions)},
 	}
 	for i := range table {
 		byKey[table[i].key] = &table[i]
