@@ -33,9 +33,11 @@ func records(t *testing.T, c command) {
 	}
 	codecs := []string{"none", "gzip", "snappy", "lz4", "zstd"}
 	for _, codec := range codecs {
-		c.run(t, sent.String(), "produce", topic, "--key-separator", ":", "--compression", codec, "--header", "codec="+codec)
+		// With acks=1 records are seen only when they are synced, a moment after their acknowledgement: they go first.
+		acks := map[bool]string{true: "1", false: "all"}[codec == codecs[0]]
+		c.run(t, sent.String(), "produce", topic, "--key-separator", ":", "--compression", codec, "--header", "codec="+codec, "--acks", acks)
 	}
-	c.run(t, "here\n", "produce", topic, "--partition", "2", "--acks", "1")
+	c.run(t, "here\n", "produce", topic, "--partition", "2")
 
 	type record struct {
 		Partition  int32

@@ -74,7 +74,7 @@ class GroupLife(unittest.TestCase):
         stage = self.stage
         self.start("A")
         stage.share(A=4)
-        self.start("B", work=1)
+        self.start("B", work=3)  # long enough to be frozen in, on a busy machine too
         stage.share(A=2, B=2)
         begin = len(stage.shown)
         for partition in range(PARTITIONS):

@@ -70,7 +70,7 @@ class SecondExperiment(unittest.TestCase):
         report(f"the second is killed: the first reads both {took:.1f} s later")
 
         # It works on each record for a while, so that it is frozen after it showed one and before it commits that.
-        self.start("B", "--commit", "each", "--work", "1")
+        self.start("B", "--commit", "each", "--work", "2")  # long enough to be frozen in, on a busy machine too
         stage.share(A=1, B=1)
         stage.flows("B")
         stage.freeze("B")
