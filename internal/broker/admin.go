@@ -63,7 +63,13 @@ func (b *Broker) ready() []admin.Check {
 	case !b.up.Load():
 		return []admin.Check{{Name: "registered", Err: errors.New("the broker is starting")}}
 	}
-	return []admin.Check{{Name: "registered"}, b.groupsReady(), b.disksReady()}
+	checks := []admin.Check{{Name: "registered"}, b.groupsReady(), b.disksReady()}
+	for _, l := range b.opts.Config.Listeners {
+		if !l.Loopback() { // as the warning at the start says
+			checks = append(checks, admin.Check{Name: "listener " + l.String(), Note: "open to other machines, with neither TLS nor SASL"})
+		}
+	}
+	return checks
 }
 
 func (b *Broker) groupsReady() admin.Check {

@@ -255,6 +255,17 @@ func TestReadiness(t *testing.T) {
 	if got := n.AdminAddress(); got != "127.0.0.1:9644" {
 		t.Errorf("address %q", got)
 	}
+	open := configuration(t, adminOn)
+	open.Listeners[0].Host = "0.0.0.0"
+	other := &node{t: t, net: network.NewMem()}
+	var err error
+	if other.Broker, err = Start(Options{Config: open, FS: vfs.NewMem(), Network: other.net}); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := other.http("/readyz"); status != 200 || !strings.Contains(body, "[+] listener PLAINTEXT://0.0.0.0:9092: open to other machines, with neither TLS nor SASL\n") {
+		t.Errorf("%d %q", status, body)
+	}
+	other.stop()
 	n.up.Store(false)
 	if status, body := n.http("/readyz"); status != 503 || !strings.Contains(body, "[-] registered: the broker is starting") {
 		t.Errorf("while it starts: %d %q", status, body)
