@@ -110,3 +110,40 @@ func (b *bench) revive(id int32) *metadata.Image {
 	}
 	return img
 }
+
+func TestAlterScram(t *testing.T) {
+	b := newBench(t, 1, 1)
+	user := func(name string, mechanism int8) metadata.ScramUser {
+		return metadata.ScramUser{Name: name, Mechanism: mechanism}
+	}
+	set := func(name string, mechanism int8, iterations int32) ScramUpsertion {
+		return ScramUpsertion{user(name, mechanism), metadata.ScramCredential{Salt: "s", StoredKey: "k", ServerKey: "v", Iterations: iterations}}
+	}
+	empty := set("a", 1, 4096)
+	empty.Credential.StoredKey = ""
+	for _, c := range []struct {
+		request AlterScram
+		want    []protocol.ErrorCode
+		left    int
+	}{
+		{AlterScram{Upsertions: []ScramUpsertion{set("b", 2, 16384), set("a", 1, 4096)}}, []protocol.ErrorCode{0, 0}, 2},
+		{AlterScram{Upsertions: []ScramUpsertion{set("a", 2, 4096), set("a", 1, 5000)}}, []protocol.ErrorCode{protocol.DuplicateResource}, 2},
+		{AlterScram{Deletions: []metadata.ScramUser{user("a", 1)}, Upsertions: []ScramUpsertion{set("a", 1, 5000)}}, []protocol.ErrorCode{protocol.DuplicateResource}, 2},
+		{AlterScram{Upsertions: []ScramUpsertion{set("a", 1, 4095), set("b", 2, 16385), set("c", 3, 4096), empty}},
+			[]protocol.ErrorCode{protocol.UnacceptableCredential, protocol.UnacceptableCredential, protocol.UnsupportedSASLMechanism}, 2},
+		{AlterScram{Upsertions: []ScramUpsertion{empty}}, []protocol.ErrorCode{protocol.UnacceptableCredential}, 2},
+		{AlterScram{Deletions: []metadata.ScramUser{user("a", 2), user("b", 2)}}, []protocol.ErrorCode{protocol.ResourceNotFound, 0}, 1},
+	} {
+		var got []protocol.ErrorCode
+		for _, u := range b.do(&c.request).(*AlterScramResponse).Users {
+			got = append(got, u.Error.Code)
+		}
+		if !slices.Equal(got, c.want) || b.img.ScramCount() != c.left {
+			t.Errorf("%+v: %v and %d credentials, want %v and %d", c.request, got, b.img.ScramCount(), c.want, c.left)
+		}
+	}
+	again, err := metadata.DecodeSnapshot(b.img.EncodeSnapshot())
+	if cred, ok := again.Scram(user("a", 1)); err != nil || !ok || cred.Iterations != 4096 {
+		t.Errorf("after a snapshot the credential of a: %v %v", ok, err)
+	}
+}

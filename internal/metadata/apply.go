@@ -130,6 +130,13 @@ func (e *editor) apply(r Record) error {
 		return e.changeBroker(r)
 	case *RemoveBrokerRecord:
 		return e.removeBroker(r)
+	case *ScramRecord:
+		e.setScram(r.User, &r.Credential)
+	case *RemoveScramRecord:
+		if _, ok := e.img.scram[r.User]; !ok {
+			return fmt.Errorf("no credential of %s with mechanism %d", r.User.Name, r.User.Mechanism)
+		}
+		e.setScram(r.User, nil)
 	case *ProducerIDsRecord:
 		if r.Next < e.img.nextProducerID {
 			return fmt.Errorf("next producer id goes back from %d to %d", e.img.nextProducerID, r.Next)

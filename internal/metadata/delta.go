@@ -1,6 +1,9 @@
 package metadata
 
-import "iter"
+import (
+	"iter"
+	"maps"
+)
 
 // Delta says what differs between two images, so that a reader need not compare all of them.
 type Delta struct {
@@ -10,6 +13,7 @@ type Delta struct {
 	ClusterID   bool
 	Features    bool
 	ProducerIDs bool
+	Scram       bool
 }
 
 // TopicChange is one topic, by id, before and after. Old is nil for a new topic, New for a removed one; a name that was removed
@@ -79,5 +83,6 @@ func Diff(before, after *Image) *Delta {
 		}
 	}
 	d.Features = !equalMaps(before.features, after.features)
+	d.Scram = !maps.Equal(before.scram, after.scram)
 	return d
 }

@@ -117,6 +117,10 @@ func appendBody(dst []byte, r Record) []byte {
 		return appendBrokerChange(dst, r)
 	case *RemoveBrokerRecord:
 		return appendInt(appendInt(dst, int64(r.ID)), r.Epoch)
+	case *ScramRecord:
+		return appendScram(appendScramUser(dst, r.User), r.Credential)
+	case *RemoveScramRecord:
+		return appendScramUser(dst, r.User)
 	case *ProducerIDsRecord:
 		return appendInt(appendInt(appendInt(dst, int64(r.BrokerID)), r.BrokerEpoch), r.Next)
 	}
@@ -150,6 +154,10 @@ func decodeBody(kind uint64, d *decoder) Record {
 		return decodeBrokerChange(d)
 	case kindRemoveBroker:
 		return &RemoveBrokerRecord{ID: d.int32(), Epoch: d.int()}
+	case kindScram:
+		return &ScramRecord{User: d.scramUser(), Credential: d.scram()}
+	case kindRemoveScram:
+		return &RemoveScramRecord{User: d.scramUser()}
 	case kindProducerIDs:
 		return &ProducerIDsRecord{BrokerID: d.int32(), BrokerEpoch: d.int(), Next: d.int()}
 	}

@@ -25,6 +25,7 @@ type Image struct {
 	nextProducerID  int64
 	configs         map[Resource]map[string]string // of everything but topics
 	features        map[string]int16
+	scram           map[ScramUser]ScramCredential
 }
 
 // Empty is the image before the first record.

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/moldau/moldau/internal/random"
@@ -22,11 +23,12 @@ type world struct {
 	epoch   int64
 	next    int64
 	configs map[Resource]map[string]string
+	scram   map[ScramUser]ScramCredential
 }
 
 func newWorld(seed uint64) *world {
 	return &world{rng: rand.New(rand.NewPCG(seed, 1)), ids: random.Seeded(seed), topics: map[string]*Topic{}, brokers: map[int32]*Broker{},
-		configs: map[Resource]map[string]string{}}
+		configs: map[Resource]map[string]string{}, scram: map[ScramUser]ScramCredential{}}
 }
 
 func (w *world) anyTopic() *Topic {
@@ -63,7 +65,7 @@ func (w *world) partition() *Partition {
 }
 
 func (w *world) step() []Record {
-	switch w.rng.IntN(12) {
+	switch w.rng.IntN(13) {
 	case 0, 1:
 		t := &Topic{Name: fmt.Sprintf("t%c%d", "._-"[w.rng.IntN(3)], w.rng.IntN(2000)), ID: uuid.New(w.ids)}
 		if w.topics[t.Name] != nil {
@@ -159,12 +161,28 @@ func (w *world) step() []Record {
 	case 10:
 		w.next += int64(w.rng.IntN(1000))
 		return []Record{&ProducerIDsRecord{1, 2, w.next}}
+	case 11:
+		u := ScramUser{fmt.Sprint("u", w.rng.IntN(4)), int8(1 + w.rng.IntN(2))}
+		if _, ok := w.scram[u]; ok && w.rng.IntN(2) == 0 {
+			delete(w.scram, u)
+			return []Record{&RemoveScramRecord{u}}
+		}
+		w.scram[u] = ScramCredential{"salt", "stored", fmt.Sprint(w.rng.IntN(9)), int32(w.rng.IntN(9000))}
+		return []Record{&ScramRecord{u, w.scram[u]}}
 	}
 	return nil
 }
 
 func (w *world) check(t *testing.T, img *Image) {
 	t.Helper()
+	if img.ScramCount() != len(w.scram) {
+		t.Fatalf("%d credentials, want %d", img.ScramCount(), len(w.scram))
+	}
+	for u, want := range w.scram {
+		if got, ok := img.Scram(u); !ok || got != want {
+			t.Fatalf("another credential of %v", u)
+		}
+	}
 	if img.TopicCount() != len(w.topics) || len(img.Brokers()) != len(w.brokers) || img.NextProducerID() != w.next {
 		t.Fatalf("%d topics, %d brokers, next id %d; want %d, %d, %d", img.TopicCount(), len(img.Brokers()), img.NextProducerID(), len(w.topics), len(w.brokers), w.next)
 	}
@@ -339,6 +357,7 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 		{&BrokerChangeRecord{ID: 2, Epoch: 5}},
 		{&RemoveBrokerRecord{1, 4}},
 		{&ProducerIDsRecord{1, 5, 999}},
+		{&RemoveScramRecord{ScramUser{"nobody", 1}}},
 	} {
 		if _, _, err := Apply(img, 8, records); err == nil {
 			t.Errorf("%#v was applied", records[len(records)-1])
@@ -497,5 +516,47 @@ func TestSubscribersFollowFirst(t *testing.T) {
 	}
 	if want := []uint64{0, 1, 1, 2}; !slices.Equal(seen, want) || p.Image().Index() != 2 {
 		t.Errorf("the current and the told index: %v, want %v", seen, want)
+	}
+}
+
+// TestOlderSnapshot reads what was written before there were credentials.
+func TestOlderSnapshot(t *testing.T) {
+	w, img := newWorld(5), Empty
+	for i := range uint64(300) {
+		records := w.step1()
+		var err error
+		if img, _, err = Apply(img, i, records); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := img.EncodeSnapshot()
+	old := append([]byte{}, b[:len(b)-1]...) // without the count of credentials
+	old[4] = 1
+	again, err := DecodeSnapshot(old)
+	if err != nil || again.Hash() != img.Hash() {
+		t.Fatalf("a snapshot of version 1: %v", err)
+	}
+	if _, err := DecodeSnapshot(b[:len(b)-1]); err == nil {
+		t.Fatal("a snapshot without its end was taken")
+	}
+}
+
+// step1 steps without credentials.
+func (w *world) step1() []Record {
+	for {
+		w.scram = map[ScramUser]ScramCredential{}
+		records := w.step()
+		if len(w.scram) == 0 {
+			return records
+		}
+	}
+}
+
+func TestCredentialsAreHidden(t *testing.T) {
+	r := &ScramRecord{ScramUser{"me", 1}, ScramCredential{Salt: "secret", StoredKey: "secret", ServerKey: "secret", Iterations: 4096}}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		if s := fmt.Sprintf(verb, r); strings.Contains(s, "secret") {
+			t.Errorf("%s shows %s", verb, s)
+		}
 	}
 }

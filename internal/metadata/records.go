@@ -18,6 +18,8 @@ const (
 	kindBrokerChange    uint64 = 9
 	kindRemoveBroker    uint64 = 10
 	kindProducerIDs     uint64 = 11
+	kindScram           uint64 = 12
+	kindRemoveScram     uint64 = 13
 )
 
 type (

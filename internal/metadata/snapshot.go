@@ -14,13 +14,14 @@ import (
 // # Format: snapshot of an image
 //
 //	bytes 0-3: "MLDM"
-//	byte 4:    format version, 1
+//	byte 4:    format version, 2
 //	index, cluster id, next broker epoch, next producer id
 //	features:    count, then name and level of each, by name
 //	directories: count, then the 16 bytes of every directory id that a partition names, sorted
 //	brokers:     count, then each as in a BrokerRecord, by id
 //	configs:     count of resources other than topics, then type, name and a list of name and value of each
 //	topics:      count, then each by name: name, id, list of configuration name and value, count of partitions, partitions
+//	credentials: count, then user, mechanism, salt, stored key, server key and iterations of each, by user and mechanism; not in version 1
 //
 // A partition is a bit set (snapSameReplicas and following), then what the bits say is there, in this order: replicas, ISR,
 // directories as places in the list above plus one (0: none), ELR, last known ELR; then leader, leader epoch and partition
@@ -28,7 +29,7 @@ import (
 // length and CRC, is the quorum's.
 const (
 	snapshotMagic   = "MLDM"
-	snapshotVersion = 1
+	snapshotVersion = 2
 )
 
 // Bits of a partition in a snapshot. They are frozen.
@@ -81,7 +82,7 @@ func (img *Image) EncodeSnapshot() []byte {
 			before = p
 		}
 	}
-	return dst
+	return img.appendScrams(dst)
 }
 
 // Hash is equal for two images exactly when all of their content is.
@@ -158,7 +159,7 @@ func appendSnapshotPartition(dst []byte, p, before *Partition, place map[uuid.UU
 
 // DecodeSnapshot makes an image from what EncodeSnapshot gave.
 func DecodeSnapshot(b []byte) (*Image, error) {
-	if len(b) < len(snapshotMagic)+1 || string(b[:4]) != snapshotMagic || b[4] != snapshotVersion {
+	if len(b) < len(snapshotMagic)+1 || string(b[:4]) != snapshotMagic || b[4] < 1 || b[4] > snapshotVersion {
 		return nil, fmt.Errorf("%w: no snapshot, or one of an unknown version", ErrCorrupt)
 	}
 	d := &decoder{b: b[5:]}
@@ -206,8 +207,11 @@ func DecodeSnapshot(b []byte) (*Image, error) {
 		}
 		e.placeNew(t)
 	}
+	if b[4] >= 2 {
+		e.img.scram = d.scrams()
+	}
 	if d.err == nil && len(d.b) > 0 {
-		d.fail("bytes after the last topic")
+		d.fail("bytes after the end")
 	}
 	if d.err != nil {
 		return nil, fmt.Errorf("decode metadata snapshot: %w", d.err)

@@ -320,6 +320,25 @@ var coldShapes = map[APIKey][]field{
 			list(4, one(fixed4)), // partitions
 		).nullSince(0),
 	},
+	KeyDescribeUserScramCredentials: {
+		list(sizeOf[kmsg.DescribeUserSCRAMCredentialsRequestUser](),
+			one(text), // name
+			structOfOne,
+		).nullSince(0),
+	},
+	KeyAlterUserScramCredentials: {
+		list(sizeOf[kmsg.AlterUserSCRAMCredentialsRequestDeletion](),
+			one(text),   // name
+			one(fixed1), // mechanism
+		),
+		list(sizeOf[kmsg.AlterUserSCRAMCredentialsRequestUpsertion](),
+			one(text),   // name
+			one(fixed1), // mechanism
+			one(fixed4), // iterations
+			one(blob),   // salt
+			one(blob),   // salted password
+		),
+	},
 	KeyDescribeQuorum: {
 		list(sizeOf[kmsg.DescribeQuorumRequestTopic](),
 			one(text), // name

@@ -91,6 +91,8 @@ func Table() []API {
 		{keyElectLeaders, 0, 2},
 		{keyAlterPartitionReassignments, 0, 1},
 		{keyListPartitionReassignments, 0, 0},
+		{keyDescribeUserScramCredentials, 0, 0},
+		{keyAlterUserScramCredentials, 0, 0},
 		{keyDescribeQuorum, 0, 2},
 		{keyUpdateFeatures, 0, 2},
 		{keyDescribeProducers, 0, 0},
