@@ -72,6 +72,6 @@ func (m *Machine) delete(r *DeleteRequest) *DeleteResponse {
 		return &DeleteResponse{Code: protocol.UnknownServerError}
 	}
 	m.drop(g)
-	m.log.Info("A group was deleted.", "group", g.id)
+	m.log.Info("group was deleted", "group", g.id)
 	return &DeleteResponse{}
 }

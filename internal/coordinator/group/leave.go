@@ -53,7 +53,7 @@ func (m *Machine) leaveOne(g *group, l LeaveMember) protocol.ErrorCode {
 			return code
 		}
 	}
-	m.log.Info("A member leaves.", "group", g.id, "member", x.id, "because", brief(l.Reason))
+	m.log.Info("group member leaves", "group", g.id, "member", x.id, "because", brief(l.Reason))
 	x.leaving = m.bug != leftKept
 	return protocol.None
 }

@@ -25,7 +25,7 @@ func (m *Machine) prepareRebalance(g *group, why string) {
 	initial := g.state == Empty
 	g.subscribed() // what the members read until now is what counts until the next generation
 	g.become(PreparingRebalance, m.now)
-	m.log.Info("A group rebalances.", "group", g.id, "generation", g.generation, "members", len(g.members), "because", why)
+	m.log.Info("group rebalances", "group", g.id, "generation", g.generation, "members", len(g.members), "because", why)
 	if initial {
 		// The first members of a group often start together: they are given time, or each would cost a rebalance.
 		g.delay = m.settings.InitialRebalanceDelay
@@ -75,7 +75,7 @@ func (m *Machine) completeJoin(g *group) {
 	invariant.Check(g.state == PreparingRebalance, "group %q ends its join phase in state %v", g.id, g.state)
 	m.timers.stop(&g.phase)
 	if gone := m.remove(g, func(x *member) bool { return x.join == nil && x.instance == nil }); gone != nil {
-		m.log.Info("A group goes on without members that did not join in time.", "group", g.id, "members", len(gone), "first", gone[0])
+		m.log.Info("group goes on without members that did not join in time", "group", g.id, "members", len(gone), "first", gone[0])
 	}
 	if len(g.members) > 0 && !g.electJoined() {
 		// Only static members are left, and none has joined: they have until their sessions end.
@@ -89,7 +89,7 @@ func (m *Machine) completeJoin(g *group) {
 	if len(g.members) == 0 {
 		g.protocol = nil
 		g.become(Empty, m.now)
-		m.log.Info("A group is empty.", "group", g.id, "generation", g.generation)
+		m.log.Info("group is empty", "group", g.id, "generation", g.generation)
 		m.store(g, g.record(nil))
 		return
 	}
@@ -177,7 +177,7 @@ func (m *Machine) sessionExpired(g *group, x *member) {
 	if m.bug == expiredKept {
 		return
 	}
-	m.log.Info("A member's session has expired.", "group", g.id, "member", x.id)
+	m.log.Info("session of a group member has expired", "group", g.id, "member", x.id)
 	m.removeOne(g, x)
 	switch {
 	case g.state == Stable || g.state == CompletingRebalance:

@@ -39,7 +39,7 @@ func (m *Machine) store(g *group, r stored.Group) bool {
 	key := stored.AppendGroupKey(nil, g.id)
 	size := r.Size()
 	if limit := m.settings.MaxRecordBytes; limit > 0 && len(key)+size+recordOverhead > limit {
-		m.log.Error("A group's state is larger than a record may be.", "group", g.id, "members", len(g.members), "bytes", size, "limit", limit)
+		m.log.Error("state of a group is larger than a record may be", "group", g.id, "members", len(g.members), "bytes", size, "limit", limit)
 		return false
 	}
 	m.out.Append(key, r.Append(make([]byte, 0, size)))
@@ -133,7 +133,7 @@ func (m *Machine) replayGroup(id string, value []byte) error {
 func (m *Machine) Loaded(now time.Time, out *coordinator.Out) {
 	m.begin(now, out)
 	if m.strange != nil {
-		m.log.Warn("Records whose keys make no sense were passed over in a load.", "first", m.strange)
+		m.log.Warn("coordinator: records whose keys make no sense were passed over in a load", "first", m.strange)
 		m.strange = nil
 	}
 	ids := make([]string, 0, len(m.groups))
