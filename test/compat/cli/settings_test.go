@@ -97,4 +97,22 @@ func settings(t *testing.T, c command) {
 	c.refused(t, 1, []string{"config", "describe", "broker", "77"}, "describe settings of broker 77"+on, "the brokers are "+id)
 	c.refused(t, 1, []string{"config", "set", "broker", id, "node.id=9"}, "set settings of broker "+id+on, "Cannot update these configs dynamically: [node.id]", "the file that the broker is started with")
 	c.refused(t, 1, []string{"config", "unset", "broker", id, "node.id"}, "node.id is not set for broker "+id)
+
+	// A broker takes up what is set for all while it runs.
+	const pause = "log.cleaner.backoff.ms"
+	waits := func(value, source string) {
+		t.Helper()
+		var last describedSettings
+		broker.Eventually(t, pause+" is "+value, func() bool {
+			last = answer[describedSettings](t, c, "config", "describe", "broker", id, pause)
+			return text(last.Settings[0].Value) == value
+		})
+		if s := last.Settings[0]; s.Source != source || s.ReadOnly {
+			t.Errorf("%s: %+v", pause, s)
+		}
+	}
+	c.run(t, "", "config", "set", "broker", "all", pause+"=16000")
+	waits("16000", "DYNAMIC_DEFAULT_BROKER_CONFIG")
+	c.run(t, "", "config", "unset", "broker", "all", pause)
+	waits("15000", "DEFAULT_CONFIG")
 }
