@@ -151,7 +151,7 @@ func (r *replicas) follow(_, after *metadata.Image, delta *metadata.Delta) {
 		return
 	}
 	now := r.live.now()
-	follow := !now.SameTopics(r.cfg)
+	follow := now != r.cfg && !now.SameTopics(r.cfg)
 	r.cfg = now
 	r.applyLocked(delta)
 	if follow {
