@@ -77,8 +77,10 @@ func TestParkedFetchHearsOfADeletedTopic(t *testing.T) {
 	w.send(remove)
 	var resp kmsg.FetchResponse
 	w.receive(&resp, 11)
+	// The replica goes a moment before the topic leaves the metadata that requests go by; either sends the client to look again.
+	gone := map[protocol.ErrorCode]bool{protocol.UnknownTopicOrPartition: true, protocol.NotLeaderOrFollower: true}
 	if len(resp.Topics) != 2 || resp.Topics[0].Partitions[0].ErrorCode != 0 || resp.Topics[1].Topic != "goes" ||
-		resp.Topics[1].Partitions[0].ErrorCode != int16(protocol.UnknownTopicOrPartition) {
+		!gone[protocol.ErrorCode(resp.Topics[1].Partitions[0].ErrorCode)] {
 		t.Errorf("the fetch was answered %+v", resp.Topics)
 	}
 	n.stop()
