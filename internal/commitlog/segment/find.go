@@ -129,20 +129,21 @@ func (s *Segment) read(offset, maxBytes, end int64, atLeastOne bool) (slice Slic
 			return Slice{}, true, nil
 		}
 	}
-	n := size - pos
+	all := size - pos
+	n := all
 	if n > maxBytes {
 		if n, err = s.cut(pos, size, maxBytes, atLeastOne); err != nil {
 			return Slice{}, false, err
 		}
 	}
 	if n <= 0 {
-		return Slice{}, true, nil
+		return Slice{More: all > 0}, true, nil
 	}
 	f, err := s.log.Acquire()
 	if err != nil {
 		return Slice{}, false, err
 	}
-	return Slice{Span: vfs.Span{File: f, Off: pos, N: n}, Bytes: n, file: &s.log}, true, nil
+	return Slice{Span: vfs.Span{File: f, Off: pos, N: n}, Bytes: n, More: n < all, file: &s.log}, true, nil
 }
 
 // cut returns how many bytes from the batch at pos make whole batches of at most maxBytes. Where the index knows a batch start that
