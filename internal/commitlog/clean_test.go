@@ -732,3 +732,51 @@ func TestDirtOfVanishingSegments(t *testing.T) {
 		}
 	}
 }
+
+// TestMarkersGoAfterTheirTime: the marker of a transaction whose records are all gone stays for delete.retention.ms from the pass on that finds
+// none, as a tombstone does.
+func TestMarkersGoAfterTheirTime(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, compactCfg(), Recovery{Missing: true})
+	add := func(s batchSpec) {
+		t.Helper()
+		if _, err := l.Append(s.build(), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	markers := func() (n int) {
+		for _, b := range readAll(t, l, 0) {
+			if b.IsControl() {
+				n += int(b.Count())
+			}
+		}
+		return n
+	}
+	pass := func(ts int64) {
+		t.Helper()
+		put(t, l, "c", "1", ts)
+		if err := l.Roll(); err != nil {
+			t.Fatal(err)
+		}
+		w.clean(t, l, CleanOptions{})
+	}
+	add(batchSpec{pid: 5, txn: true, ts: 1})
+	add(batchSpec{pid: 5, control: true, ts: 2})
+	add(batchSpec{pid: 5, seq: 1, ts: 3}) // from here on the log needs no batch of the transaction to know its producer
+	pass(3)
+	if n := markers(); n != 1 {
+		t.Fatalf("first pass: %d markers", n)
+	}
+	w.clock.advance(time.Minute - 1)
+	pass(4)
+	if n := markers(); n != 1 {
+		t.Fatalf("a moment before: %d markers", n)
+	}
+	w.clock.advance(time.Minute + time.Millisecond)
+	pass(5) // finds that nothing is left, if none before has
+	w.clock.advance(time.Minute + time.Millisecond)
+	pass(6)
+	if n := markers(); n != 0 {
+		t.Fatalf("after it: %d markers", n)
+	}
+}

@@ -242,7 +242,7 @@ func (w *wire) receive(v int16, req kmsg.Request) (kmsg.Response, error) {
 	resp := req.ResponseKind()
 	resp.SetVersion(v)
 	body = body[4:]
-	if resp.IsFlexible() {
+	if resp.IsFlexible() && resp.Key() != 18 { // ApiVersions keeps the first header
 		body = body[1:]
 	}
 	if err := resp.ReadFrom(body); err != nil {

@@ -1,0 +1,70 @@
+package handler
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/logdir"
+	"github.com/moldau/moldau/internal/partition"
+	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/random"
+	"github.com/moldau/moldau/internal/record"
+	"github.com/moldau/moldau/internal/uuid"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// onePartition is all that a broker hosts.
+type onePartition struct{ part *partition.Partition }
+
+func (o onePartition) Partition(uuid.UUID, int32) *partition.Partition { return o.part }
+
+// hosted opens the first partition of a topic, which wants two replicas in the ISR.
+func hosted(t *testing.T, topic string, id byte) *partition.Partition {
+	t.Helper()
+	dir, err := logdir.Open(logdir.Options{FS: vfs.NewMem(), Random: random.Seeded(1), Path: "data", NodeID: testNode})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close() })
+	settings := &partition.Settings{Log: &commitlog.Config{Delete: true}, MinISR: 2, Rules: record.Rules{MaxBatchBytes: 1 << 20}}
+	log, err := dir.Log(commitlog.ID{Topic: topic, TopicID: uuid.UUID{id}}, settings.Log, func(int64) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return partition.New(log.ID(), testNode, log, settings, 0)
+}
+
+// TestProduceWithoutItsFollowers: with acks=all and too small an ISR nothing is written; where a follower is in the ISR and does not follow,
+// the time-out says only that the record is not committed: it is in the log.
+func TestProduceWithoutItsFollowers(t *testing.T) {
+	r := newRig(t, "")
+	r.topic("orders", 1, 2)
+	part := hosted(t, "orders", 1)
+	r.h.Partitions = onePartition{part}
+	w := r.dial()
+	b := record.NewBuilder(record.CompressionOf(record.None))
+	b.Append(record.Record{Timestamp: record.NoTimestamp, Value: []byte("value")})
+	batch := b.Build()
+	two := []int32{testNode, 8}
+	for epoch, c := range []struct {
+		isr  []int32
+		acks int16
+		want protocol.ErrorCode
+		end  int64
+	}{
+		{two[:1], -1, protocol.NotEnoughReplicas, 0},
+		{two[:1], 1, protocol.None, 1},
+		{two, -1, protocol.RequestTimedOut, 2},
+	} {
+		part.Apply(partition.Assignment{Leader: testNode, PartitionEpoch: int32(epoch), Replicas: two, ISR: c.isr})
+		req := kmsg.NewPtrProduceRequest()
+		req.Acks, req.TimeoutMillis = c.acks, 20
+		req.Topics = []kmsg.ProduceRequestTopic{{Topic: "orders", Partitions: []kmsg.ProduceRequestTopicPartition{{Records: batch}}}}
+		resp := roundTrip[*kmsg.ProduceResponse](w, 9, req)
+		if code := protocol.ErrorCode(resp.Topics[0].Partitions[0].ErrorCode); code != c.want || part.Log().LogEnd() != c.end || part.HighWatermark() != 0 {
+			t.Errorf("acks=%d with the ISR %v: %s, log end %d, high watermark %d; want %s, %d, 0", c.acks, c.isr, code, part.Log().LogEnd(), part.HighWatermark(), c.want, c.end)
+		}
+	}
+}
