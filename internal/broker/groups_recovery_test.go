@@ -76,6 +76,26 @@ func TestGroupGoesOnWhereItCommitted(t *testing.T) {
 	n.stop()
 }
 
+// TestOffsetsInEveryCodec restarts a broker whose topic of offsets is compressed.
+func TestOffsetsInEveryCodec(t *testing.T) {
+	for codec := range 5 {
+		properties := fmt.Sprint(quick, "offsets.topic.compression.codec=", codec, "\n")
+		n := start(t, vfs.NewMem(), properties)
+		n.create("orders", 1, nil)
+		var offsets kadm.Offsets
+		offsets.AddOffset("orders", 0, 7, -1)
+		if err := kadm.NewClient(n.client()).CommitAllOffsets(n.context(), "tools", offsets); err != nil {
+			t.Fatal(err)
+		}
+		n.stop()
+		n = start(t, n.disk, properties)
+		if got := n.committed("tools", "orders"); got != 7 {
+			t.Errorf("codec %d: committed %d after a restart", codec, got)
+		}
+		n.stop()
+	}
+}
+
 // TestPowerLossKeepsCommittedOffsets cuts the power after commits, in every model of what a disk keeps.
 func TestPowerLossKeepsCommittedOffsets(t *testing.T) {
 	for seed := range uint64(6) {

@@ -115,6 +115,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"auto.create.topics.enable=yes", "Invalid value yes for configuration auto.create.topics.enable: Expected value to be either true or false"},
 		{"\n\nlog.retention.hour=5", "server.properties:3: log.retention.hour=5: unknown setting; did you mean log.retention.hours?"},
 		{"frobnicate=1", "server.properties:1: frobnicate=1: unknown setting"},
+		{"offsets.topic.compression.codec=9", "offsets.topic.compression.codec=9: Invalid value 9 for configuration offsets.topic.compression.codec: Value must be no more than 4"},
 		{"offsets.topic.replication.factor=40000", "Not a number of type SHORT"},
 		{"log.cleaner.min.cleanable.ratio=2", "Invalid value 2.0 for configuration log.cleaner.min.cleanable.ratio: Value must be no more than 1"},
 		{"log.dirs=/a,,/b", "Configuration 'log.dirs' values must not be empty."},

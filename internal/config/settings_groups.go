@@ -5,7 +5,7 @@ var groupsSettings = []Setting{
 	honoured("offsets.topic.num.partitions", Int, "50", atLeast(1), "Partitions of __consumer_offsets."),
 	honoured("offsets.topic.replication.factor", Short, "3", atLeast(1), "Replicas of __consumer_offsets."),
 	honoured("offsets.topic.segment.bytes", Int, "104857600", atLeast(1), "Segment size of __consumer_offsets."),
-	honoured("offsets.topic.compression.codec", Int, "0", anything, "Codec of __consumer_offsets, by number."),
+	honoured("offsets.topic.compression.codec", Int, "0", between(0, 4), "Codec of __consumer_offsets: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd."),
 	honoured("offsets.retention.minutes", Int, "10080", atLeast(1), "How long offsets of an empty group are kept."),
 	honoured("offsets.retention.check.interval.ms", Long, "600000", atLeast(1), "Pause between checks for expired offsets."),
 	honoured("offsets.load.buffer.size", Int, "5242880", atLeast(1), "Read size when offsets are loaded."),

@@ -180,32 +180,28 @@ func (d *Dir) checkpointRecovery() error {
 	d.checkpoints.writing.Lock()
 	defer d.checkpoints.writing.Unlock()
 	d.checkpoints.bytes.Store(0)
-	var points []Offset
+	return d.checkpointHeld(recoveryPointFile, func(st *state) int64 { return st.found.Point }, (*commitlog.Log).RecoveryPoint)
+}
+
+// checkpointHeld writes an offset of every log: what the log says or, where it was not opened yet, what was found. checkpoints.writing is
+// held.
+func (d *Dir) checkpointHeld(name string, found func(*state) int64, of func(*commitlog.Log) int64) error {
+	var offsets []Offset
 	for _, st := range d.states() {
-		offset := st.found.Point
+		offset := found(st)
 		if l := st.log.Load(); l != nil {
-			offset = l.RecoveryPoint()
+			offset = of(l)
 		}
 		if offset > 0 {
-			points = append(points, Offset{st.id.Topic, st.id.Partition, offset})
+			offsets = append(offsets, Offset{st.id.Topic, st.id.Partition, offset})
 		}
 	}
-	return d.replaceCheckpoint(recoveryPointFile, points)
+	return d.replaceCheckpoint(name, offsets)
 }
 
 // checkpointStartsHeld writes the log starts; checkpoints.writing is held.
 func (d *Dir) checkpointStartsHeld() error {
-	var starts []Offset
-	for _, st := range d.states() {
-		offset := st.found.LogStart
-		if l := st.log.Load(); l != nil {
-			offset = l.LogStart()
-		}
-		if offset > 0 {
-			starts = append(starts, Offset{st.id.Topic, st.id.Partition, offset})
-		}
-	}
-	return d.replaceCheckpoint(logStartFile, starts)
+	return d.checkpointHeld(logStartFile, func(st *state) int64 { return st.found.LogStart }, (*commitlog.Log).LogStart)
 }
 
 // cleaning is told before segments of a log are compacted. What a pass leans on must outlive a crash: the recovery point, and the log
@@ -222,17 +218,7 @@ func (d *Dir) cleaning(*commitlog.Log) error {
 // checkpointCleanedHeld writes the ends of what compaction has been through; checkpoints.writing is held. One that is too low has a log
 // compacted again, one that is too high would bring back what a tombstone deleted: so it never outlives a truncation.
 func (d *Dir) checkpointCleanedHeld() error {
-	var ends []Offset
-	for _, st := range d.states() {
-		offset := st.found.Cleaned
-		if l := st.log.Load(); l != nil {
-			offset = l.Cleaned()
-		}
-		if offset > 0 {
-			ends = append(ends, Offset{st.id.Topic, st.id.Partition, offset})
-		}
-	}
-	return d.replaceCheckpoint(cleanerFile, ends)
+	return d.checkpointHeld(cleanerFile, func(st *state) int64 { return st.found.Cleaned }, (*commitlog.Log).Cleaned)
 }
 
 func (d *Dir) checkpointCleaned() error {
