@@ -108,6 +108,7 @@ func (n *node) produce(topic string, count int, opts ...kgo.Opt) {
 func (n *node) consume(topic string, from int64, count int) (values []string) {
 	n.t.Helper()
 	c := n.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(from)}}))
+	defer c.Close() // or its next fetch stays in flight
 	for len(values) < count {
 		fetches := c.PollFetches(n.context())
 		if err := fetches.Err(); err != nil {
