@@ -34,11 +34,13 @@ type editor struct {
 	byID      edit[uuid.UUID, *Topic]
 	byUnified edit[string, []string]
 	byOrder   sortedEdit
+	quotas    edit[QuotaEntity, map[string]float64]
 
 	// What is ours and may be changed in place.
 	topics     map[uuid.UUID]*openTopic
 	ownBrokers bool
 	ownConfigs map[Resource]bool
+	ownQuotas  map[QuotaEntity]bool
 	brokers    map[int32]bool // registrations that changed
 	delta      Delta
 }
@@ -56,6 +58,7 @@ func newEditor(img *Image) *editor {
 	e.byID.sharded = img.byID
 	e.byUnified.sharded = img.byUnified
 	e.byOrder.sorted = img.byOrder
+	e.quotas.sharded = img.quotas
 	return e
 }
 
@@ -70,12 +73,14 @@ func (e *editor) finish(index uint64) (*Image, *Delta) {
 		e.delta.Brokers = append(e.delta.Brokers, BrokerChange{Old: e.before.Broker(id), New: e.img.Broker(id)})
 	}
 	e.delta.Configs = sortedResources(e.ownConfigs)
+	e.delta.Quotas = slices.SortedFunc(maps.Keys(e.ownQuotas), QuotaEntity.Compare)
 	after := e.img
 	after.index = index
 	after.byName = e.byName.sharded
 	after.byID = e.byID.sharded
 	after.byUnified = e.byUnified.sharded
 	after.byOrder = e.byOrder.sorted
+	after.quotas = e.quotas.sharded
 	return &after, &e.delta
 }
 
@@ -137,6 +142,10 @@ func (e *editor) apply(r Record) error {
 			return fmt.Errorf("no credential of %s with mechanism %d", r.User.Name, r.User.Mechanism)
 		}
 		e.setScram(r.User, nil)
+	case *QuotaRecord:
+		if !e.setQuota(r) {
+			return fmt.Errorf("no quota %s to remove", r.Name)
+		}
 	case *ProducerIDsRecord:
 		if r.Next < e.img.nextProducerID {
 			return fmt.Errorf("next producer id goes back from %d to %d", e.img.nextProducerID, r.Next)

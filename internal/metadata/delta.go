@@ -9,7 +9,8 @@ import (
 type Delta struct {
 	Topics      []TopicChange
 	Brokers     []BrokerChange
-	Configs     []Resource // resources other than topics whose configurations changed
+	Configs     []Resource    // resources other than topics whose configurations changed
+	Quotas      []QuotaEntity // whose quotas were touched, in the order of Compare
 	ClusterID   bool
 	Features    bool
 	ProducerIDs bool
@@ -83,6 +84,7 @@ func Diff(before, after *Image) *Delta {
 		}
 	}
 	d.Features = !equalMaps(before.features, after.features)
+	d.Quotas = diffQuotas(before, after)
 	d.Scram = !maps.Equal(before.scram, after.scram)
 	return d
 }

@@ -13,8 +13,9 @@ import (
 //	  length  unsigned varint, bytes of the body
 //	  body    the fields in the order of the Go struct
 //
-// Numbers are zig-zag varints, strings and lists begin with an unsigned varint length, ids are 16 bytes. The body of a
-// PartitionChangeRecord starts with a bit set of the fields that are present (changeLeader and following). An unknown kind,
+// Numbers are zig-zag varints, strings and lists begin with an unsigned varint length, ids are 16 bytes, the value of a quota the
+// 8 bytes of a double, highest first. An entity with quotas is a byte each for user, client id and address: 0 it has none, 1 the
+// default, 2 a name, which follows. The body of a PartitionChangeRecord starts with a bit set of the fields that are present (changeLeader and following). An unknown kind,
 // version or bit, or a body that is longer than its fields, is an error: what a newer version writes must not be half
 // understood, it must not be written before all nodes know it (a feature level guards that).
 const entryVersion = 1
@@ -121,6 +122,13 @@ func appendBody(dst []byte, r Record) []byte {
 		return appendScram(appendScramUser(dst, r.User), r.Credential)
 	case *RemoveScramRecord:
 		return appendScramUser(dst, r.User)
+	case *QuotaRecord:
+		dst = appendString(appendQuotaEntity(dst, r.Entity), r.Name)
+		dst = appendBool(dst, r.Value != nil)
+		if r.Value != nil {
+			dst = appendFloat(dst, *r.Value)
+		}
+		return dst
 	case *ProducerIDsRecord:
 		return appendInt(appendInt(appendInt(dst, int64(r.BrokerID)), r.BrokerEpoch), r.Next)
 	}
@@ -158,6 +166,12 @@ func decodeBody(kind uint64, d *decoder) Record {
 		return &ScramRecord{User: d.scramUser(), Credential: d.scram()}
 	case kindRemoveScram:
 		return &RemoveScramRecord{User: d.scramUser()}
+	case kindQuota:
+		r := &QuotaRecord{Entity: d.quotaEntity(), Name: d.string()}
+		if d.bool() {
+			r.Value = new(d.float())
+		}
+		return r
 	case kindProducerIDs:
 		return &ProducerIDsRecord{BrokerID: d.int32(), BrokerEpoch: d.int(), Next: d.int()}
 	}

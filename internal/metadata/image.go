@@ -26,6 +26,7 @@ type Image struct {
 	configs         map[Resource]map[string]string // of everything but topics
 	features        map[string]int16
 	scram           map[ScramUser]ScramCredential
+	quotas          sharded[QuotaEntity, map[string]float64]
 }
 
 // Empty is the image before the first record.

@@ -1,8 +1,11 @@
 package metadata
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"runtime"
@@ -24,11 +27,12 @@ type world struct {
 	next    int64
 	configs map[Resource]map[string]string
 	scram   map[ScramUser]ScramCredential
+	quotas  map[QuotaEntity]map[string]float64
 }
 
 func newWorld(seed uint64) *world {
 	return &world{rng: rand.New(rand.NewPCG(seed, 1)), ids: random.Seeded(seed), topics: map[string]*Topic{}, brokers: map[int32]*Broker{},
-		configs: map[Resource]map[string]string{}, scram: map[ScramUser]ScramCredential{}}
+		configs: map[Resource]map[string]string{}, scram: map[ScramUser]ScramCredential{}, quotas: map[QuotaEntity]map[string]float64{}}
 }
 
 func (w *world) anyTopic() *Topic {
@@ -65,7 +69,7 @@ func (w *world) partition() *Partition {
 }
 
 func (w *world) step() []Record {
-	switch w.rng.IntN(13) {
+	switch w.rng.IntN(15) {
 	case 0, 1:
 		t := &Topic{Name: fmt.Sprintf("t%c%d", "._-"[w.rng.IntN(3)], w.rng.IntN(2000)), ID: uuid.New(w.ids)}
 		if w.topics[t.Name] != nil {
@@ -169,6 +173,25 @@ func (w *world) step() []Record {
 		}
 		w.scram[u] = ScramCredential{"salt", "stored", fmt.Sprint(w.rng.IntN(9)), int32(w.rng.IntN(9000))}
 		return []Record{&ScramRecord{u, w.scram[u]}}
+	case 12, 13:
+		names := []QuotaName{{}, QuotaDefault, QuotaOf("a"), QuotaOf("b"), QuotaOf("")}
+		e := QuotaEntity{User: names[w.rng.IntN(5)], ClientID: names[w.rng.IntN(5)]}
+		if w.rng.IntN(5) == 0 {
+			e = QuotaEntity{IP: names[1+w.rng.IntN(4)]}
+		}
+		r := &QuotaRecord{Entity: e, Name: fmt.Sprint("q", w.rng.IntN(2))}
+		if _, ok := w.quotas[e][r.Name]; ok && w.rng.IntN(2) == 0 {
+			if delete(w.quotas[e], r.Name); len(w.quotas[e]) == 0 {
+				delete(w.quotas, e)
+			}
+			return []Record{r}
+		}
+		if w.quotas[e] == nil {
+			w.quotas[e] = map[string]float64{}
+		}
+		r.Value = new(w.rng.Float64() * 1000)
+		w.quotas[e][r.Name] = *r.Value
+		return []Record{r}
 	}
 	return nil
 }
@@ -181,6 +204,14 @@ func (w *world) check(t *testing.T, img *Image) {
 	for u, want := range w.scram {
 		if got, ok := img.Scram(u); !ok || got != want {
 			t.Fatalf("another credential of %v", u)
+		}
+	}
+	if got := maps.Collect(img.QuotaEntities()); img.QuotaCount() != len(w.quotas) || !reflect.DeepEqual(got, w.quotas) {
+		t.Fatalf("quotas are %v, want %v", got, w.quotas)
+	}
+	for e, want := range w.quotas {
+		if got := img.Quotas(e); !maps.Equal(got, want) {
+			t.Fatalf("quotas of %v are %v, want %v", e, got, want)
 		}
 	}
 	if img.TopicCount() != len(w.topics) || len(img.Brokers()) != len(w.brokers) || img.NextProducerID() != w.next {
@@ -260,6 +291,8 @@ func TestImageIsTheFoldOfItsRecords(t *testing.T) {
 				}
 				if diff := Diff(img, after); !sameTopics(diff, delta) {
 					t.Fatalf("entry %d: delta %+v, images differ by %+v", index, delta.Topics, diff.Topics)
+				} else if !sameQuotas(diff, delta, img, after) {
+					t.Fatalf("entry %d: delta %+v, images differ by %+v", index, delta.Quotas, diff.Quotas)
 				}
 				img = after
 				entries = append(entries, entry)
@@ -301,6 +334,12 @@ func TestImageIsTheFoldOfItsRecords(t *testing.T) {
 func sameTopics(diff, delta *Delta) bool {
 	in := func(c TopicChange) bool { return slices.Contains(delta.Topics, c) }
 	return len(diff.Topics) == len(delta.Topics) && !slices.ContainsFunc(diff.Topics, func(c TopicChange) bool { return !in(c) })
+}
+
+// sameQuotas compares two deltas by whose quotas differ; a touched entity may have been left equal.
+func sameQuotas(diff, delta *Delta, before, after *Image) bool {
+	differ := slices.DeleteFunc(slices.Clone(delta.Quotas), func(e QuotaEntity) bool { return maps.Equal(before.Quotas(e), after.Quotas(e)) })
+	return slices.Equal(diff.Quotas, differ)
 }
 
 func TestDeltaNamesPartitions(t *testing.T) {
@@ -358,6 +397,7 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 		{&RemoveBrokerRecord{1, 4}},
 		{&ProducerIDsRecord{1, 5, 999}},
 		{&RemoveScramRecord{ScramUser{"nobody", 1}}},
+		{&QuotaRecord{Entity: QuotaEntity{User: QuotaDefault}, Name: QuotaProducerByteRate}},
 	} {
 		if _, _, err := Apply(img, 8, records); err == nil {
 			t.Errorf("%#v was applied", records[len(records)-1])
@@ -519,7 +559,7 @@ func TestSubscribersFollowFirst(t *testing.T) {
 	}
 }
 
-// TestOlderSnapshot reads what was written before there were credentials.
+// TestOlderSnapshot reads what was written before there were credentials, and before there were quotas.
 func TestOlderSnapshot(t *testing.T) {
 	w, img := newWorld(5), Empty
 	for i := range uint64(300) {
@@ -530,23 +570,26 @@ func TestOlderSnapshot(t *testing.T) {
 		}
 	}
 	b := img.EncodeSnapshot()
-	old := append([]byte{}, b[:len(b)-1]...) // without the count of credentials
-	old[4] = 1
-	again, err := DecodeSnapshot(old)
-	if err != nil || again.Hash() != img.Hash() {
-		t.Fatalf("a snapshot of version 1: %v", err)
+	for version := byte(1); version <= 2; version++ {
+		old := append([]byte{}, b[:len(b)-3+int(version)]...) // without the counts of quotas and of credentials
+		old[4] = version
+		again, err := DecodeSnapshot(old)
+		if err != nil || again.Hash() != img.Hash() {
+			t.Fatalf("a snapshot of version %d: %v", version, err)
+		}
 	}
 	if _, err := DecodeSnapshot(b[:len(b)-1]); err == nil {
 		t.Fatal("a snapshot without its end was taken")
 	}
 }
 
-// step1 steps without credentials.
+// step1 steps without credentials and quotas.
 func (w *world) step1() []Record {
 	for {
 		w.scram = map[ScramUser]ScramCredential{}
+		w.quotas = map[QuotaEntity]map[string]float64{}
 		records := w.step()
-		if len(w.scram) == 0 {
+		if len(w.scram) == 0 && len(w.quotas) == 0 {
 			return records
 		}
 	}
@@ -557,6 +600,37 @@ func TestCredentialsAreHidden(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if s := fmt.Sprintf(verb, r); strings.Contains(s, "secret") {
 			t.Errorf("%s shows %s", verb, s)
+		}
+	}
+}
+
+func TestQuotasAreNumbers(t *testing.T) {
+	entry := Encode([]Record{&QuotaRecord{QuotaEntity{User: QuotaOf("me")}, QuotaProducerByteRate, new(1.5)}})
+	at := len(entry) - 8
+	binary.BigEndian.PutUint64(entry[at:], math.Float64bits(math.Inf(1)))
+	if records, err := Decode(entry); err != nil || !math.IsInf(*records[0].(*QuotaRecord).Value, 1) {
+		t.Errorf("infinite: %v", err)
+	}
+	binary.BigEndian.PutUint64(entry[at:], math.Float64bits(math.NaN()))
+	if _, err := Decode(entry); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("not a number: %v", err)
+	}
+}
+
+// BenchmarkQuota changes one quota among a hundred thousand entities.
+func BenchmarkQuota(b *testing.B) {
+	var records []Record
+	for i := range 100_000 {
+		records = append(records, &QuotaRecord{QuotaEntity{User: QuotaOf(fmt.Sprint("user-", i))}, QuotaProducerByteRate, new(1e6)})
+	}
+	img, _, err := Apply(Empty, 1, records)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := Apply(img, 2, []Record{&QuotaRecord{QuotaEntity{User: QuotaOf("user-7")}, QuotaProducerByteRate, new(2e6)}}); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -20,6 +20,7 @@ const (
 	kindProducerIDs     uint64 = 11
 	kindScram           uint64 = 12
 	kindRemoveScram     uint64 = 13
+	kindQuota           uint64 = 14
 )
 
 type (

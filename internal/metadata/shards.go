@@ -1,6 +1,9 @@
 package metadata
 
-import "maps"
+import (
+	"iter"
+	"maps"
+)
 
 // shardCount is how many pieces a sharded map has. A change copies the piece it falls into and the array of pieces: with 10,000
 // keys that is 10 entries and 8 KiB, with a million 1,000 entries.
@@ -26,6 +29,22 @@ func (m *sharded[K, V]) get(shard uint, key K) (V, bool) {
 	}
 	v, ok := m.shards[shard%shardCount][key]
 	return v, ok
+}
+
+// all yields every key with its value, in no order.
+func (m *sharded[K, V]) all() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		if m.shards == nil {
+			return
+		}
+		for _, shard := range m.shards {
+			for k, v := range shard {
+				if !yield(k, v) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // own returns a piece that may be changed.

@@ -14,7 +14,7 @@ import (
 // # Format: snapshot of an image
 //
 //	bytes 0-3: "MLDM"
-//	byte 4:    format version, 2
+//	byte 4:    format version, 3
 //	index, cluster id, next broker epoch, next producer id
 //	features:    count, then name and level of each, by name
 //	directories: count, then the 16 bytes of every directory id that a partition names, sorted
@@ -22,6 +22,7 @@ import (
 //	configs:     count of resources other than topics, then type, name and a list of name and value of each
 //	topics:      count, then each by name: name, id, list of configuration name and value, count of partitions, partitions
 //	credentials: count, then user, mechanism, salt, stored key, server key and iterations of each, by user and mechanism; not in version 1
+//	quotas:      count of entities, then entity and a list of name and value of each, by entity and name; not in versions 1 and 2
 //
 // A partition is a bit set (snapSameReplicas and following), then what the bits say is there, in this order: replicas, ISR,
 // directories as places in the list above plus one (0: none), ELR, last known ELR; then leader, leader epoch and partition
@@ -29,7 +30,7 @@ import (
 // length and CRC, is the quorum's.
 const (
 	snapshotMagic   = "MLDM"
-	snapshotVersion = 2
+	snapshotVersion = 3
 )
 
 // Bits of a partition in a snapshot. They are frozen.
@@ -82,7 +83,7 @@ func (img *Image) EncodeSnapshot() []byte {
 			before = p
 		}
 	}
-	return img.appendScrams(dst)
+	return img.appendQuotas(img.appendScrams(dst))
 }
 
 // Hash is equal for two images exactly when all of their content is.
@@ -209,6 +210,9 @@ func DecodeSnapshot(b []byte) (*Image, error) {
 	}
 	if b[4] >= 2 {
 		e.img.scram = d.scrams()
+	}
+	if b[4] >= 3 {
+		e.readQuotas(d)
 	}
 	if d.err == nil && len(d.b) > 0 {
 		d.fail("bytes after the end")
