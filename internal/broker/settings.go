@@ -18,10 +18,6 @@ import (
 // settingsTable answers the controller's questions about settings from the configuration in force.
 type settingsTable struct{ live *liveConfig }
 
-func (t settingsTable) ValidateTopic(name, value string) error {
-	return t.live.now().ValidateTopic(name, value)
-}
-
 func (t settingsTable) ValidateTopicSet(overrides map[string]string) error {
 	return t.live.now().ValidateTopicConfigs(overrides)
 }

@@ -103,10 +103,11 @@ func nonEmptyList(names ...string) rule {
 	}
 }
 
-var throttledReplica = regexp.MustCompile(`^[0-9]+:[0-9]+$`)
+// throttledReplica matches nothing at all too: Kafka overlooks commas with nothing between them.
+var throttledReplica = regexp.MustCompile(`^([0-9]+:[0-9]+)?$`)
 
 func throttledReplicas(s *Setting, v *value) error {
-	if len(v.list) == 1 && v.list[0] == "*" {
+	if strings.Join(v.list, "") == "*" {
 		return nil
 	}
 	for _, e := range v.list {

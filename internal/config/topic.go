@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -134,7 +135,27 @@ func (c *Config) ValidateTopic(name, text string) error {
 	return nil
 }
 
-// ValidateTopicConfigs checks the whole set of a topic's overrides, first each name, then each value, then what concerns two.
+// turns is the order in which Kafka judges the values of several settings: the first that is wrong is the one it names.
+var turns = []string{
+	"segment.bytes", "segment.ms", "segment.jitter.ms", "segment.index.bytes", "flush.messages", "flush.ms", "retention.bytes", "retention.ms",
+	"max.message.bytes", "max.decompressed.message.bytes", "index.interval.bytes", "delete.retention.ms", "min.compaction.lag.ms",
+	"max.compaction.lag.ms", "file.delete.delay.ms", "min.cleanable.dirty.ratio", "cleanup.policy", "unclean.leader.election.enable",
+	"min.insync.replicas", "compression.type", "compression.gzip.level", "compression.lz4.level", "compression.zstd.level", "preallocate",
+	"message.timestamp.type", "message.timestamp.before.max.ms", "message.timestamp.after.max.ms", "leader.replication.throttled.replicas",
+	"follower.replication.throttled.replicas", "remote.storage.enable", "local.retention.ms", "local.retention.bytes", "remote.log.copy.disable",
+	"remote.copy.lag.ms", "remote.copy.lag.bytes", "remote.log.delete.on.disable", "errors.deadletterqueue.group.enable",
+}
+
+// turn is a setting's place among turns; what Kafka does not know comes last.
+func turn(name string) int {
+	if i := slices.Index(turns, name); i >= 0 {
+		return i
+	}
+	return len(turns)
+}
+
+// ValidateTopicConfigs checks the whole set of a topic's overrides, first each name, then each value in
+// Kafka's order, then what concerns two.
 func (c *Config) ValidateTopicConfigs(overrides map[string]string) error {
 	var names []string
 	for name := range overrides {
@@ -146,6 +167,7 @@ func (c *Config) ValidateTopicConfigs(overrides map[string]string) error {
 			return errorf("Unknown topic config name: %s", name)
 		}
 	}
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(turn(a), turn(b)) })
 	for _, name := range names {
 		if err := c.ValidateTopic(name, overrides[name]); err != nil {
 			return err

@@ -45,11 +45,17 @@ func TestValidateTopicInKafkasWords(t *testing.T) {
 		{"min.cleanable.dirty.ratio", "1.5", "Invalid value 1.5 for configuration min.cleanable.dirty.ratio: Value must be no more than 1"},
 		{"min.cleanable.dirty.ratio", "-0.1", "Invalid value -0.1 for configuration min.cleanable.dirty.ratio: Value must be at least 0"},
 		{"min.cleanable.dirty.ratio", "5e-1", ""},
+		{"min.cleanable.dirty.ratio", "0.5f", ""},
+		{"min.cleanable.dirty.ratio", "0x1p-1d", ""},
+		{"min.cleanable.dirty.ratio", "f", "Invalid value f for configuration min.cleanable.dirty.ratio: Not a number of type DOUBLE"},
+		{"min.cleanable.dirty.ratio", "-Infinity", "Invalid value -Infinity for configuration min.cleanable.dirty.ratio: Value must be at least 0"},
+		{"min.cleanable.dirty.ratio", "1e999", "Invalid value Infinity for configuration min.cleanable.dirty.ratio: Value must be no more than 1"},
 		{"leader.replication.throttled.replicas", "none", "Invalid value [none] for configuration leader.replication.throttled.replicas: leader.replication.throttled.replicas" + throttled},
 		{"follower.replication.throttled.replicas", "0:x", "Invalid value [0:x] for configuration follower.replication.throttled.replicas: follower.replication.throttled.replicas" + throttled},
 		{"leader.replication.throttled.replicas", "*", ""},
 		{"leader.replication.throttled.replicas", "0:1,1:2", ""},
 		{"leader.replication.throttled.replicas", "", ""},
+		{"leader.replication.throttled.replicas", ",0:1,", ""},
 		{"remote.storage.enable", "true", "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage."},
 		{"remote.storage.enable", "false", ""},
 		{"max.decompressed.message.bytes", "2147483647", "Invalid value 2147483647 for configuration max.decompressed.message.bytes: Value must be no more than 2147483639"},
@@ -75,6 +81,7 @@ func TestValidateTopicConfigs(t *testing.T) {
 	}{
 		{map[string]string{"retention.ms": "5", "cleanup.policy": "compact"}, ""},
 		{map[string]string{"retention.ms": "x", "zzz": "1"}, "Unknown topic config name: zzz"},
+		{map[string]string{"cleanup.policy": "x", "retention.ms": "x", "durability": "x"}, "Invalid value x for configuration retention.ms: Not a number of type LONG"},
 		{map[string]string{"max.compaction.lag.ms": "5", "min.compaction.lag.ms": "6"}, "conflict topic config setting min.compaction.lag.ms (6) > max.compaction.lag.ms (5)"},
 	} {
 		got := ""

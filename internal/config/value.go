@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -35,7 +36,7 @@ func (s *Setting) parse(raw string) (value, error) {
 		}
 		v.num = n
 	case Double:
-		f, err := strconv.ParseFloat(trimmed, 64)
+		f, err := parseDouble(trimmed)
 		if err != nil {
 			return v, s.invalid(raw, "Not a number of type "+s.Type.String())
 		}
@@ -48,6 +49,19 @@ func (s *Setting) parse(raw string) (value, error) {
 		v.text = trimmed
 	}
 	return v, s.check(s, &v)
+}
+
+// parseDouble takes what Java takes: a letter may say that the number is a float or a double, and what is too large or too small to be
+// told from nothing is infinite or zero.
+func parseDouble(s string) (float64, error) {
+	if n := len(s); n > 1 && strings.ContainsRune("fFdD", rune(s[n-1])) && strings.ContainsRune("0123456789.", rune(s[n-2])) {
+		s = s[:n-1]
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if errors.Is(err, strconv.ErrRange) {
+		err = nil
+	}
+	return f, err
 }
 
 func (s *Setting) invalid(shown any, why string) error {
@@ -88,8 +102,10 @@ func splitList(s string) []string {
 // digit after the point.
 func formatDouble(f float64) string {
 	switch {
-	case math.IsInf(f, 0):
-		return strings.Replace(strconv.FormatFloat(f, 'f', -1, 64), "Inf", "Infinity", 1)
+	case math.IsInf(f, 1):
+		return "Infinity"
+	case math.IsInf(f, -1):
+		return "-Infinity"
 	case math.IsNaN(f):
 		return "NaN"
 	}

@@ -266,15 +266,9 @@ func (s *step) checkTopicResource(name string) Error {
 
 // checkConfigs judges the overrides that are set now, and all that the topic then has.
 func (s *step) checkConfigs(set, all map[string]string) Error {
-	names := sortedKeys(set)
-	for _, name := range names {
+	for _, name := range sortedKeys(set) {
 		if len(set[name]) > maxConfigValue {
 			return Error{protocol.InvalidConfig, fmt.Sprintf("The configuration value cannot be added because it exceeds the maximum value size of %d bytes.", maxConfigValue)}
-		}
-	}
-	for _, name := range names {
-		if err := s.settings.Configs.ValidateTopic(name, set[name]); err != nil {
-			return Error{protocol.InvalidConfig, err.Error()}
 		}
 	}
 	if err := s.settings.Configs.ValidateTopicSet(all); err != nil {

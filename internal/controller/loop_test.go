@@ -16,7 +16,6 @@ import (
 
 type anything struct{ controller.Configs }
 
-func (anything) ValidateTopic(string, string) error         { return nil }
 func (anything) ValidateTopicSet(map[string]string) error   { return nil }
 func (anything) TopicList(string) (value string, list bool) { return "", false }
 func (anything) TopicRules(map[string]string, int) controller.Rules {

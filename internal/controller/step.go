@@ -18,9 +18,7 @@ type Settings struct {
 
 // Configs is what the controller asks of the table of configurations. The errors' texts reach clients.
 type Configs interface {
-	// ValidateTopic judges one override; an unknown name is an error.
-	ValidateTopic(name, value string) error
-	// ValidateTopicSet judges what no single override shows, over all overrides of a topic.
+	// ValidateTopicSet judges all overrides of a topic, each and together; an unknown name is an error.
 	ValidateTopicSet(overrides map[string]string) error
 	// TopicList says whether the configuration is a list, and its value where a topic has no override.
 	TopicList(name string) (value string, list bool)

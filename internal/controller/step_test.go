@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -20,7 +21,7 @@ import (
 // configs stands in for the table of configurations.
 type configs struct{}
 
-func (configs) ValidateTopic(name, value string) error {
+func validateTopic(name, value string) error {
 	switch name {
 	case "retention.ms", "min.insync.replicas":
 		if _, err := strconv.ParseInt(value, 10, 64); err != nil {
@@ -34,6 +35,11 @@ func (configs) ValidateTopic(name, value string) error {
 }
 
 func (configs) ValidateTopicSet(all map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if err := validateTopic(name, all[name]); err != nil {
+			return err
+		}
+	}
 	if all["retention.ms"] == "13" && all["cleanup.policy"] == "compact" {
 		return errors.New("13 and compact do not go together")
 	}

@@ -134,7 +134,6 @@ type anyConfig struct {
 	cfg                *config.Config
 }
 
-func (a anyConfig) ValidateTopic(name, value string) error { return a.cfg.ValidateTopic(name, value) }
 func (a anyConfig) ValidateTopicSet(overrides map[string]string) error {
 	return a.cfg.ValidateTopicConfigs(overrides)
 }

@@ -12,14 +12,20 @@ func Differences() []Allowed {
 		{Path: "*.Configs[\"max.decompressed.message.bytes\"]*.Value", Reason: "Fewer bytes are decompressed"},
 		{Path: "*.Configs[\"durability\"]*", Reason: "Durability is a setting"},
 		{Case: "seq-describe-broker/*", Path: "*.Configs[\"log.durability\"]*", Reason: "Durability is a setting"},
+		{Case: "seq-describe-synonyms/*", Path: "*.Configs[\"log.durability\"]*", Reason: "Durability is a setting"},
+		{Case: "seq-describe-synonyms/*", Path: "*.Configs[\"log.dir\"]*.Value", Reason: "Data lies in the working directory"},
 		{Case: "seq-describe-broker/*", Path: "*.Configs[\"log.dir\"].Value", Reason: "Data lies in the working directory"},
 	}
 	for _, name := range []string{"listeners", "listener.security.protocol.map"} {
-		all = append(all, Allowed{Case: "seq-describe-broker/*", Path: "*.Configs[\"" + name + "\"].ReadOnly", Reason: "Listeners change with a restart"})
+		all = append(all, Allowed{Case: "seq-describe-broker/*", Path: "*.Configs[\"" + name + "\"].ReadOnly", Reason: "Listeners change with a restart"},
+			Allowed{Case: "seq-describe-synonyms/*", Path: "*.Configs[\"" + name + "\"].ReadOnly", Reason: "Listeners change with a restart"})
+	}
+	for _, name := range []string{"node.id", "process.roles", "listeners"} {
+		all = append(all, Allowed{Case: "seq-describe-synonyms/*", Path: "*.Configs[\"" + name + "\"].ConfigSynonyms[1].*", Reason: "A node needs no settings"})
 	}
 	all = append(all, Allowed{Case: "seq-settings-loggers/*", Path: "*.Configs[\"org.apache.kafka.*", Reason: "A broker has one logger"})
-	for _, key := range notServed {
-		all = append(all, Allowed{Path: fmt.Sprintf(".ApiKeys[%d].*", key), Reason: "What is not served is not advertised"})
+	for _, api := range NotServed() {
+		all = append(all, Allowed{Path: fmt.Sprintf(".ApiKeys[%d].*", api.Key), Reason: "What is not served is not advertised"})
 	}
 	for _, path := range []string{".SupportedFeatures[*", ".FinalizedFeatures[*", ".FinalizedFeaturesEpoch"} {
 		all = append(all, Allowed{Path: path, Reason: "What is not served is not advertised"})
@@ -75,12 +81,6 @@ func groupDifferences() []Allowed {
 		{"seq-group-first-use/*", "", "*", "A coordinator is there when it is asked for"},
 		{"seq-group-odd-names/*", "a name that is not UTF-8", "*", "Names are not repaired"},
 	}
-}
-
-// notServed lists the API keys that Kafka serves on a broker's listener and Moldau does not yet.
-var notServed = []int16{
-	17, 24, 25, 26, 27, 28, 34, 36, 48, 49, 65, 66, 68, 69, 76, 77, 78,
-	79, 80, 81, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94,
 }
 
 // oddIndex is the partition that a batch of the wrong-batches cases is sent to.

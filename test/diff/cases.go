@@ -139,7 +139,7 @@ func Sequences() []Case {
 	for _, some := range [][]Case{
 		wireSequences(), topicSequences(), produceSequences(), idempotentSequences(), fetchSequences(), sessionSequences(), logSequences(), restartSequences(),
 		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), groupWireSequences(), walkSequences(), restartGroupSequences(), restartWalkSequences(), restartTimerSequences(),
-		settingsSequences(), {firstUse()},
+		settingsSequences(), valueSequences(), {firstUse()},
 	} {
 		all = append(all, some...)
 	}
