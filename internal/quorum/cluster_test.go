@@ -38,23 +38,38 @@ func (w *wires) start(t *testing.T, id uint64, mem *vfs.Mem, voters []uint64) *r
 	return r
 }
 
-// leader waits for one of the nodes to lead.
-func leader(t *testing.T, nodes []*running) *running {
+// leader waits for one of the nodes to lead, and returns its term as well.
+func leader(t *testing.T, nodes []*running) (*running, uint64) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	led := make(chan *running, len(nodes))
+	type led struct {
+		n    *running
+		term uint64
+	}
+	leads := make(chan led, len(nodes))
 	for _, n := range nodes {
 		go func() {
-			if _, err := n.Lead(ctx); err == nil {
-				led <- n
+			if term, err := n.Lead(ctx); err == nil {
+				leads <- led{n, term}
 			}
 		}()
 	}
-	return <-led
+	select {
+	case l := <-leads:
+		return l.n, l.term
+	case <-ctx.Done():
+		for _, n := range nodes {
+			t.Logf("%+v", n.Status())
+		}
+		t.Fatal("none of the nodes leads")
+		return nil, 0
+	}
 }
 
 func TestThreeNodes(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
 	w := &wires{nodes: map[uint64]*Node{}}
 	ids := []uint64{101, 102, 103}
 	disks := map[uint64]*vfs.Mem{}
@@ -67,11 +82,8 @@ func TestThreeNodes(t *testing.T) {
 	// propose does it until it is known to be done, as a client would.
 	propose := func(nodes []*running) *running {
 		for {
-			l := leader(t, nodes)
-			term, err := l.Lead(t.Context())
-			if err == nil {
-				err = l.Propose(t.Context(), term, fmt.Appendf(nil, "entry %d", count), false)
-			}
+			l, term := leader(t, nodes)
+			err := l.Propose(ctx, term, fmt.Appendf(nil, "entry %d", count), false)
 			if err == nil {
 				count++
 				return l
@@ -86,7 +98,7 @@ func TestThreeNodes(t *testing.T) {
 		l = propose(nodes)
 	}
 	for _, n := range nodes { // M6: every node sees all of it once the quorum has told it up to where
-		if err := n.ReadIndex(t.Context()); err != nil {
+		if err := n.ReadIndex(ctx); err != nil {
 			t.Fatal(err)
 		}
 		contains(t, n, count)
@@ -96,7 +108,7 @@ func TestThreeNodes(t *testing.T) {
 	others := slices.DeleteFunc(slices.Clone(nodes), func(n *running) bool { return n == l })
 	l.stop(t)
 	for _, n := range others {
-		if err := n.ForgetLeader(t.Context()); err != nil {
+		if err := n.ForgetLeader(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -106,7 +118,7 @@ func TestThreeNodes(t *testing.T) {
 	// It comes back behind what the others have compacted, and gets a snapshot.
 	back := w.start(t, l.ID(), disks[l.ID()], nil)
 	nodes = append(others, back)
-	if err := back.ReadIndex(t.Context()); err != nil {
+	if err := back.ReadIndex(ctx); err != nil {
 		t.Fatal(err)
 	}
 	contains(t, back, count)
@@ -114,35 +126,37 @@ func TestThreeNodes(t *testing.T) {
 	// A fourth node learns, votes, and leaves again.
 	disks[104] = vfs.NewMem()
 	fourth := w.start(t, 104, disks[104], []uint64{})
-	change := func(c Change) {
-		for leader(t, nodes).ChangeMembers(t.Context(), MemberChange{c, 104}) != nil {
+	change := func(c Change, nodes ...*running) {
+		for done := false; !done; {
+			l, _ := leader(t, nodes)
+			done = l.ChangeMembers(ctx, MemberChange{c, 104}) == nil
 		}
 	}
-	change(AddLearner)
-	if err := fourth.ReadIndex(t.Context()); err != nil {
+	change(AddLearner, nodes...)
+	if err := fourth.ReadIndex(ctx); err != nil {
 		t.Fatal(err)
 	}
 	contains(t, fourth, count)
-	change(AddVoter)
-	propose(nodes)
-	if err := fourth.ReadIndex(t.Context()); err != nil {
+	change(AddVoter, nodes...)
+	propose(append(nodes, fourth)) // it may lead, too
+	if err := fourth.ReadIndex(ctx); err != nil {
 		t.Fatal(err)
 	}
-	voters, learners, err := fourth.Members(t.Context())
+	voters, learners, err := fourth.Members(ctx)
 	slices.Sort(voters)
 	if err != nil || !slices.Equal(voters, []uint64{101, 102, 103, 104}) || len(learners) != 0 {
 		t.Fatalf("voters %v, learners %v, %v", voters, learners, err)
 	}
 	fourth.stop(t)
 	again := w.start(t, 104, disks[104], nil) // the members are part of the log
-	if err := again.ReadIndex(t.Context()); err != nil {
+	if err := again.ReadIndex(ctx); err != nil {
 		t.Fatal(err)
 	}
-	change(Remove)
+	change(Remove, append(nodes, again)...)
 	propose(nodes)
 	again.stop(t)
 	for _, n := range nodes {
-		if err := n.ReadIndex(t.Context()); err != nil {
+		if err := n.ReadIndex(ctx); err != nil {
 			t.Fatal(err)
 		}
 		contains(t, n, count)

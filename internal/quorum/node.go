@@ -147,6 +147,7 @@ func Open(options Options) (*Node, error) {
 			c.close()
 			return nil, fmt.Errorf("restore metadata snapshot %d: %w", newest.index, err)
 		}
+		n.status.apply(n, n.applier.index, n.applier.term) // there may be nothing behind it
 	}
 	return n, nil
 }

@@ -307,6 +307,24 @@ func TestOlderSnapshotServesWhenTheNewestIsDamaged(t *testing.T) {
 	equal(t, r.machine.all(), append(want, []byte("after")))
 }
 
+// TestOpenHasApplied opens a node that has nothing behind its snapshot: what it restored counts as applied, or its reads would wait.
+func TestOpenHasApplied(t *testing.T) {
+	mem := vfs.NewMem()
+	o := Options{FS: mem, SnapshotEntries: 1}
+	r := start(t, o)
+	r.propose(t, "one", "two")
+	r.stop(t)
+	o.Dir, o.StateMachine = "quorum", &journal{}
+	n, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if s := n.Status(); s.Applied != n.core.storage.newest.index || s.Applied < 3 {
+		t.Errorf("applied up to %d, the snapshot to %d", s.Applied, n.core.storage.newest.index)
+	}
+}
+
 func TestFullDiskIsAnAnswer(t *testing.T) {
 	mem := vfs.NewMem()
 	r := start(t, Options{FS: mem, SegmentBytes: 1 << 20, SnapshotEntries: 1 << 30})
