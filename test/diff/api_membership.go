@@ -66,7 +66,7 @@ func joinGroupCases(v int16) *suite {
 			}
 			x.Do(describeGroups(5, m.group))
 		}
-		odd("shortest session", func(r *kmsg.JoinGroupRequest) { r.SessionTimeoutMillis = 500 })
+		odd("shortest session", func(r *kmsg.JoinGroupRequest) { r.SessionTimeoutMillis = 6_000 })
 		odd("longest session", func(r *kmsg.JoinGroupRequest) { r.SessionTimeoutMillis = 1_800_000 })
 		odd("longest rebalance timeout", func(r *kmsg.JoinGroupRequest) { r.RebalanceTimeoutMillis = 1<<31 - 1 })
 		odd("another protocol type", func(r *kmsg.JoinGroupRequest) { r.ProtocolType = "connect" })
@@ -91,7 +91,7 @@ func joinGroupCases(v int16) *suite {
 			}
 		}
 		odd("empty group", func(r *kmsg.JoinGroupRequest) { r.Group = "" })
-		for _, session := range []int32{499, 1_800_001, 0, -1} {
+		for _, session := range []int32{5_999, 1_800_001, 0, -1} {
 			odd("session too short or too long", func(r *kmsg.JoinGroupRequest) { r.SessionTimeoutMillis = session })
 		}
 		odd("no protocols", func(r *kmsg.JoinGroupRequest) { r.Protocols = nil })

@@ -26,13 +26,13 @@ const (
 
 // Brokers lists the brokers that the cases need.
 func Brokers() []Broker {
-	quick := []string{"group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=500"}
+	const quick = "group.initial.rebalance.delay.ms=0"
 	return []Broker{
-		{Name: timersBroker, Together: true, Properties: append(quick[:2:2], "offsets.retention.minutes=1", "offsets.retention.check.interval.ms=1000")},
+		{Name: timersBroker, Together: true, Properties: []string{quick, "group.min.session.timeout.ms=500", "offsets.retention.minutes=1", "offsets.retention.check.interval.ms=1000"}},
 		{Name: delayBroker, Together: true, Properties: []string{"group.max.size=2"}},
 		{Name: settingsBroker},
 		{Name: plainBroker},
-		{Name: groupsBroker, Properties: quick},
+		{Name: groupsBroker, Properties: []string{quick}},
 	}
 }
 
