@@ -36,6 +36,7 @@ type Conn struct {
 	timer      clock.Timer
 	lastActive atomic.Int64 // when bytes last came or went, in nanoseconds since the server was made
 	midFrame   atomic.Bool  // the reader waits for the rest of a request
+	muted      atomic.Int64 // until when nothing is read, in nanoseconds since the server was made
 
 	changed sync.Cond // something below has changed that the reader may wait for
 	mu      struct {  // guards all below, and the states of the exchanges in the queue

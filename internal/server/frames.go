@@ -48,6 +48,9 @@ func (f *frames) read() error {
 			return err
 		}
 		f.c.flush()
+		if err := f.c.heed(); err != nil {
+			return err
+		}
 		n, err := f.in.Read()
 		if err != nil {
 			return f.readError(err)
@@ -122,6 +125,9 @@ func (f *frames) waitRest() {
 // more of it is there than may be stashed.
 func (f *frames) whole() error {
 	for f.w-f.r >= 4 {
+		if err := f.c.heed(); err != nil {
+			return err
+		}
 		size := int(int32(binary.BigEndian.Uint32(f.block[f.r:])))
 		if size <= 0 || size > f.c.server.MaxRequestBytes {
 			return ErrFrameSize

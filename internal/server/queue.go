@@ -21,7 +21,7 @@ const (
 // serve hands one request to the handler. b holds its frame of n bytes.
 func (c *Conn) serve(b *buffer, n int) error {
 	x := exchanges.Get().(*exchange)
-	x.Conn, x.buffer, x.Received = c, b, c.in.received
+	x.Conn, x.buffer, x.Size, x.Received = c, b, n, c.in.received
 	x.Header.ClientID = c.in.clientID
 	body, err := x.Header.Decode(b.b[:n])
 	if err != nil {

@@ -21,6 +21,7 @@ type Handler interface {
 type Request struct {
 	Header   protocol.RequestHeader
 	Body     []byte // in a pooled buffer
+	Size     int    // of the whole request, without the size in front of it
 	Conn     *Conn
 	Received time.Time
 

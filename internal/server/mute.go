@@ -1,0 +1,52 @@
+package server
+
+import "time"
+
+// Throttle sees to it that the connection of the request is not read from for d. Requests that came before are answered meanwhile; of
+// those behind it none is looked at. It is called before the request is answered.
+func (r Reply) Throttle(d time.Duration) {
+	c := r.x.Conn
+	until := int64(c.server.clock.Now().Add(d).Sub(c.server.start))
+	for {
+		is := c.muted.Load()
+		if until <= is || c.muted.CompareAndSwap(is, until) {
+			return
+		}
+	}
+}
+
+// heed waits while the connection is muted. Only the reader calls it, before it looks at the next request and before it reads: bytes that
+// have come by then lie in its block, the rest stays in the socket, and the client is held back. The client's own end of the connection is not
+// noticed meanwhile; a connection that is idle for too long is closed as always.
+func (c *Conn) heed() error {
+	if c.muted.Load() == 0 {
+		return nil
+	}
+	return c.mute()
+}
+
+func (c *Conn) mute() error {
+	s := c.server
+	c.flush() // whoever completes what is still to be answered has to see to it from here on
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	timer := s.clock.AfterFunc(time.Hour, func() {
+		c.mu.Lock()
+		c.changed.Broadcast()
+		c.mu.Unlock()
+	})
+	defer timer.Stop()
+	for !c.mu.stopping {
+		until := c.muted.Load()
+		left := time.Duration(until) - s.clock.Now().Sub(s.start)
+		if left <= 0 {
+			if c.muted.CompareAndSwap(until, 0) {
+				return nil
+			}
+			continue
+		}
+		timer.Reset(left)
+		c.changed.Wait()
+	}
+	return errStopped
+}
