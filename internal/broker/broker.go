@@ -26,6 +26,7 @@ import (
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/network"
 	"github.com/moldau/moldau/internal/quorum"
+	"github.com/moldau/moldau/internal/quota"
 	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/server"
 	"github.com/moldau/moldau/internal/uuid"
@@ -83,6 +84,7 @@ type Broker struct {
 	loop       *controller.Loop
 	replicas   *replicas
 	groups     *groups
+	quotas     *quota.Clients
 	handler    *handler.Handler
 	server     *server.Server
 	serverNow  atomic.Pointer[server.Server] // server, for those who do not wait for the start
@@ -165,6 +167,7 @@ func Start(opts Options) (_ *Broker, err error) {
 	b.opts.Log, b.logLevel = withLevel(b.opts.Log)
 	b.failed, b.fail = context.WithCancelCause(context.Background())
 	b.live = newLiveConfig(b.opts.Config, b.opts.Log, b.settingsChanged)
+	b.quotas = quota.NewClients(quotaOptions(b.opts))
 	b.cleaning = make(chan config.Cleaner, 1)
 	b.lost = make(chan lostDir, len(b.opts.Config.LogDirs)) // each tells once, and must not wait
 	defer func() {
@@ -344,7 +347,7 @@ func (b *Broker) startQuorum() error {
 	cfg := b.opts.Config
 	b.replicas = newReplicas(b.live, b.dirs, b.opts.Log)
 	b.groups = b.newGroups()
-	b.publisher = metadata.NewPublisher(b.live.follow, b.replicas.follow, b.groups.follow)
+	b.publisher = metadata.NewPublisher(b.live.follow, b.quotas.Follow, b.replicas.follow, b.groups.follow)
 	var err error
 	b.quorum, err = quorum.Open(quorum.Options{
 		FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Dir: b.quorumPath(),
@@ -462,7 +465,7 @@ func (b *Broker) startReplicas() error {
 func (b *Broker) serve() error {
 	cfg := b.opts.Config
 	b.handler = handler.New(handler.Options{
-		BrokerID: cfg.NodeID, Config: cfg, Live: b.live.now, Metadata: b.publisher, Controller: b.loop, Quorum: quorumState{b.quorum}, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups,
+		BrokerID: cfg.NodeID, Config: cfg, Live: b.live.now, Metadata: b.publisher, Controller: b.loop, Quorum: quorumState{b.quorum}, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups, Quotas: b.quotas,
 		Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel,
 	})
 	idle := cfg.ConnectionsMaxIdle

@@ -12,6 +12,7 @@ type (
 	CreatePartitions struct {
 		Topics       []MorePartitions
 		ValidateOnly bool
+		Quota        Quota
 	}
 
 	// MorePartitions asks for a topic to have Count partitions in all. Assignments, where not nil, places each new one.
@@ -54,7 +55,7 @@ func (r *CreatePartitions) step(s *step) Response {
 	}
 	for i := range r.Topics {
 		if name := r.Topics[i].Name; times[name] == 1 {
-			response.Topics = append(response.Topics, PartitionsCreated{name, s.createPartitions(&r.Topics[i])})
+			response.Topics = append(response.Topics, PartitionsCreated{name, s.createPartitions(&r.Topics[i], r.Quota)})
 		}
 	}
 	if r.ValidateOnly {
@@ -78,7 +79,7 @@ func (s *step) tooManyMore(topics []MorePartitions, times map[string]int) bool {
 	return false
 }
 
-func (s *step) createPartitions(r *MorePartitions) Error {
+func (s *step) createPartitions(r *MorePartitions, quota Quota) Error {
 	t := s.img.Topic(r.Name)
 	if t == nil {
 		return Error{Code: protocol.UnknownTopicOrPartition}
@@ -92,6 +93,9 @@ func (s *step) createPartitions(r *MorePartitions) Error {
 	case r.Assignments != nil && int32(len(r.Assignments)) != r.Count-have:
 		return Error{protocol.InvalidReplicaAssignment, fmt.Sprintf("Attempted to add %d additional partition(s), but only %d assignment(s) were specified.",
 			r.Count-have, len(r.Assignments))}
+	}
+	if err := within(quota, int(r.Count-have)); err.Failed() {
+		return err
 	}
 	factor := len(t.Partitions[0].Replicas)
 	placed := r.Assignments

@@ -20,6 +20,7 @@ type (
 	CreateTopics struct {
 		Topics       []NewTopic
 		ValidateOnly bool
+		Quota        Quota
 	}
 
 	// NewTopic asks for a topic: either by counts, where -1 means the default, or by Assignments, with both counts -1.
@@ -88,7 +89,7 @@ func (r *CreateTopics) step(s *step) Response {
 	}
 	for _, t := range topics {
 		result := TopicCreated{Name: t.Name}
-		result.Error = s.createTopic(t, &result)
+		result.Error = s.createTopic(t, r.Quota, &result)
 		if result.Error.Failed() {
 			result = TopicCreated{Name: t.Name, Error: result.Error}
 		}
@@ -127,7 +128,7 @@ func (s *step) tooManyPartitions(topics []*NewTopic) bool {
 
 func (s *step) defaultPartitions() int32 { return max(1, s.settings.Partitions) }
 
-func (s *step) createTopic(t *NewTopic, result *TopicCreated) Error {
+func (s *step) createTopic(t *NewTopic, quota Quota, result *TopicCreated) Error {
 	if err := s.checkNewName(t.Name); err.Failed() {
 		return err
 	}
@@ -137,6 +138,9 @@ func (s *step) createTopic(t *NewTopic, result *TopicCreated) Error {
 	}
 	partitions, err := s.newPartitions(t)
 	if err.Failed() {
+		return err
+	}
+	if err := within(quota, len(partitions)); err.Failed() {
 		return err
 	}
 	id := uuid.New(s.random)

@@ -8,7 +8,10 @@ import (
 
 type (
 	// DeleteTopics removes topics, each by its name or by its id. Response: DeleteTopicsResponse.
-	DeleteTopics struct{ Topics []TopicRef }
+	DeleteTopics struct {
+		Topics []TopicRef
+		Quota  Quota
+	}
 
 	// TopicRef names a topic by exactly one of the two; a zero ID is none.
 	TopicRef struct {
@@ -85,7 +88,12 @@ func (r *DeleteTopics) step(s *step) Response {
 		}
 	}
 	for _, topic := range doomed {
-		if ids[topic.ID] == 1 {
+		if ids[topic.ID] != 1 {
+			continue
+		}
+		if err := within(r.Quota, len(topic.Partitions)); err.Failed() {
+			answer(&topic.Name, topic.ID, err.Code, err.Message)
+		} else {
 			s.add(&metadata.RemoveTopicRecord{ID: topic.ID})
 			answer(&topic.Name, topic.ID, protocol.None, "")
 		}

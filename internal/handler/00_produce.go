@@ -11,6 +11,7 @@ import (
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/quota"
 	"github.com/moldau/moldau/internal/record"
 	"github.com/moldau/moldau/internal/server"
 	"github.com/moldau/moldau/internal/uuid"
@@ -39,6 +40,7 @@ type produce struct {
 	req     protocol.ProduceRequest
 	resp    protocol.ProduceResponse
 	why     error // of the first partition that was refused
+	meter   meter
 
 	// mu guards what the partitions complete concurrently with acks=all.
 	mu       sync.Mutex
@@ -64,6 +66,7 @@ func serveProduce(h *Handler, req *server.Request, reply server.Reply) {
 	p := produces.Get().(*produce)
 	p.h, p.in, p.reply, p.version = h, req, reply, req.Header.Version
 	p.answered, p.open = false, 0
+	p.meter.begin(h, req)
 	if err := p.req.Decode(p.version, req.Body); err != nil {
 		p.release()
 		reply.Close(err)
@@ -73,6 +76,7 @@ func serveProduce(h *Handler, req *server.Request, reply server.Reply) {
 	acks := p.req.Acks
 	if code := p.refused(); code != protocol.None && acks != 0 {
 		p.failAll(code)
+		p.settle()
 		p.send()
 		p.release()
 		return
@@ -82,6 +86,7 @@ func serveProduce(h *Handler, req *server.Request, reply server.Reply) {
 		return
 	}
 	failed := p.appendAll(req.Header.ClientID == adminClientID)
+	p.settle()
 	switch {
 	case acks == 0 && failed:
 		p.noteRefused()
@@ -96,6 +101,19 @@ func serveProduce(h *Handler, req *server.Request, reply server.Reply) {
 		p.send()
 		p.release()
 	}
+}
+
+// settle counts the request for its client. That is done when it is appended, not when it is answered: so the connection reads on no
+// further than the quota allows while what was appended is made durable. The time of requests with acks=0 does not count, as in Kafka.
+func (p *produce) settle() {
+	if p.meter.client == nil {
+		return
+	}
+	bytes, request := p.meter.client.Take(quota.Produce, int64(p.in.Size)), time.Duration(0)
+	if p.req.Acks != 0 {
+		request = p.meter.time(p.h)
+	}
+	p.resp.ThrottleMs = p.meter.throttle(p.h, p.reply, request, quota.Produce, bytes)
 }
 
 var errAcks0Failed = errors.New("a record that was sent with acks=0 was refused")
@@ -186,7 +204,7 @@ func (p *produce) layOut() {
 	if cap(p.resp.Topics) < n {
 		p.resp.Topics = make([]protocol.ProduceResponseTopic, n)
 	}
-	p.resp.Topics = p.resp.Topics[:n]
+	p.resp.Topics, p.resp.ThrottleMs = p.resp.Topics[:n], 0
 	for i := range p.req.Topics {
 		from, to := &p.req.Topics[i], &p.resp.Topics[i]
 		to.Name, to.ID = from.Name, from.ID
@@ -424,7 +442,7 @@ func (p *produce) release() {
 	if p.req.Topics == nil { // it was too large to keep, and these are as large
 		p.resp, p.waits = protocol.ProduceResponse{}, nil
 	}
-	p.why = nil
+	p.why, p.meter.client = nil, nil
 	p.timer, p.reply, p.in, p.h = nil, server.Reply{}, nil, nil
 	produces.Put(p)
 }

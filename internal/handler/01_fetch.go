@@ -9,6 +9,7 @@ import (
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/quota"
 	"github.com/moldau/moldau/internal/server"
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -36,6 +37,7 @@ type fetch struct {
 	why     error // of a partition that the disk kept from being read
 	conn    *server.Conn
 	reply   server.Reply
+	meter   meter
 
 	session  fetchsession.Fetch
 	asked    []fetchsession.Part // as the request names them
@@ -70,6 +72,7 @@ var fetches = sync.Pool{New: func() any { return new(fetch) }}
 func serveFetch(h *Handler, req *server.Request, reply server.Reply) {
 	f := fetches.Get().(*fetch)
 	f.h, f.conn, f.reply, f.header, f.version = h, req.Conn, reply, req.Header, req.Header.Version
+	f.meter.begin(h, req)
 	if err := f.req.Decode(f.version, req.Body); err != nil {
 		f.release()
 		reply.Close(err)
@@ -77,10 +80,12 @@ func serveFetch(h *Handler, req *server.Request, reply server.Reply) {
 	}
 	if code := f.begin(); code != protocol.None {
 		f.resp = protocol.FetchResponse{Error: code, Topics: f.resp.Topics[:0]}
+		f.resp.ThrottleMs = f.settle()
 		f.send()
 		return
 	}
 	f.maxBytes = min(int(f.req.MaxBytes), int(h.Config.FetchMaxBytes))
+	f.maxBytes = int(min(int64(f.maxBytes), f.meter.client.Most(quota.Fetch))) // more would never be let through
 	f.minBytes = min(int(f.req.MinBytes), f.maxBytes)
 	wait := time.Duration(f.req.MaxWaitMs) * time.Millisecond
 	if f.readAll() || wait <= 0 {
@@ -101,6 +106,7 @@ func serveFetch(h *Handler, req *server.Request, reply server.Reply) {
 		return
 	}
 	f.releaseSlices()
+	f.meter.leave(h)
 	h.pending.Add(1)
 	go f.park(w, wait)
 }
@@ -322,16 +328,64 @@ func (f *fetch) answer() {
 		f.tell = make([]bool, len(order))
 	}
 	f.tell = f.tell[:len(order)]
+	if f.meter.client != nil && f.throttled() {
+		f.send()
+		return
+	}
 	id, code := f.session.End(f.results, f.tell)
-	f.resp = protocol.FetchResponse{Error: code, SessionID: id, Topics: f.resp.Topics[:0], NodeEndpoints: f.resp.NodeEndpoints[:0]}
-	if code == protocol.None {
-		for n, i := range order {
-			if f.tell[n] {
-				f.add(f.parts[i].Key, &f.reads[i])
-			}
+	f.shape(id, code)
+	for n, i := range order {
+		if r := &f.reads[i]; code == protocol.None && f.tell[n] && r.result.Slice.Bytes > 0 {
+			r.part.Fetched(r.result.Slice.Bytes)
 		}
 	}
 	f.send()
+}
+
+// shape fills in the response from those results that are to be told.
+func (f *fetch) shape(session int32, code protocol.ErrorCode) {
+	f.resp = protocol.FetchResponse{Error: code, SessionID: session, Topics: f.resp.Topics[:0], NodeEndpoints: f.resp.NodeEndpoints[:0]}
+	if code != protocol.None {
+		return
+	}
+	for n, i := range f.order {
+		if f.tell[n] {
+			f.add(f.parts[i].Key, &f.reads[i])
+		}
+	}
+}
+
+// throttled counts what is about to be sent for the client. Where that is too much the response is an empty one, which says for how long,
+// the session stays as it was, and the bytes are not counted after all.
+func (f *fetch) throttled() bool {
+	f.session.Look(f.results, f.tell)
+	f.shape(fetchsession.NoSession, protocol.None)
+	ms := f.settle()
+	if ms == 0 {
+		return false
+	}
+	f.releaseSlices()
+	id, code := f.session.Skip()
+	f.resp = protocol.FetchResponse{ThrottleMs: ms, Error: code, SessionID: id, Topics: f.resp.Topics[:0], NodeEndpoints: f.resp.NodeEndpoints[:0]}
+	return true
+}
+
+// settle counts the response as it is for the client, and returns the throttle time.
+func (f *fetch) settle() int32 {
+	if f.meter.client == nil {
+		return 0
+	}
+	request, bytes, size := f.meter.time(f.h), time.Duration(0), int64(0)
+	if f.meter.client.Limits(quota.Fetch) {
+		f.buf, f.spans = f.resp.AppendTo(f.buf[:0], f.spans[:0], f.version)
+		size = protocol.SpanBytes(f.spans) + 4 // with its size in front, as Kafka counts
+		bytes = f.meter.client.Take(quota.Fetch, size)
+	}
+	ms := f.meter.throttle(f.h, f.reply, request, quota.Fetch, bytes)
+	if ms > 0 {
+		f.meter.client.GiveBack(quota.Fetch, size)
+	}
+	return ms
 }
 
 // add appends one partition to the response; neighbours of the same topic share its entry.
@@ -364,7 +418,6 @@ func (f *fetch) add(k fetchsession.Key, r *read) {
 	if r.result.Slice.Bytes > 0 {
 		r.span[0] = r.result.Slice.Span
 		p.Records = r.span[:]
-		r.part.Fetched(r.result.Slice.Bytes)
 	}
 	if r.result.Diverging {
 		p.DivergingEpoch = &protocol.EpochEndOffset{Epoch: int32(r.result.DivergingEpoch), EndOffset: r.result.DivergingEnd}
@@ -440,7 +493,7 @@ func (f *fetch) release() {
 	for i := range f.resp.Topics {
 		clear(f.resp.Topics[i].Partitions)
 	}
-	f.why = nil
+	f.why, f.meter.client = nil, nil
 	f.h, f.conn, f.reply, f.session = nil, nil, server.Reply{}, fetchsession.Fetch{}
 	fetches.Put(f)
 }

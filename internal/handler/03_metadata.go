@@ -149,7 +149,7 @@ func (h *Handler) namedTopics(img *metadata.Image, c call, req *kmsg.MetadataReq
 
 // autoCreate creates the topics with the broker's defaults. Whether that works shows when the client asks again.
 func (h *Handler) autoCreate(c call, names []string) {
-	create := &controller.CreateTopics{}
+	create := &controller.CreateTopics{Quota: c.meter.client.Mutations(true)}
 	for _, name := range names {
 		t := controller.NewTopic{Name: name, Partitions: -1, ReplicationFactor: -1}
 		if name == offsetsTopic {
@@ -165,7 +165,7 @@ func (h *Handler) autoCreate(c call, names []string) {
 		return
 	}
 	for _, t := range resp.(*controller.CreateTopicsResponse).Topics {
-		if t.Error.Failed() && t.Error.Code != protocol.TopicAlreadyExists {
+		if t.Error.Failed() && t.Error.Code != protocol.TopicAlreadyExists && t.Error.Code != protocol.ThrottlingQuotaExceeded {
 			h.Log.Warn("create topic on first use", "topic", t.Name, "error", t.Error.Message)
 		}
 	}

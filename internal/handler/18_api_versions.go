@@ -21,6 +21,8 @@ import (
 var softwarePattern = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
 
 func serveAPIVersions(h *Handler, req *server.Request, reply server.Reply) {
+	var m meter
+	m.begin(h, req)
 	version := req.Header.Version
 	resp := kmsg.NewPtrApiVersionsResponse()
 	own := served(protocol.KeyAPIVersions)
@@ -29,6 +31,7 @@ func serveAPIVersions(h *Handler, req *server.Request, reply server.Reply) {
 		resp.ApiKeys = []kmsg.ApiVersionsResponseApiKey{apiKeyRow(own)}
 		resp.SetVersion(0)
 		reply.Failed(protocol.UnsupportedVersion)
+		m.settle(h, reply, resp)
 		sendCold(req, reply, resp)
 		return
 	}
@@ -41,6 +44,7 @@ func serveAPIVersions(h *Handler, req *server.Request, reply server.Reply) {
 	if code := h.checkAPIVersions(version, body); code != protocol.None {
 		resp.ErrorCode = int16(code)
 		reply.Failed(code)
+		m.settle(h, reply, resp)
 		sendCold(req, reply, resp)
 		return
 	}
@@ -52,6 +56,7 @@ func serveAPIVersions(h *Handler, req *server.Request, reply server.Reply) {
 		resp.ApiKeys[i] = apiKeyRow(&table[i])
 	}
 	resp.FinalizedFeaturesEpoch = -1 // unknown: no feature is finalized
+	m.settle(h, reply, resp)
 	sendCold(req, reply, resp)
 }
 

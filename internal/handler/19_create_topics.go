@@ -10,12 +10,13 @@ import (
 //
 //	v4  -1 stands for the broker's defaults (KIP-464)
 //	v5  the new topic's partitions, replication factor and settings in the response (KIP-525)
+//	v6  THROTTLING_QUOTA_EXCEEDED for topics beyond the quota (KIP-599)
 //	v7  topic ids (KIP-516)
 //
 // The response leaves when the topics are committed and hosted here; the time-out in the request is not needed for that.
 
 func serveCreateTopics(h *Handler, c call, req *kmsg.CreateTopicsRequest) kmsg.Response {
-	create := &controller.CreateTopics{ValidateOnly: req.ValidateOnly, Topics: make([]controller.NewTopic, len(req.Topics))}
+	create := &controller.CreateTopics{ValidateOnly: req.ValidateOnly, Quota: c.changes(6), Topics: make([]controller.NewTopic, len(req.Topics))}
 	for i, t := range req.Topics {
 		n := controller.NewTopic{Name: t.Topic, Partitions: t.NumPartitions, ReplicationFactor: t.ReplicationFactor}
 		for _, a := range t.ReplicaAssignment {

@@ -10,7 +10,7 @@ import (
 
 // DeleteTopics, versions 1 to 6: removes topics.
 //
-//	v5  error messages (KIP-599)        v6  by id as well (KIP-516)
+//	v5  error messages, THROTTLING_QUOTA_EXCEEDED for topics beyond the quota (KIP-599)        v6  by id as well (KIP-516)
 
 func serveDeleteTopics(h *Handler, c call, req *kmsg.DeleteTopicsRequest) kmsg.Response {
 	refs := make([]controller.TopicRef, 0, len(req.Topics)+len(req.TopicNames))
@@ -39,7 +39,7 @@ func serveDeleteTopics(h *Handler, c call, req *kmsg.DeleteTopicsRequest) kmsg.R
 		}
 		return resp
 	}
-	done, err := h.Controller.Do(c.ctx, &controller.DeleteTopics{Topics: refs})
+	done, err := h.Controller.Do(c.ctx, &controller.DeleteTopics{Topics: refs, Quota: c.changes(5)})
 	if err != nil {
 		code, message := h.unanswered("delete topics", err)
 		for _, r := range refs {

@@ -9,11 +9,13 @@ import (
 
 // CreatePartitions, versions 0 to 3: raises the number of partitions of topics (KIP-195). The count is the new total.
 //
+//	v3  THROTTLING_QUOTA_EXCEEDED for topics beyond the quota (KIP-599)
+//
 // Topics of coordinators do not grow: what they keep lies in partitions by its key and their number. Kafka lets them grow, and from its next
 // start on finds the offsets of few groups. A dry run is answered as there.
 
 func serveCreatePartitions(h *Handler, c call, req *kmsg.CreatePartitionsRequest) kmsg.Response {
-	create := &controller.CreatePartitions{ValidateOnly: req.ValidateOnly}
+	create := &controller.CreatePartitions{ValidateOnly: req.ValidateOnly, Quota: c.changes(3)}
 	resp := kmsg.NewPtrCreatePartitionsResponse()
 	add := func(name string, code int16, message *string) {
 		rt := kmsg.NewCreatePartitionsResponseTopic()

@@ -19,6 +19,7 @@ import (
 	"github.com/moldau/moldau/internal/metrics"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/quota"
 	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/server"
 	"github.com/moldau/moldau/internal/uuid"
@@ -71,6 +72,7 @@ type Options struct {
 	Partitions Partitions
 	LogDirs    LogDirs
 	Groups     Groups
+	Quotas     *quota.Clients
 	Clock      clock.Clock
 	Random     random.Source
 	Log        *slog.Logger
@@ -106,6 +108,7 @@ func New(o Options) *Handler {
 		Options:  o,
 		sessions: fetchsession.New(o.Clock, o.Random, o.Config.FetchSessionSlots),
 	}
+	h.Controller = untimed{h, o.Controller}
 	h.life, h.end = context.WithCancel(context.Background())
 	return h
 }
@@ -137,6 +140,7 @@ type call struct {
 	version  int16
 	clientID string
 	charge   func(bytes int64) bool // takes memory for the answer; see server.Request.Charge
+	meter    *meter
 }
 
 // cold adapts a function over kmsg's types: it decodes within the byte budget, and encodes what is returned. A request that
@@ -164,6 +168,8 @@ func coldChecked[T any, R interface {
 	kmsg.Request
 }](check func(req R) error, serve func(h *Handler, c call, req R, answer func(kmsg.Response))) func(*Handler, *server.Request, server.Reply) {
 	return func(h *Handler, req *server.Request, reply server.Reply) {
+		m := new(meter)
+		ctx := m.begin(h, req)
 		body := R(new(T))
 		if err := protocol.DecodeCold(body, req.Header.Version, req.Body, req.Charge); err != nil {
 			reply.Close(err)
@@ -173,7 +179,7 @@ func coldChecked[T any, R interface {
 			reply.Close(err)
 			return
 		}
-		serve(h, call{req.Conn.Context(), req.Conn, req.Header.Version, req.Header.ClientID, req.Charge}, body, func(resp kmsg.Response) {
+		serve(h, call{ctx, req.Conn, req.Header.Version, req.Header.ClientID, req.Charge, m}, body, func(resp kmsg.Response) {
 			if resp == nil {
 				reply.Close(fmt.Errorf("answer %s version %d: %w", req.Header.Key, req.Header.Version, protocol.ErrNoMemory))
 				return
@@ -183,8 +189,10 @@ func coldChecked[T any, R interface {
 				reply.Failed(o.code)
 				h.refused(req.Conn, &req.Header, o, nil)
 			}
+			m.settle(h, reply, resp)
 			sendCold(req, reply, resp)
 		})
+		m.leave(h)
 	}
 }
 

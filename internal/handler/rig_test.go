@@ -16,6 +16,7 @@ import (
 	"github.com/moldau/moldau/internal/controller"
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/network"
+	"github.com/moldau/moldau/internal/quota"
 	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/server"
 	"github.com/moldau/moldau/internal/uuid"
@@ -29,6 +30,7 @@ type rig struct {
 	net        *network.Mem
 	addr       string
 	groups     *fakeGroups
+	quotas     *quota.Clients
 	controller *fakeController
 	serving    sync.WaitGroup
 	stopped    bool
@@ -43,13 +45,15 @@ func newRig(t *testing.T, properties string) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, net: network.NewMem()}
-	images := metadata.NewPublisher()
+	windows := quota.Windows{Samples: 11, Size: time.Second}
+	r.quotas = quota.NewClients(quota.Options{Clock: clock.Real, Windows: windows, Mutations: windows})
+	images := metadata.NewPublisher(func(before, after *metadata.Image, delta *metadata.Delta) { r.quotas.Follow(before, after, delta) })
 	r.controller = &fakeController{images: images, cfg: cfg}
 	r.groups = &fakeGroups{images: images}
 	dir := uuid.New(random.Seeded(1))
 	r.controller.apply(t, &metadata.ClusterRecord{ClusterID: "cluster"}, &metadata.BrokerRecord{Broker: metadata.Broker{
 		ID: testNode, Epoch: 1, Directories: []uuid.UUID{dir}, Listeners: []metadata.Listener{{Name: "PLAINTEXT", Host: "far", Port: 1}}}})
-	r.h = New(Options{BrokerID: testNode, Config: cfg, Live: func() *config.Config { return cfg }, Metadata: images, Controller: r.controller, Quorum: fakeQuorum{}, Groups: r.groups,
+	r.h = New(Options{Quotas: r.quotas, BrokerID: testNode, Config: cfg, Live: func() *config.Config { return cfg }, Metadata: images, Controller: r.controller, Quorum: fakeQuorum{}, Groups: r.groups,
 		Clock: clock.Real, Random: random.Seeded(1), Log: slog.New(slog.DiscardHandler), LogLevel: new(slog.LevelVar)})
 	if r.server, err = server.New(server.Options{Handler: r.h}); err != nil {
 		t.Fatal(err)

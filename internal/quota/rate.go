@@ -11,8 +11,14 @@ type Windows struct {
 	Size    time.Duration // of one of them (quota.window.size.seconds), at least 1 ms
 }
 
-// span is the time after which a sample no longer counts, in milliseconds.
-func (w Windows) span() int64 { return int64(w.Samples) * w.Size.Milliseconds() }
+// span is the time after which a sample no longer counts, in milliseconds; of settings beyond reason, longer than anything runs.
+func (w Windows) span() int64 {
+	const forever = math.MaxInt64 / 4
+	if size := w.Size.Milliseconds(); int64(w.Samples) <= forever/size {
+		return int64(w.Samples) * size
+	}
+	return forever
+}
 
 // sample is the sum of one window. Times are milliseconds.
 type sample struct {

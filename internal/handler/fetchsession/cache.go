@@ -278,7 +278,7 @@ func (f *Fetch) End(results []Result, tell []bool) (sessionID int32, code protoc
 			continue
 		}
 		p := e.Value.(*part)
-		tell[i] = r.HasRecords || r.MustTell || p.highWatermark != r.HighWatermark || p.logStart != r.LogStart
+		tell[i] = p.differs(r)
 		p.highWatermark, p.logStart, p.name = r.HighWatermark, r.LogStart, r.Part.Name
 		if r.Failed {
 			p.highWatermark = -1
@@ -288,4 +288,42 @@ func (f *Fetch) End(results []Result, tell []bool) (sessionID int32, code protoc
 		}
 	}
 	return s.id, protocol.None
+}
+
+// Look says what End would tell, and changes nothing.
+func (f *Fetch) Look(results []Result, tell []bool) {
+	for i := range tell {
+		tell[i] = true
+	}
+	s := f.session
+	if s == nil {
+		return
+	}
+	f.cache.mu.Lock()
+	defer f.cache.mu.Unlock()
+	for i, r := range results {
+		if e := s.index[r.Part.Key]; e != nil {
+			tell[i] = e.Value.(*part).differs(r)
+		}
+	}
+}
+
+// Skip closes the round without telling anything: the response is empty, and what it would have told is told by a later one. A full fetch opens
+// no session then, as in Kafka: its client has to begin anew.
+func (f *Fetch) Skip() (sessionID int32, code protocol.ErrorCode) {
+	s := f.session
+	if s == nil {
+		return NoSession, protocol.None
+	}
+	f.cache.mu.Lock()
+	defer f.cache.mu.Unlock()
+	if s.epoch != f.epoch {
+		return s.id, protocol.InvalidFetchSessionEpoch
+	}
+	return s.id, protocol.None
+}
+
+// differs says whether the client has to be told.
+func (p *part) differs(r Result) bool {
+	return r.HasRecords || r.MustTell || p.highWatermark != r.HighWatermark || p.logStart != r.LogStart
 }
