@@ -416,7 +416,7 @@ func (p *produce) noteRefused() {
 			if known := p.h.Metadata.Image().TopicByID(t.ID); p.version >= 13 && known != nil {
 				name = known.Name
 			}
-			p.h.refused(p.in.Conn, &p.in.Header, outcome{code, name}, p.why)
+			p.h.refused(p.in.Conn, &p.in.Header, outcome{code: code, topic: name}, p.why)
 			return
 		}
 	}

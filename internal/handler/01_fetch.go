@@ -447,7 +447,7 @@ func (f *fetch) note() {
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			if p.Error != protocol.None && first.code == protocol.None {
-				first = outcome{p.Error, t.Name}
+				first = outcome{code: p.Error, topic: t.Name}
 				if known := f.h.Metadata.Image().TopicByID(t.ID); f.version >= 13 && known != nil {
 					first.topic = known.Name
 				}

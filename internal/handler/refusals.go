@@ -18,6 +18,7 @@ const (
 	refusalPause = time.Minute // between two lines of the same API, code and topic
 	refusalsMax  = 60          // lines within one refusalPause
 	clientIDMax  = 64          // bytes of a client id in a line
+	reasonMax    = 400         // bytes of an answer's message in a line, which may repeat what the client sent
 )
 
 // refusals logs requests that were answered with an error, so that the question why one was refused is answered by the log too. It
@@ -71,7 +72,7 @@ func refusalLevel(code protocol.ErrorCode, why error) slog.Level {
 	return slog.LevelInfo
 }
 
-// refused notes that a request is about to be answered with an error. why, if not nil, says more than the code.
+// refused notes that a request is about to be answered with an error. why, if not nil, says more than the answer does.
 func (h *Handler) refused(conn *server.Conn, header *protocol.RequestHeader, o outcome, why error) {
 	level := refusalLevel(o.code, why)
 	if !h.Log.Enabled(context.Background(), level) {
@@ -81,20 +82,27 @@ func (h *Handler) refused(conn *server.Conn, header *protocol.RequestHeader, o o
 	if !ok {
 		return
 	}
-	id := header.ClientID
-	if len(id) > clientIDMax {
-		id = id[:clientIDMax] + "..."
-	}
-	args := []slog.Attr{slog.String("client", conn.Host()), slog.String("client_id", id), slog.String("api", header.Key.String()),
+	args := []slog.Attr{slog.String("client", conn.Host()), slog.String("client_id", cut(header.ClientID, clientIDMax)), slog.String("api", header.Key.String()),
 		slog.Int("version", int(header.Version)), slog.String("error", o.code.String())}
 	if o.topic != "" {
 		args = append(args, slog.String("topic", o.topic))
 	}
-	if why != nil {
+	switch {
+	case why != nil:
 		args = append(args, slog.String("reason", why.Error()))
+	case o.message != "":
+		args = append(args, slog.String("reason", cut(o.message, reasonMax)))
 	}
 	if silent > 0 {
 		args = append(args, slog.Int("others_not_logged", silent))
 	}
 	h.Log.LogAttrs(context.Background(), level, "request answered with an error", args...)
+}
+
+// cut bounds what clients have a say in.
+func cut(s string, most int) string {
+	if len(s) > most {
+		return s[:most] + "..."
+	}
+	return s
 }

@@ -26,14 +26,20 @@ func TestOutcomeIsTheFirstError(t *testing.T) {
 	long := kmsg.NewPtrDeleteTopicsResponse()
 	long.Topics = make([]kmsg.DeleteTopicsResponseTopic, 2*outcomeMax)
 	long.Topics[2*outcomeMax-1].ErrorCode = 3 // too far down to be looked for
+	said := "Invalid value soon for configuration retention.ms: Not a number of type LONG"
+	alter, broker := kmsg.NewPtrIncrementalAlterConfigsResponse(), kmsg.NewPtrIncrementalAlterConfigsResponse()
+	alter.Resources = []kmsg.IncrementalAlterConfigsResponseResource{{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "orders", ErrorCode: 40, ErrorMessage: &said}}
+	broker.Resources = []kmsg.IncrementalAlterConfigsResponseResource{{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: "1", ErrorCode: 42}}
 	for _, k := range []struct {
 		resp kmsg.Response
 		want outcome
 	}{
-		{metadata, outcome{protocol.LeaderNotAvailable, "orders"}},
-		{commit, outcome{protocol.UnknownServerError, "b"}},
-		{create, outcome{protocol.TopicAlreadyExists, "new"}},
-		{heartbeat, outcome{protocol.RebalanceInProgress, ""}},
+		{metadata, outcome{code: protocol.LeaderNotAvailable, topic: "orders"}},
+		{commit, outcome{code: protocol.UnknownServerError, topic: "b"}},
+		{create, outcome{code: protocol.TopicAlreadyExists, topic: "new"}},
+		{heartbeat, outcome{code: protocol.RebalanceInProgress}},
+		{alter, outcome{protocol.InvalidConfig, "orders", said}},
+		{broker, outcome{code: protocol.InvalidRequest}},
 		{long, outcome{}},
 		{kmsg.NewPtrHeartbeatResponse(), outcome{}},
 		{kmsg.NewPtrFindCoordinatorResponse(), outcome{}},
