@@ -104,3 +104,16 @@ func Text(s string) string {
 	}
 	return s
 }
+
+// Bytes is a size for people, in units of 1024.
+func Bytes(n int64) string {
+	if n < 1024 {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	const units = "KMGTPE"
+	size, unit := float64(n)/1024, 0
+	for ; size >= 1023.95 && unit < len(units)-1; unit++ { // what would be shown as 1024.0
+		size /= 1024
+	}
+	return strconv.FormatFloat(size, 'f', 1, 64) + " " + units[unit:unit+1] + "iB"
+}

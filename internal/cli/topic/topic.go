@@ -1,4 +1,4 @@
-// Package topic is "moldau topic": create, list, describe and delete, one file per verb. It owns their flags and what they
+// Package topic is "moldau topic": create, list, describe, size and delete, one file per verb. It owns their flags and what they
 // print; the cluster decides.
 package topic
 
@@ -15,11 +15,11 @@ import (
 func Command(to *client.Options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "topic",
-		Short: "Create, list, describe and delete topics",
+		Short: "Create, list, describe, measure and delete topics",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(createCommand(to), listCommand(to), describeCommand(to), deleteCommand(to))
+	c.AddCommand(createCommand(to), listCommand(to), describeCommand(to), sizeCommand(to), deleteCommand(to))
 	return c
 }
 
