@@ -1,4 +1,4 @@
-// Package config is "moldau config": the settings of topics and brokers, one file per verb. It owns their flags and what they
+// Package config is "moldau config": the settings of topics, brokers, groups and client metrics, one file per verb. It owns their flags and what they
 // print; the cluster decides what may be set, and its answer is shown as it is.
 package config
 
@@ -25,56 +25,77 @@ import (
 func Command(to *client.Options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
-		Short: "Show and change the settings of topics and brokers",
+		Short: "Show and change the settings of topics, brokers and groups",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(describeCommand(to), setCommand(to), unsetCommand(to))
+	c.AddCommand(describeCommand(to), diffCommand(to), setCommand(to), unsetCommand(to))
 	return c
 }
 
 // subject is what is configured.
 type subject struct {
 	kind kmsg.ConfigResourceType
-	name string // a topic, a broker's id, or "" for all brokers
+	name string // a topic, a broker's id, "" for all brokers, a group, or a subscription to client metrics
+}
+
+// kinds are what has settings, in the words of the command line.
+var kinds = []string{"topic", "broker", "group", "client-metrics"}
+
+var kindOf = map[string]kmsg.ConfigResourceType{
+	"topic": kmsg.ConfigResourceTypeTopic, "broker": kmsg.ConfigResourceTypeBroker,
+	"group": kmsg.ConfigResourceTypeGroupConfig, "client-metrics": kmsg.ConfigResourceTypeClientMetrics,
 }
 
 func (s subject) String() string {
-	switch {
-	case s.kind == kmsg.ConfigResourceTypeTopic:
-		return "topic " + s.name
-	case s.name == "":
+	kind, name := s.words()
+	if s.kind == kmsg.ConfigResourceTypeBroker && s.name == "" {
 		return "all brokers"
 	}
-	return "broker " + s.name
+	return kind + " " + name
 }
 
 // words are the subject as the command line and JSON have it.
 func (s subject) words() (kind, name string) {
-	if s.kind == kmsg.ConfigResourceTypeTopic {
-		return "topic", s.name
+	for _, kind := range kinds {
+		if kindOf[kind] != s.kind {
+			continue
+		}
+		if kind == "broker" && s.name == "" {
+			return kind, "all"
+		}
+		return kind, s.name
 	}
-	if s.name == "" {
-		return "broker", "all"
-	}
-	return "broker", s.name
+	return s.kind.String(), s.name
 }
 
-// parseSubject reads "topic NAME", "broker ID" or "broker all".
+// parseSubject reads "topic NAME", "broker ID", "broker all", "group NAME" or "client-metrics NAME".
 func parseSubject(kind, name string) (subject, error) {
-	switch kind {
-	case "topic":
-		return subject{kmsg.ConfigResourceTypeTopic, name}, nil
-	case "broker":
-		if name == "all" {
-			return subject{kmsg.ConfigResourceTypeBroker, ""}, nil
-		}
+	k, ok := kindOf[kind]
+	switch {
+	case !ok:
+		return subject{}, fmt.Errorf("%s: want one of %s", kind, strings.Join(kinds, ", "))
+	case name == "":
+		return subject{}, fmt.Errorf("%s: a name is needed", kind)
+	case kind == "broker" && name == "all":
+		return subject{k, ""}, nil
+	case kind == "broker":
 		if id, err := strconv.ParseInt(name, 10, 32); err != nil || id < 0 {
 			return subject{}, fmt.Errorf("broker %s: want a broker's id, or all for what is set for all of them", name)
 		}
-		return subject{kmsg.ConfigResourceTypeBroker, name}, nil
 	}
-	return subject{}, fmt.Errorf("%s: want topic or broker", kind)
+	return subject{k, name}, nil
+}
+
+// subjectArgs wants a kind, a name and so many settings more.
+func subjectArgs(settings int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) >= 2+settings {
+			return nil
+		}
+		example, _, _ := strings.Cut(strings.TrimSpace(c.Example), "\n")
+		return fmt.Errorf("want %s, such as \"%s\"", strings.TrimPrefix(c.Use, c.Name()+" "), example)
+	}
 }
 
 // completeSubject completes the words of the subject, and then the settings with what follows their name.
@@ -82,11 +103,17 @@ func completeSubject(to *client.Options, suffix string) complete.Func {
 	return func(c *cobra.Command, before []string, begun string) ([]string, cobra.ShellCompDirective) {
 		switch {
 		case len(before) == 0:
-			return complete.Words("topic", "broker")(c, before, begun)
-		case len(before) == 1 && before[0] == "topic":
-			return complete.Topics(to, 0)(c, nil, begun)
+			return complete.Words(kinds...)(c, before, begun)
 		case len(before) == 1:
-			return complete.Brokers(to)(c, nil, begun)
+			switch before[0] {
+			case "topic":
+				return complete.Topics(to, 0)(c, nil, begun)
+			case "broker":
+				return complete.Brokers(to)(c, nil, begun)
+			case "group":
+				return complete.Groups(to, 0)(c, nil, begun)
+			}
+			return complete.Nothing(c, before, begun)
 		}
 		s, err := parseSubject(before[0], before[1])
 		if err != nil {
@@ -119,6 +146,14 @@ func ask(ctx context.Context, to *client.Options, cl *kgo.Client, s subject) ([]
 		}
 	}
 	slices.SortFunc(all, func(a, b setting) int { return cmp.Compare(a.Name, b.Name) })
+	if s.kind == kmsg.ConfigResourceTypeTopic && slices.ContainsFunc(all, setting.unexplained) {
+		if brokers, err := kadm.NewClient(cl).ListBrokers(ctx); err == nil && len(brokers) > 0 {
+			// Any broker will do: the default is a help for the reader, and without an answer there is none.
+			if of, err := ask(ctx, to, cl, subject{kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(brokers[0].NodeID))}); err == nil {
+				explainUnits(all, of)
+			}
+		}
+	}
 	return all, nil
 }
 

@@ -42,7 +42,8 @@ func described() []setting {
 }
 
 func TestParseSubject(t *testing.T) {
-	for words, want := range map[string]subject{"topic orders": orders, "broker 1": one, "broker all": cluster} {
+	for words, want := range map[string]subject{"topic orders": orders, "broker 1": one, "broker all": cluster, "topic all": {kmsg.ConfigResourceTypeTopic, "all"},
+		"group billing": {kmsg.ConfigResourceTypeGroupConfig, "billing"}, "client-metrics m": {kmsg.ConfigResourceTypeClientMetrics, "m"}} {
 		kind, name, _ := strings.Cut(words, " ")
 		got, err := parseSubject(kind, name)
 		if err != nil || got != want {
@@ -53,7 +54,7 @@ func TestParseSubject(t *testing.T) {
 		}
 	}
 	for words, want := range map[string]string{
-		"group g": "group: want topic or broker", "broker x": "broker x: want a broker's id, or all for what is set for all of them", "broker -1": "broker -1: want",
+		"user u": "user: want one of topic, broker, group, client-metrics", "group ": "group: a name is needed", "broker x": "broker x: want a broker's id, or all for what is set for all of them", "broker -1": "broker -1: want",
 	} {
 		kind, name, _ := strings.Cut(words, " ")
 		if got, err := parseSubject(kind, name); err == nil || !strings.HasPrefix(err.Error(), want) {

@@ -22,15 +22,16 @@ type description struct {
 func describeCommand(to *client.Options) *cobra.Command {
 	var all bool
 	c := &cobra.Command{
-		Use:   "describe topic|broker NAME [SETTING...]",
+		Use:   "describe topic|broker|group|client-metrics NAME [SETTING...]",
 		Short: "Show settings with their source and default",
-		Long: `Show the settings of a topic or broker that somebody has set, those named, or with --all every one. The source says who set
+		Long: `Show the settings of a topic, broker, group or of client metrics that somebody has set, those named, or with --all every one. The source says who set
 it; the default is what counts without it, "-" where the broker does not say. The name of a broker is its id; "broker all"
 has what is set for all brokers.`,
 		Example: `  moldau config describe topic orders
   moldau config describe topic orders retention.ms cleanup.policy
-  moldau config describe broker 1 --all`,
-		Args:              cobra.MinimumNArgs(2),
+  moldau config describe broker 1 --all
+  moldau config describe group billing`,
+		Args:              subjectArgs(0),
 		ValidArgsFunction: completeSubject(to, ""),
 	}
 	c.Flags().BoolVar(&all, "all", false, "also settings that are at their default")

@@ -30,13 +30,13 @@ type change struct {
 func setCommand(to *client.Options) *cobra.Command {
 	var dryRun bool
 	c := &cobra.Command{
-		Use:   "set topic|broker NAME SETTING=VALUE...",
+		Use:   "set topic|broker|group|client-metrics NAME SETTING=VALUE...",
 		Short: "Change settings",
-		Long: `Change settings of a topic or broker, all of them or none. "broker all" sets for all brokers. Many settings of a broker can
+		Long: `Change settings of a topic, broker or group, all of them or none. "broker all" sets for all brokers. Many settings of a broker can
 only be changed in the file it is started with; it says so then.`,
 		Example: `  moldau config set topic orders retention.ms=86400000 cleanup.policy=compact,delete
   moldau config set broker all log.cleaner.threads=2`,
-		Args:              cobra.MinimumNArgs(3),
+		Args:              subjectArgs(1),
 		ValidArgsFunction: completeSubject(to, "="),
 	}
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "only ask the broker whether it would take them")

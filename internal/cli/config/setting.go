@@ -1,6 +1,9 @@
 package config
 
 import (
+	"slices"
+	"strconv"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -14,6 +17,8 @@ type setting struct {
 	ReadOnly      bool    `json:"readOnly"` // fixed while the broker runs
 	Sensitive     bool    `json:"sensitive"`
 	Doc           string  `json:"doc,omitempty"`
+
+	original *string // the default that nobody has set, where the broker says it
 }
 
 func newSetting(c kmsg.DescribeConfigsResponseResourceConfig) setting {
@@ -26,6 +31,12 @@ func newSetting(c kmsg.DescribeConfigsResponseResourceConfig) setting {
 			break
 		}
 	}
+	for _, synonym := range c.ConfigSynonyms {
+		if synonym.Source == kmsg.ConfigSourceDefaultConfig {
+			s.original = synonym.Value
+			break
+		}
+	}
 	if c.Source == kmsg.ConfigSourceDefaultConfig {
 		s.Default, s.DefaultSource = c.Value, c.Source.String()
 	}
@@ -34,6 +45,44 @@ func newSetting(c kmsg.DescribeConfigsResponseResourceConfig) setting {
 
 // set says whether somebody has set it.
 func (s setting) set() bool { return s.Source != kmsg.ConfigSourceDefaultConfig.String() }
+
+// units are the settings of brokers that give topics their defaults in one of several units, the first that is set, and how many of the
+// topic's own each has. Brokers do not name them as synonyms unless the first one is set.
+var units = map[string][]struct {
+	name string
+	each int64
+}{
+	"retention.ms":      {{"log.retention.ms", 1}, {"log.retention.minutes", 60_000}, {"log.retention.hours", 3_600_000}},
+	"segment.ms":        {{"log.roll.ms", 1}, {"log.roll.hours", 3_600_000}},
+	"segment.jitter.ms": {{"log.roll.jitter.ms", 1}, {"log.roll.jitter.hours", 3_600_000}},
+	"flush.ms":          {{"log.flush.interval.ms", 1}, {"log.flush.scheduler.interval.ms", 1}},
+}
+
+// unexplained says of a setting of a topic that its default is not told though the broker has one.
+func (s setting) unexplained() bool { return s.set() && s.Default == nil && units[s.Name] != nil }
+
+// explainUnits finds the defaults that are not told in the settings of a broker.
+func explainUnits(of, broker []setting) {
+	for i := range of {
+		if !of[i].unexplained() {
+			continue
+		}
+		for _, u := range units[of[i].Name] {
+			at := slices.IndexFunc(broker, func(b setting) bool { return b.Name == u.name && b.Value != nil })
+			if at < 0 {
+				continue
+			}
+			if n, err := strconv.ParseInt(*broker[at].Value, 10, 64); err == nil {
+				text := strconv.FormatInt(max(n, -1)*u.each, 10)
+				if n < 0 {
+					text = "-1"
+				}
+				of[i].Default, of[i].DefaultSource = &text, broker[at].Source
+			}
+			break
+		}
+	}
+}
 
 // valueText is the value for people; an empty one is shown as two quotes.
 func (s setting) valueText() string {

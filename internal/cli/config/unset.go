@@ -14,10 +14,10 @@ import (
 func unsetCommand(to *client.Options) *cobra.Command {
 	var dryRun bool
 	c := &cobra.Command{
-		Use:               "unset topic|broker NAME SETTING...",
+		Use:               "unset topic|broker|group|client-metrics NAME SETTING...",
 		Short:             "Take settings away, so that their defaults count again",
 		Example:           "  moldau config unset topic orders retention.ms",
-		Args:              cobra.MinimumNArgs(3),
+		Args:              subjectArgs(1),
 		ValidArgsFunction: completeSubject(to, ""),
 	}
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "only ask the broker whether it would do it")
@@ -42,12 +42,12 @@ func unsetCommand(to *client.Options) *cobra.Command {
 // removable says whether there is anything to take away, as Kafka's tool does. A broker takes it for done otherwise, and a mistyped
 // name goes unnoticed.
 func (was setting) removable(s subject, settings []setting, name string) error {
-	own := kmsg.ConfigSourceDynamicTopicConfig
-	if s.kind == kmsg.ConfigResourceTypeBroker {
-		own = kmsg.ConfigSourceDynamicBrokerConfig
-		if s.name == "" {
-			own = kmsg.ConfigSourceDynamicDefaultBrokerConfig
-		}
+	own := map[kmsg.ConfigResourceType]kmsg.ConfigSource{
+		kmsg.ConfigResourceTypeTopic: kmsg.ConfigSourceDynamicTopicConfig, kmsg.ConfigResourceTypeBroker: kmsg.ConfigSourceDynamicBrokerConfig,
+		kmsg.ConfigResourceTypeGroupConfig: kmsg.ConfigSourceGroupConfig, kmsg.ConfigResourceTypeClientMetrics: kmsg.ConfigSourceClientMetricsConfig,
+	}[s.kind]
+	if s.name == "" {
+		own = kmsg.ConfigSourceDynamicDefaultBrokerConfig
 	}
 	switch {
 	case was.Name == "" && s.name == "":

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,6 +72,16 @@ func settings(t *testing.T, c command) {
 	if s := answer[describedSettings](t, c, "config", "describe", "topic", topic, "cleanup.policy").Settings[0]; text(s.Default) != "delete" || s.DefaultSource != "DEFAULT_CONFIG" {
 		t.Errorf("the default beside what is set: %+v", s)
 	}
+	type difference struct{ Kind, Name, Setting, Value, Default, Source string }
+	differs := func(want difference) {
+		t.Helper()
+		all := answer[[]difference](t, c, "config", "diff", want.Kind)
+		if !slices.Contains(all, want) {
+			t.Errorf("no %+v among %+v", want, all)
+		}
+	}
+	differs(difference{"topic", topic, "cleanup.policy", "compact,delete", "delete", "DYNAMIC_TOPIC_CONFIG"})
+	differs(difference{"topic", topic, "retention.ms", "5000", "604800000", "DYNAMIC_TOPIC_CONFIG"}) // the broker has it in hours
 	done = answer[changedSettings](t, c, "config", "unset", "topic", topic, "cleanup.policy")
 	if len(done.Changes) != 1 || text(done.Changes[0].Before) != "compact,delete" || text(done.Changes[0].After) != "delete" {
 		t.Errorf("unset: %+v", done)
@@ -97,6 +108,15 @@ func settings(t *testing.T, c command) {
 	c.refused(t, 1, []string{"config", "describe", "broker", "77"}, "describe settings of broker 77"+on, "the brokers are "+id)
 	c.refused(t, 1, []string{"config", "set", "broker", id, "node.id=9"}, "set settings of broker "+id+on, "Cannot update these configs dynamically: [node.id]", "the file that the broker is started with")
 	c.refused(t, 1, []string{"config", "unset", "broker", id, "node.id"}, "node.id is not set for broker "+id)
+
+	// Groups have settings as soon as they have a name.
+	group := c.prefix + "billing"
+	c.run(t, "", "config", "set", "group", group, "consumer.session.timeout.ms=50000")
+	broker.Eventually(t, "the group's setting is seen", func() bool {
+		return answer[describedSettings](t, c, "config", "describe", "group", group, "consumer.session.timeout.ms").Settings[0].Source == "GROUP_CONFIG"
+	})
+	differs(difference{"group", group, "consumer.session.timeout.ms", "50000", "45000", "GROUP_CONFIG"})
+	c.run(t, "", "config", "unset", "group", group, "consumer.session.timeout.ms")
 
 	// A broker takes up what is set for all while it runs.
 	const pause = "log.cleaner.backoff.ms"

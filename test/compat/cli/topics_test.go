@@ -60,6 +60,27 @@ func topics(t *testing.T, c command) {
 	if out := c.run(t, "", "topic", "list"); !strings.HasPrefix(out, "TOPIC ") || strings.Contains(out, "\x1b") {
 		t.Errorf("the table has no heading, or colours in a file: %q", out)
 	}
+	c.run(t, "a:1\nb:2\nc:3\n", "produce", topic, "--key-separator", ":")
+	type sizes []struct {
+		Name           string
+		Records, Bytes int64
+		Partitions     []struct {
+			Partition      int32
+			Records, Bytes int64
+			Replicas       []struct {
+				Broker    int32
+				Directory string
+				Bytes     int64
+			}
+		}
+	}
+	if s := answer[sizes](t, c, "topic", "size", topic); len(s) != 1 || s[0].Name != topic || s[0].Records != 3 || s[0].Bytes < 3*61 || len(s[0].Partitions) != 3 {
+		t.Errorf("its size: %+v", s)
+	}
+	if out := c.run(t, "", "topic", "size"); !strings.Contains(out, topic+" ") || strings.Contains(out, "__consumer_offsets") {
+		t.Errorf("sizes of all topics: %s", out)
+	}
+	c.refused(t, 1, []string{"topic", "size", topic + "s"}, "size of topic "+topic+"s on "+c.addr, "UNKNOWN_TOPIC_OR_PARTITION", "did you mean "+topic+"?")
 	typo := strings.Replace(topic, "orders", "ordesr", 1)
 	c.refused(t, 1, []string{"topic", "describe", typo}, "describe topic "+typo+" on "+c.addr, "UNKNOWN_TOPIC_OR_PARTITION", "did you mean "+topic+"?")
 	c.run(t, "", "topic", "delete", topic)
