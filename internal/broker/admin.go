@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/moldau/moldau/internal/admin"
@@ -64,7 +65,7 @@ func (b *Broker) ready() []admin.Check {
 		return []admin.Check{{Name: "registered", Err: errors.New("the broker is starting")}}
 	}
 	checks := []admin.Check{{Name: "registered"}, b.groupsReady(), b.disksReady()}
-	for _, l := range b.opts.Config.Listeners {
+	for _, l := range slices.Concat(b.opts.Config.Listeners, b.opts.Config.ControllerListeners) {
 		if !l.Loopback() { // as the warning at the start says
 			checks = append(checks, admin.Check{Name: "listener " + l.String(), Note: "open to other machines, with neither TLS nor SASL"})
 		}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -73,23 +74,24 @@ const stopTimeout = 5 * time.Second
 
 // Broker is a running node.
 type Broker struct {
-	opts       Options
-	dirs       []*logdir.Dir
-	live       *liveConfig
-	logLevel   *slog.LevelVar      // of opts.Log
-	cleaning   chan config.Cleaner // settings of the cleaner that it has not taken up yet
-	publisher  *metadata.Publisher
-	quorum     *quorum.Node
-	quorumLock io.Closer
-	loop       *controller.Loop
-	replicas   *replicas
-	groups     *groups
-	quotas     *quota.Clients
-	handler    *handler.Handler
-	server     *server.Server
-	serverNow  atomic.Pointer[server.Server] // server, for those who do not wait for the start
-	listeners  []boundListener
-	counts     counts
+	opts        Options
+	dirs        []*logdir.Dir
+	live        *liveConfig
+	logLevel    *slog.LevelVar      // of opts.Log
+	cleaning    chan config.Cleaner // settings of the cleaner that it has not taken up yet
+	publisher   *metadata.Publisher
+	quorum      *quorum.Node
+	quorumLock  io.Closer
+	loop        *controller.Loop
+	replicas    *replicas
+	groups      *groups
+	quotas      *quota.Clients
+	handler     *handler.Handler
+	server      *server.Server
+	serverNow   atomic.Pointer[server.Server] // server, for those who do not wait for the start
+	listeners   []boundListener               // for clients and brokers
+	controllers []boundListener               // for controllers, and for tools that ask them
+	counts      counts
 
 	admin       *admin.Server // nil where the configuration opens none
 	adminSocket network.Listener
@@ -129,6 +131,9 @@ func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logge
 		return err
 	}
 	fmt.Fprintf(out, "moldau: broker %d serves on %s\n", cfg.NodeID, strings.Join(b.Addresses(), ", "))
+	if at := b.ControllerAddresses(); len(at) > 0 {
+		fmt.Fprintf(out, "moldau: controller %d serves on %s\n", cfg.NodeID, strings.Join(at, ", "))
+	}
 	if at := b.AdminAddress(); at != "" {
 		fmt.Fprintf(out, "moldau: metrics and health on http://%s\n", at)
 	}
@@ -185,9 +190,14 @@ func Start(opts Options) (_ *Broker, err error) {
 }
 
 // Addresses returns where clients reach the node, one for each listener.
-func (b *Broker) Addresses() []string {
+func (b *Broker) Addresses() []string { return addresses(b.listeners) }
+
+// ControllerAddresses returns where the node is reached as a controller, one for each listener that controller.listener.names names.
+func (b *Broker) ControllerAddresses() []string { return addresses(b.controllers) }
+
+func addresses(bound []boundListener) []string {
 	var all []string
-	for _, l := range b.listeners {
+	for _, l := range bound {
 		all = append(all, l.socket.Addr().String())
 	}
 	return all
@@ -198,12 +208,17 @@ func (b *Broker) Failed() context.Context { return b.failed }
 
 // listen takes the ports before anything on the disk is touched.
 func (b *Broker) listen() error {
-	for _, l := range b.opts.Config.Listeners {
-		socket, err := b.opts.Network.Listen(context.Background(), l.Address())
-		if err != nil {
-			return fmt.Errorf("listen on %s: %w", l.Address(), err)
+	for _, group := range []struct {
+		of []config.Listener
+		to *[]boundListener
+	}{{b.opts.Config.Listeners, &b.listeners}, {b.opts.Config.ControllerListeners, &b.controllers}} {
+		for _, l := range group.of {
+			socket, err := b.opts.Network.Listen(context.Background(), l.Address())
+			if err != nil {
+				return fmt.Errorf("listen on %s: %w", l.Address(), err)
+			}
+			*group.to = append(*group.to, boundListener{l, socket})
 		}
-		b.listeners = append(b.listeners, boundListener{l, socket})
 	}
 	return nil
 }
@@ -434,18 +449,22 @@ func (b *Broker) startError(what string, err error) error {
 
 // advertised is what the metadata says of a listener: what the configuration advertises, or else where it is bound.
 func (b *Broker) advertised(l boundListener) metadata.Listener {
-	host, port := l.Host, l.Port
 	for _, a := range b.opts.Config.Advertised {
 		if a.Name == l.Name {
 			return metadata.Listener{Name: a.Name, Host: a.Host, Port: int32(a.Port)}
 		}
 	}
-	if port == 0 {
+	return metadata.Listener{Name: l.Name, Host: l.Host, Port: int32(l.bound().Port)}
+}
+
+// bound is the listener with the port that it has got, where the configuration leaves it open.
+func (l boundListener) bound() config.Listener {
+	if l.Port == 0 {
 		if bound, err := strconv.Atoi(l.socket.Addr().String()[strings.LastIndexByte(l.socket.Addr().String(), ':')+1:]); err == nil {
-			port = bound
+			l.Port = bound
 		}
 	}
-	return metadata.Listener{Name: l.Name, Host: host, Port: int32(port)}
+	return l.Listener
 }
 
 func (b *Broker) startReplicas() error {
@@ -464,8 +483,12 @@ func (b *Broker) startReplicas() error {
 
 func (b *Broker) serve() error {
 	cfg := b.opts.Config
+	var controllers []config.Listener
+	for _, l := range b.controllers {
+		controllers = append(controllers, l.bound())
+	}
 	b.handler = handler.New(handler.Options{
-		BrokerID: cfg.NodeID, Config: cfg, Live: b.live.now, Metadata: b.publisher, Controller: b.loop, Quorum: quorumState{b.quorum}, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups, Quotas: b.quotas,
+		BrokerID: cfg.NodeID, Config: cfg, Controllers: controllers, Live: b.live.now, Metadata: b.publisher, Controller: b.loop, Quorum: quorumState{b.quorum}, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups, Quotas: b.quotas,
 		Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel,
 	})
 	idle := cfg.ConnectionsMaxIdle
@@ -484,7 +507,7 @@ func (b *Broker) serve() error {
 	}
 	b.serverNow.Store(b.server)
 	b.limit(b.live.now()) // what was changed before the start, or just now
-	for _, l := range b.listeners {
+	for _, l := range slices.Concat(b.listeners, b.controllers) {
 		b.serving.Go(func() {
 			if err := b.server.Serve(context.Background(), l.Name, l.socket); err != nil && !errors.Is(err, server.ErrShutdown) {
 				b.fail(fmt.Errorf("accept connections on %s: %w", l.socket.Addr(), err))
@@ -568,7 +591,7 @@ func (b *Broker) stopServing() {
 		cancel()
 		b.handler.Wait()
 	} else {
-		for _, l := range b.listeners {
+		for _, l := range slices.Concat(b.listeners, b.controllers) {
 			l.socket.Close()
 		}
 	}

@@ -15,12 +15,13 @@ type Config struct {
 	NodeID    int32
 	Rack      string
 
-	Listeners           []Listener // for clients and brokers
-	ControllerListeners []Listener // those that controller.listener.names names
-	Advertised          []Listener // empty: tell each client the address it connected to
-	InterBrokerListener string     // name of one of Listeners
-	Voters              []Voter    // at most one, this node
-	BootstrapServers    []string   // controller.quorum.bootstrap.servers, at most one
+	Listeners             []Listener // for clients and brokers
+	ControllerListeners   []Listener // those that controller.listener.names names
+	Advertised            []Listener // empty: tell each client the address it connected to
+	AdvertisedControllers []Listener // of ControllerListeners, likewise
+	InterBrokerListener   string     // name of one of Listeners
+	Voters                []Voter    // at most one, this node
+	BootstrapServers      []string   // controller.quorum.bootstrap.servers, at most one
 
 	LogDirs        []string
 	MetadataLogDir string // the first of LogDirs unless set
@@ -225,9 +226,10 @@ func (l *loader) advertised(c *Config, protocols map[string]string, controllers 
 	}
 	for _, at := range all {
 		switch {
-		case controllers[at.Name]: // told to other controllers, not to clients
 		case at.Host == "0.0.0.0":
 			l.failKey("advertised.listeners", "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address.")
+		case controllers[at.Name]: // told to those who come in by listeners for controllers
+			c.AdvertisedControllers = append(c.AdvertisedControllers, at)
 		case !slices.ContainsFunc(c.Listeners, func(o Listener) bool { return o.Name == at.Name }):
 			l.failKey("advertised.listeners", fmt.Sprintf("advertised.listeners listener names must be equal to or a subset of the ones defined in listeners. Found %s. The valid options based on the current configuration are %s", at.Name, names(c.Listeners)))
 		default:

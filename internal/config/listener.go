@@ -24,6 +24,12 @@ func (l Listener) Address() string {
 	return fmt.Sprintf("%s:%d", l.Host, l.Port)
 }
 
+// Unspecified says whether the listener is open on every interface.
+func (l Listener) Unspecified() bool {
+	a, err := netip.ParseAddr(l.Host)
+	return l.Host == "" || err == nil && a.IsUnspecified()
+}
+
 func (l Listener) String() string { return l.Name + "://" + l.Address() }
 
 // Loopback says whether only this machine can reach the listener.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/moldau/moldau/internal/uuid"
@@ -180,13 +181,10 @@ func (l *loader) warnings(c *Config, passed []string) []string {
 	line("accepted, but nothing in this release acts on it", accepted)
 	line("passed over, Kafka has no such setting any more", old)
 	line("passed over, not a setting", passed)
-	for _, at := range c.ControllerListeners {
-		lines = append(lines, fmt.Sprintf("listener %s is for controllers and stays closed: the controller of this release is in the one node", at))
-	}
 	if at := c.Admin().Listener; at != nil && !at.Loopback() {
 		lines = append(lines, fmt.Sprintf("admin.listener %s is open to other machines: metrics, with the names of topics and groups, and health are shown to whoever asks", at.Address()))
 	}
-	for _, at := range c.Listeners {
+	for _, at := range slices.Concat(c.Listeners, c.ControllerListeners) {
 		if !at.Loopback() {
 			lines = append(lines, fmt.Sprintf("listener %s is open to other machines and has neither TLS nor SASL", at))
 		}

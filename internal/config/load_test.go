@@ -29,6 +29,9 @@ func TestKafkasExampleStartsUnchanged(t *testing.T) {
 	if len(c.ControllerListeners) != 1 || c.ControllerListeners[0].Address() != ":9093" {
 		t.Errorf("controller listens on %v", c.ControllerListeners)
 	}
+	if len(c.AdvertisedControllers) != 1 || c.AdvertisedControllers[0].String() != "CONTROLLER://localhost:9093" {
+		t.Errorf("controllers advertised %v", c.AdvertisedControllers)
+	}
 	if len(c.Advertised) != 1 || c.Advertised[0].String() != "PLAINTEXT://localhost:9092" || c.InterBrokerListener != "PLAINTEXT" {
 		t.Errorf("advertised %v, between brokers %s", c.Advertised, c.InterBrokerListener)
 	}
@@ -39,8 +42,8 @@ func TestKafkasExampleStartsUnchanged(t *testing.T) {
 		t.Errorf("retention %v", got)
 	}
 	if len(warnings) != 3 || !strings.HasPrefix(warnings[0], "accepted, but nothing in this release acts on it: num.network.threads (server.properties:14), ") ||
-		!strings.Contains(warnings[1], "CONTROLLER://:9093 is for controllers and stays closed") ||
-		!strings.Contains(warnings[2], "PLAINTEXT://:9092 is open to other machines") {
+		!strings.Contains(warnings[1], "PLAINTEXT://:9092 is open to other machines") ||
+		!strings.Contains(warnings[2], "CONTROLLER://:9093 is open to other machines") {
 		t.Errorf("warnings %q", warnings)
 	}
 }

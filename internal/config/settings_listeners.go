@@ -5,7 +5,7 @@ var listenersSettings = []Setting{
 	honoured("listeners", List, "PLAINTEXT://127.0.0.1:9092", nonEmptyList(), "Addresses to open, as NAME://HOST:PORT; an empty host is every interface."),
 	honoured("advertised.listeners", List, unset, nonEmptyList(), "Addresses told to clients; unset, each client is told the address it connected to."),
 	honoured("listener.security.protocol.map", String, "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", anything, "Security protocol of each listener name; only PLAINTEXT is served."),
-	honoured("controller.listener.names", List, unset, nonEmptyList(), "Which of the listeners belong to the controller."),
+	honoured("controller.listener.names", List, unset, nonEmptyList(), "Which of the listeners are for controllers: admin clients reach the controller there (--bootstrap-controller). None, unless named."),
 	honoured("inter.broker.listener.name", String, unset, anything, "Listener that brokers use among themselves."),
 	refused("security.inter.broker.protocol", String, "PLAINTEXT", oneOf("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"), "Security protocol between brokers, where no listener is named for it."),
 	honoured("socket.request.max.bytes", Int, "104857600", atLeast(1), "Largest request; a longer one closes the connection."),

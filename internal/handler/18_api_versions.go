@@ -9,7 +9,7 @@ import (
 	"github.com/moldau/moldau/internal/server"
 )
 
-// ApiVersions, versions 0 to 5: which APIs this broker serves.
+// ApiVersions, versions 0 to 5: which APIs this broker serves on the listener that is asked.
 //
 //	v3  flexible, but the response header stays version 0 (KIP-511); client software name and version
 //	v4  features with minimum level 0 may be listed (KAFKA-17011)
@@ -41,7 +41,7 @@ func serveAPIVersions(h *Handler, req *server.Request, reply server.Reply) {
 		return
 	}
 	resp.SetVersion(version)
-	if code := h.checkAPIVersions(version, body); code != protocol.None {
+	if code := h.checkAPIVersions(req.Conn, version, body); code != protocol.None {
 		resp.ErrorCode = int16(code)
 		reply.Failed(code)
 		m.settle(h, reply, resp)
@@ -51,9 +51,11 @@ func serveAPIVersions(h *Handler, req *server.Request, reply server.Reply) {
 	if version >= 3 {
 		req.Conn.SetClientSoftware(body.ClientSoftwareName, body.ClientSoftwareVersion)
 	}
-	resp.ApiKeys = make([]kmsg.ApiVersionsResponseApiKey, len(table))
+	resp.ApiKeys = make([]kmsg.ApiVersionsResponseApiKey, 0, len(table))
 	for i := range table {
-		resp.ApiKeys[i] = apiKeyRow(&table[i])
+		if a := &table[i]; a.servesOn(h, req.Conn) {
+			resp.ApiKeys = append(resp.ApiKeys, apiKeyRow(a))
+		}
 	}
 	resp.FinalizedFeaturesEpoch = -1 // unknown: no feature is finalized
 	m.settle(h, reply, resp)
@@ -66,7 +68,7 @@ func apiKeyRow(a *api) kmsg.ApiVersionsResponseApiKey {
 	return row
 }
 
-func (h *Handler) checkAPIVersions(version int16, body *kmsg.ApiVersionsRequest) protocol.ErrorCode {
+func (h *Handler) checkAPIVersions(conn *server.Conn, version int16, body *kmsg.ApiVersionsRequest) protocol.ErrorCode {
 	if version < 3 {
 		return protocol.None
 	}
@@ -78,6 +80,9 @@ func (h *Handler) checkAPIVersions(version int16, body *kmsg.ApiVersionsRequest)
 	}
 	if (body.ClusterID == nil) != (body.NodeID == -1) {
 		return protocol.InvalidRequest
+	}
+	if h.forControllers(conn) { // one need not be the node that the client believes to talk to, as in Kafka
+		return protocol.None
 	}
 	if body.ClusterID != nil && (*body.ClusterID != h.Metadata.Image().ClusterID() || body.NodeID != h.BrokerID) {
 		return protocol.RebootstrapRequired

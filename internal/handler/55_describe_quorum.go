@@ -51,7 +51,7 @@ func serveDescribeQuorum(h *Handler, c call, req *kmsg.DescribeQuorumRequest) km
 		resp.Topics = append(resp.Topics, rt)
 	}
 	if asked {
-		resp.Nodes = []kmsg.DescribeQuorumResponseNode{h.voterAddresses()}
+		resp.Nodes = []kmsg.DescribeQuorumResponseNode{h.voterAddresses(c)}
 	}
 	return resp
 }
@@ -66,14 +66,24 @@ func (h *Handler) describeQuorum(state QuorumState, out *kmsg.DescribeQuorumResp
 	out.CurrentVoters = append(out.CurrentVoters, voter)
 }
 
-// voterAddresses names the listeners for controllers that the configuration has; a node without a configuration has none.
-func (h *Handler) voterAddresses() kmsg.DescribeQuorumResponseNode {
+// voterAddresses says where the one voter is reached by others of its kind: where controller.quorum.voters says, or else where its
+// listeners for controllers are. Without such a listener nobody reaches it.
+func (h *Handler) voterAddresses(c call) kmsg.DescribeQuorumResponseNode {
 	node := kmsg.NewDescribeQuorumResponseNode()
 	node.NodeID = h.BrokerID
-	for _, l := range h.Config.ControllerListeners {
+	for i, l := range h.Controllers {
 		rl := kmsg.NewDescribeQuorumResponseNodeListener()
-		rl.Name, rl.Host, rl.Port = l.Name, l.Host, uint16(l.Port)
-		node.Listeners = append(node.Listeners, rl)
+		host, port, ok := h.controllerEndpoint(l, c.conn)
+		if voters := h.Config.Voters; len(voters) > 0 && voters[0].Port > 0 {
+			if i > 0 { // a voter has one address there, which is that of the first listener
+				break
+			}
+			host, port, ok = voters[0].Host, int32(voters[0].Port), true
+		}
+		if ok {
+			rl.Name, rl.Host, rl.Port = l.Name, host, uint16(port)
+			node.Listeners = append(node.Listeners, rl)
+		}
 	}
 	return node
 }

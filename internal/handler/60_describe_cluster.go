@@ -8,7 +8,7 @@ import (
 	"github.com/moldau/moldau/internal/protocol"
 )
 
-// DescribeCluster, versions 0 to 2: cluster id and brokers.
+// DescribeCluster, versions 0 to 2: cluster id and brokers, or on listeners for controllers the controllers.
 //
 //	v1  which kind of endpoint is asked for (KIP-919)     v2  fenced brokers as well (KIP-1073)
 
@@ -18,23 +18,31 @@ const (
 	endpointControllers = 2
 )
 
+var endpointNames = map[int8]string{endpointBrokers: "BROKER", endpointControllers: "CONTROLLER"}
+
 func serveDescribeCluster(h *Handler, c call, req *kmsg.DescribeClusterRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeClusterResponse()
 	resp.ControllerID = -1
 	resp.ClusterAuthorizedOperations = notRequested
-	resp.EndpointType = endpointBrokers
-	if c.version >= 1 && req.EndpointType != endpointBrokers {
-		code, message := protocol.UnsupportedEndpointType, fmt.Sprintf("Unsupported endpoint type %d", req.EndpointType)
-		if req.EndpointType == endpointControllers {
-			code, message = protocol.MismatchedEndpointType, "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
-		}
-		resp.ErrorCode, resp.ErrorMessage = int16(code), kmsg.StringPtr(message)
+	own, wanted := int8(endpointBrokers), int8(endpointBrokers) // a version that cannot say so means brokers
+	if h.forControllers(c.conn) {
+		own = endpointControllers
+	}
+	if c.version >= 1 {
+		wanted = req.EndpointType
+	}
+	if wanted != own {
+		resp.ErrorCode, resp.ErrorMessage = wrongEndpoint(c.version, wanted, own)
 		return resp
 	}
 	img := h.Metadata.Image()
-	resp.ClusterID = img.ClusterID()
+	resp.ClusterID, resp.EndpointType = img.ClusterID(), own
 	if req.IncludeClusterAuthorizedOperations {
 		resp.ClusterAuthorizedOperations = allClusterOperations
+	}
+	if own == endpointControllers {
+		h.describeControllers(c, resp)
+		return resp
 	}
 	for _, b := range img.Brokers() {
 		if b.Fenced && !(c.version >= 2 && req.IncludeFencedBrokers) {
@@ -55,4 +63,35 @@ func serveDescribeCluster(h *Handler, c call, req *kmsg.DescribeClusterRequest) 
 		}
 	}
 	return resp
+}
+
+// describeControllers names the one controller, which is this node.
+func (h *Handler) describeControllers(c call, resp *kmsg.DescribeClusterResponse) {
+	if h.Quorum.State().Leads {
+		resp.ControllerID = h.BrokerID
+	}
+	for _, l := range h.Controllers {
+		if l.Name != c.conn.Listener() {
+			continue
+		}
+		if host, port, ok := h.controllerEndpoint(l, c.conn); ok {
+			rb := kmsg.NewDescribeClusterResponseBroker()
+			rb.NodeID, rb.Host, rb.Port = h.BrokerID, host, port
+			resp.Brokers = append(resp.Brokers, rb)
+		}
+	}
+}
+
+// wrongEndpoint is the answer to a client that wants another kind of endpoint.
+func wrongEndpoint(version int16, wanted, own int8) (code int16, message *string) {
+	kind, known := endpointNames[wanted]
+	switch {
+	case !known:
+		return int16(protocol.UnsupportedEndpointType), new(fmt.Sprintf("Unsupported endpoint type %d", wanted))
+	case version == 0:
+		code = int16(protocol.InvalidRequest)
+	default:
+		code = int16(protocol.MismatchedEndpointType)
+	}
+	return code, new(fmt.Sprintf("The request was sent to an endpoint of type %s, but we wanted an endpoint of type %s", endpointNames[own], kind))
 }

@@ -35,6 +35,13 @@ versions are those of Apache Kafka 4.4. What a client sees differently is in [di
 		known, _ := protocol.Lookup(a.key)
 		fmt.Fprintf(&b, "| %d | %s | %s | %s | %s |\n", a.key, a.key, versions(known.Min, known.Max), versions(a.min, a.max), a.note)
 	}
+	var there []string
+	for _, a := range table {
+		if a.controllers {
+			there = append(there, a.key.String())
+		}
+	}
+	b.WriteString("\nOn listeners for controllers (`controller.listener.names`, `--bootstrap-controller`): " + strings.Join(there, ", ") + ".\n")
 	b.WriteString(`
 ## Not served yet
 

@@ -24,6 +24,34 @@ func (h *Handler) endpoint(b *metadata.Broker, conn *server.Conn) (host string, 
 	return l.Host, l.Port, ok
 }
 
+// forControllers says whether conn came in by a listener that controller.listener.names names.
+func (h *Handler) forControllers(conn *server.Conn) bool {
+	for i := range h.Controllers {
+		if h.Controllers[i].Name == conn.Listener() {
+			return true
+		}
+	}
+	return false
+}
+
+// controllerEndpoint returns where a listener of this node for controllers is reached: where it is advertised, or else where the client has
+// reached it, or could.
+func (h *Handler) controllerEndpoint(l config.Listener, conn *server.Conn) (host string, port int32, ok bool) {
+	for _, a := range h.Config.AdvertisedControllers {
+		if a.Name == l.Name {
+			return a.Host, int32(a.Port), true
+		}
+	}
+	host, port, ok = splitAddress(conn.LocalAddr().String())
+	if l.Name == conn.Listener() {
+		return host, port, ok
+	}
+	if !l.Unspecified() {
+		host = l.Host
+	}
+	return host, int32(l.Port), ok
+}
+
 func splitAddress(addr string) (host string, port int32, ok bool) {
 	i := strings.LastIndexByte(addr, ':')
 	if i < 0 {

@@ -61,22 +61,23 @@ type Metadata interface {
 	Image() *metadata.Image
 }
 
-// Options configures a Handler. All fields are required.
+// Options configures a Handler. All fields are required, but for Controllers.
 type Options struct {
-	BrokerID   int32
-	Config     *config.Config        // what the broker was started with
-	Live       func() *config.Config // what is in force: with what was changed since
-	Metadata   Metadata
-	Controller Controller
-	Quorum     Quorum
-	Partitions Partitions
-	LogDirs    LogDirs
-	Groups     Groups
-	Quotas     *quota.Clients
-	Clock      clock.Clock
-	Random     random.Source
-	Log        *slog.Logger
-	LogLevel   *slog.LevelVar // from which Log writes
+	BrokerID    int32
+	Config      *config.Config        // what the broker was started with
+	Controllers []config.Listener     // listeners for controllers, as they are bound
+	Live        func() *config.Config // what is in force: with what was changed since
+	Metadata    Metadata
+	Controller  Controller
+	Quorum      Quorum
+	Partitions  Partitions
+	LogDirs     LogDirs
+	Groups      Groups
+	Quotas      *quota.Clients
+	Clock       clock.Clock
+	Random      random.Source
+	Log         *slog.Logger
+	LogLevel    *slog.LevelVar // from which Log writes
 }
 
 // Handler serves the requests of one broker.
@@ -122,7 +123,7 @@ func (h *Handler) Wait() {
 // Serve answers one request. The server calls it in the order in which the requests of a connection arrived.
 func (h *Handler) Serve(req *server.Request, reply server.Reply) {
 	api := served(req.Header.Key)
-	if api == nil {
+	if api == nil || !api.servesOn(h, req.Conn) {
 		reply.Close(&protocol.UnsupportedError{Key: req.Header.Key, Version: req.Header.Version})
 		return
 	}

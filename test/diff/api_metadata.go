@@ -36,13 +36,13 @@ func apiVersionsCases(v int16) *suite {
 	})
 	if v >= 5 {
 		s.add(Boundary, "identity", func(x *Script) {
-			m := x.Do(metadata(12, false)).(*kmsg.MetadataResponse)
+			m := x.quiet(metadata(12, false)).(*kmsg.MetadataResponse)
 			req := apiVersionsRequest(v)
 			req.ClusterID, req.NodeID = m.ClusterID, 1
 			x.Do(req)
 		})
 		s.add(Wrong, "identity", func(x *Script) {
-			m := x.Do(metadata(12, false)).(*kmsg.MetadataResponse)
+			m := x.quiet(metadata(12, false)).(*kmsg.MetadataResponse)
 			for _, id := range []struct {
 				cluster *string
 				node    int32

@@ -16,14 +16,15 @@ const (
 
 // Case is one script. Cases are independent: each uses topics and connections of its own.
 type Case struct {
-	Suite   string // the file the answers are kept in: an API's name, or the name of a sequence
-	API     int16  // the API the case belongs to; -1 for a sequence
-	Version int16  // the version it covers; -1 for a sequence
-	Kind    Kind
-	Name    string // unique within the suite
-	Broker  string // the broker it is played to
-	Alone   bool   // it restarts the broker: no other case is played meanwhile, not even where they are played together
-	Run     func(*Script)
+	Suite      string // the file the answers are kept in: an API's name, or the name of a sequence
+	API        int16  // the API the case belongs to; -1 for a sequence
+	Version    int16  // the version it covers; -1 for a sequence
+	Kind       Kind
+	Name       string               // unique within the suite
+	Broker     string               // the broker it is played to
+	Controller func(key int16) bool // which requests go to the listener for controllers; nil: none
+	Alone      bool                 // it restarts the broker: no other case is played meanwhile, not even where they are played together
+	Run        func(*Script)
 }
 
 // ID names the case among all cases.
@@ -117,6 +118,7 @@ func Cases(table []API) ([]Case, error) {
 			all = append(all, derive(v).cases...)
 		}
 	}
+	all = append(all, controllerCases(table)...)
 	all = append(all, Sequences()...)
 	seen := map[string]bool{}
 	for _, c := range all {
@@ -139,7 +141,7 @@ func Sequences() []Case {
 	for _, some := range [][]Case{
 		wireSequences(), topicSequences(), produceSequences(), idempotentSequences(), fetchSequences(), sessionSequences(), logSequences(), restartSequences(),
 		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), groupWireSequences(), walkSequences(), restartGroupSequences(), restartWalkSequences(), restartTimerSequences(),
-		settingsSequences(), valueSequences(), {firstUse()},
+		settingsSequences(), valueSequences(), {firstUse(), controllerWire(), controllerSettings(), controllerSettingsOfBrokers()},
 	} {
 		all = append(all, some...)
 	}

@@ -144,9 +144,17 @@ func (p *Pending) decode(payload []byte) kmsg.Response {
 	return resp
 }
 
+// addr is where the connection goes.
+func (c *Conn) addr() string {
+	if c.script.controller != nil && c.number >= 0 {
+		return c.script.target.Controller
+	}
+	return c.script.target.Addr
+}
+
 func (c *Conn) send(b []byte) error {
 	if c.nc == nil {
-		nc, err := net.DialTimeout("tcp", c.script.target.Addr, patience)
+		nc, err := net.DialTimeout("tcp", c.addr(), patience)
 		if err != nil {
 			return fmt.Errorf("dial broker: %w", err)
 		}

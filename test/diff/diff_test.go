@@ -284,13 +284,13 @@ func TestBatchesAndCodecs(t *testing.T) {
 		if string(plain) != string(records(b)) {
 			t.Errorf("codec %d does not come back", codec)
 		}
-		w := &walker{norm: newNormaliser("127.0.0.1:1", "p")}
+		w := &walker{norm: newNormaliser(&Target{Addr: "127.0.0.1:1"}, "p")}
 		w.batches(".R", raw)
 		if text := leavesText(w.leaves); strings.Contains(text, "invalid") || !strings.Contains(text, "BaseSequence=11") {
 			t.Errorf("codec %d: %s", codec, text)
 		}
 		raw[len(raw)-1] ^= 1
-		w = &walker{norm: newNormaliser("127.0.0.1:1", "p")}
+		w = &walker{norm: newNormaliser(&Target{Addr: "127.0.0.1:1"}, "p")}
 		w.batches(".R", raw)
 		if text := leavesText(w.leaves); !strings.Contains(text, "CRC=invalid") {
 			t.Errorf("codec %d, one bit changed: %s", codec, text)

@@ -24,10 +24,10 @@ func served() []API {
 
 // target returns the broker under test: Moldau inside this process on a directory of its own, with the properties that the recorded Kafka
 // had. MOLDAU_DIFF_ADDR names a broker that runs already instead, for the cases of the broker that MOLDAU_DIFF_BROKER names (plain); it should
-// be fresh, and it cannot be restarted.
+// be fresh, and it cannot be restarted; MOLDAU_DIFF_CONTROLLER names its listener for controllers.
 func target(t *testing.T, b Broker) *Target {
 	if addr := os.Getenv("MOLDAU_DIFF_ADDR"); addr != "" {
-		return &Target{Addr: addr}
+		return &Target{Addr: addr, Controller: os.Getenv("MOLDAU_DIFF_CONTROLLER")}
 	}
 	properties := []byte(Properties(0, 0, t.TempDir(), b.Properties...))
 	var running *broker.Broker
@@ -40,7 +40,7 @@ func target(t *testing.T, b Broker) *Target {
 		if running, err = broker.Start(broker.Options{Config: cfg}); err != nil {
 			return fmt.Errorf("start broker: %w", err)
 		}
-		target.Addr = running.Addresses()[0]
+		target.Addr, target.Controller = running.Addresses()[0], running.ControllerAddresses()[0]
 		return nil
 	}
 	target.Restart = func() error {

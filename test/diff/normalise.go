@@ -29,12 +29,11 @@ var rules = []rule{
 	{"DescribeQuorumResponseTopicPartitionReplicaState", "LogEndOffset", (*normaliser).known, "the position in the metadata log; being known is compared"},
 	{"DescribeQuorumResponseTopicPartitionReplicaState", "LastFetchTimestamp", (*normaliser).timestamp, "times near the clock of this run become <now>"},
 	{"DescribeQuorumResponseTopicPartitionReplicaState", "LastCaughtUpTimestamp", (*normaliser).timestamp, "times near the clock of this run become <now>"},
-	{"DescribeQuorumResponseNodeListener", "Port", (*normaliser).ignored, "ports of controllers are chosen by whoever starts the broker, which need not have bound one"},
 	{"DescribeProducersResponseTopicPartitionActiveProducer", "LastTimestamp", (*normaliser).timestamp, "times near the clock of this run become <now>"},
 	{"*", "ThrottleMillis", (*normaliser).throttle, "how long a broker throttles depends on its load; only whether it does is compared"},
 	{"*", "ClusterID", (*normaliser).cluster, "every cluster has its own id; the same one everywhere, in 22 characters, is compared"},
 	{"*", "Host", (*normaliser).hostName, "the address of the broker; being the one the script dialled is compared"},
-	{"*", "Port", (*normaliser).portNumber, "the port of the broker; being the one the script dialled is compared"},
+	{"*", "Port", (*normaliser).portNumber, "the port of the broker, or of its listener for controllers; being the ones the scripts dial is compared"},
 	{"*", "TopicID", (*normaliser).topic, "topic ids are random; ids are replaced by the topic they belong to, or numbered as they appear"},
 	{"*", "SessionID", (*normaliser).session, "fetch session ids are random; they are numbered as they appear, and 0 stays 0"},
 	{"InitProducerIDResponse", "ProducerID", (*normaliser).issuedProducer, "producer ids depend on what was handed out before; they are numbered as they appear"},
@@ -118,6 +117,7 @@ func ruleFor(typeName, field string) *rule {
 // normaliser holds what one script has learnt about the ids of one broker.
 type normaliser struct {
 	host, port   string
+	controller   string // port of the listener for controllers
 	prefix       string
 	now          int64 // milliseconds when the script began
 	topicIDs     map[[16]byte]string
@@ -131,7 +131,7 @@ type normaliser struct {
 	isResponse   bool           // an answer is being rendered, not a request
 }
 
-func newNormaliser(addr, prefix string) *normaliser {
+func newNormaliser(target *Target, prefix string) *normaliser {
 	n := &normaliser{
 		prefix: prefix, now: time.Now().UnixMilli() - 20, // no append of the script can have this very time
 		topicIDs:  map[[16]byte]string{{}: "0"},
@@ -140,16 +140,17 @@ func newNormaliser(addr, prefix string) *normaliser {
 		members:   map[string]string{},
 		numbers:   map[string]int{},
 	}
-	n.broker(addr)
+	n.broker(target)
 	return n
 }
 
 // broker sets the address the broker is expected to name.
-func (n *normaliser) broker(addr string) {
+func (n *normaliser) broker(target *Target) {
 	var err error
-	if n.host, n.port, err = net.SplitHostPort(addr); err != nil {
+	if n.host, n.port, err = net.SplitHostPort(target.Addr); err != nil {
 		panic(fmt.Sprintf("address of the broker: %v", err))
 	}
+	_, n.controller, _ = net.SplitHostPort(target.Controller) // some tests have none
 }
 
 // topicIs tells whose id this is.
@@ -227,10 +228,17 @@ func (n *normaliser) hostName(v reflect.Value) string {
 	return choose(v.String() == n.host, "<host>", strconv.Quote(v.String()))
 }
 
-func (n *normaliser) ignored(reflect.Value) string { return "" }
+// portOf reads a port, which some messages have as an unsigned number.
+func portOf(v reflect.Value) int64 {
+	if v.CanUint() {
+		return int64(v.Uint())
+	}
+	return v.Int()
+}
 
 func (n *normaliser) portNumber(v reflect.Value) string {
-	return choose(strconv.FormatInt(v.Int(), 10) == n.port, "<port>", strconv.FormatInt(v.Int(), 10))
+	port := strconv.FormatInt(portOf(v), 10)
+	return choose(port == n.port, "<port>", choose(port == n.controller, "<controller-port>", port))
 }
 
 func (n *normaliser) cluster(v reflect.Value) string {

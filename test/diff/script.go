@@ -11,22 +11,24 @@ import (
 
 // Target is a broker that scripts are played to.
 type Target struct {
-	Addr    string       // HOST:PORT
-	Restart func() error // stops the broker cleanly, starts it again on the same data and sets Addr; the restart sequences need it
-	Settle  func()       // returns when changes of metadata that were answered have taken effect everywhere; nil: they have when answered
-	Tag     string       // distinguishes the topics of several runs against one broker
+	Addr       string       // HOST:PORT
+	Controller string       // HOST:PORT of the listener for controllers
+	Restart    func() error // stops the broker cleanly, starts it again on the same data and sets Addr; the restart sequences need it
+	Settle     func()       // returns when changes of metadata that were answered have taken effect everywhere; nil: they have when answered
+	Tag        string       // distinguishes the topics of several runs against one broker
 }
 
 // Script is one run of a case: its connections, its topics, what it recorded.
 type Script struct {
-	target  *Target
-	prefix  string // opens the names of all topics of this script
-	conns   map[int]*Conn
-	norm    *normaliser
-	answers []Answer
-	note    string    // what the next request is about
-	waiting time.Time // since when the script waits for what it waits for
-	kept    Topic     // one that groups have offsets of so that they stay
+	target     *Target
+	prefix     string // opens the names of all topics of this script
+	conns      map[int]*Conn
+	controller func(key int16) bool // Case.Controller
+	norm       *normaliser
+	answers    []Answer
+	note       string    // what the next request is about
+	waiting    time.Time // since when the script waits for what it waits for
+	kept       Topic     // one that groups have offsets of so that they stay
 }
 
 // maxWaiting bounds how long a script waits for something to appear.
@@ -35,8 +37,8 @@ const maxWaiting = time.Minute
 // Play runs a case against a broker and returns the normalised answers.
 func Play(target *Target, c Case) (answers []Answer) {
 	sum := crc32.Checksum([]byte(target.Tag+" "+c.ID()), castagnoli)
-	s := &Script{target: target, prefix: fmt.Sprintf("d%08x-", sum), conns: map[int]*Conn{}}
-	s.norm = newNormaliser(target.Addr, s.prefix)
+	s := &Script{target: target, prefix: fmt.Sprintf("d%08x-", sum), conns: map[int]*Conn{}, controller: c.Controller}
+	s.norm = newNormaliser(target, s.prefix)
 	defer func() {
 		for _, conn := range s.conns {
 			conn.Close()
@@ -82,8 +84,16 @@ func (s *Script) On(number int) *Conn {
 	return c
 }
 
-// Do sends a request on the first connection.
-func (s *Script) Do(req kmsg.Request) kmsg.Response { return s.On(0).Do(req) }
+// aside is the connection to the broker of a case whose own requests go to the listener for controllers.
+const aside = -2
+
+// Do sends a request on the first connection, or aside.
+func (s *Script) Do(req kmsg.Request) kmsg.Response {
+	if s.controller != nil && !s.controller(req.Key()) {
+		return s.On(aside).Do(req)
+	}
+	return s.On(0).Do(req)
+}
 
 // Name is the full name of a topic of this script.
 func (s *Script) Name(topic string) string { return s.prefix + topic }
@@ -157,7 +167,7 @@ func (s *Script) Restart() {
 	if err := s.target.Restart(); err != nil {
 		panic(fmt.Sprintf("restart broker: %v", err))
 	}
-	s.norm.broker(s.target.Addr)
+	s.norm.broker(s.target)
 	if err := Warm(s.target); err != nil {
 		panic(err)
 	}

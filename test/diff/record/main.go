@@ -145,11 +145,15 @@ func (k kafka) do(args ...string) error {
 // settle is how long Kafka may need to carry a change of metadata from its controller to its partitions.
 const settle = 300 * time.Millisecond
 
+// controllerPort is how far above the broker's port the script puts the listener for controllers.
+const controllerPort = 51
+
 func (k kafka) target(tag string) *diff.Target {
 	port := strconv.Itoa(k.port)
 	return &diff.Target{
-		Addr: "127.0.0.1:" + port,
-		Tag:  tag,
+		Addr:       "127.0.0.1:" + port,
+		Controller: "127.0.0.1:" + strconv.Itoa(k.port+controllerPort),
+		Tag:        tag,
 		// Kafka tells nobody when its brokers have applied what its controller answered.
 		Settle: func() { time.Sleep(settle) },
 		Restart: func() error {
