@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/moldau/moldau/internal/cli/broker"
 	"github.com/moldau/moldau/internal/cli/client"
 	"github.com/moldau/moldau/internal/cli/complete"
 	settings "github.com/moldau/moldau/internal/cli/config"
@@ -72,7 +73,7 @@ func command(p Process) *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	var to client.Options
-	online := []*cobra.Command{topic.Command(&to), group.Command(&to), settings.Command(&to), produceCommand(&to), consumeCommand(&to)}
+	online := []*cobra.Command{topic.Command(&to), group.Command(&to), settings.Command(&to), broker.Command(&to), produceCommand(&to), consumeCommand(&to)}
 	for _, c := range online {
 		to.Flags(c.PersistentFlags())
 	}

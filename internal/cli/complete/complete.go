@@ -57,6 +57,18 @@ func Brokers(to *client.Options) Func {
 	})
 }
 
+// BrokerIDs completes with the id of one broker.
+func BrokerIDs(to *client.Options) Func {
+	return names(to, 1, func(ctx context.Context, cl *kgo.Client) ([]string, error) {
+		var found []string
+		brokers, err := kadm.NewClient(cl).ListBrokers(ctx)
+		for _, b := range brokers {
+			found = append(found, strconv.Itoa(int(b.NodeID)))
+		}
+		return found, err
+	})
+}
+
 // Settings completes with the names of the settings of a topic or broker. Suffix follows each, such as "=".
 func Settings(to *client.Options, kind kmsg.ConfigResourceType, name, suffix string) Func {
 	return names(to, 0, func(ctx context.Context, cl *kgo.Client) ([]string, error) {

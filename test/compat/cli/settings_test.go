@@ -98,6 +98,10 @@ func settings(t *testing.T, c command) {
 
 	// The id of a broker is that of a leader.
 	id := strings.Fields(c.run(t, "", "topic", "describe", topic, "--format", "plain"))[3]
+	if out := c.run(t, "", "broker", "list", "--format", "plain"); !strings.HasPrefix(out, id+"\t"+c.addr+"\t-\tyes\t") {
+		t.Errorf("brokers: %q", out)
+	}
+	c.refused(t, 1, []string{"broker", "status"}, "broker "+id+" opens no admin listener", "serve --admin HOST:PORT")
 	own := answer[describedSettings](t, c, "config", "describe", "broker", id, "node.id")
 	if s := own.Settings[0]; own.Kind != "broker" || own.Name != id || text(s.Value) != id || !s.ReadOnly {
 		t.Errorf("a broker: %+v", own)
