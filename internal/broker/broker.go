@@ -86,6 +86,7 @@ type Broker struct {
 	replicas    *replicas
 	groups      *groups
 	quotas      *quota.Clients
+	connections *quota.Connections
 	handler     *handler.Handler
 	server      *server.Server
 	serverNow   atomic.Pointer[server.Server] // server, for those who do not wait for the start
@@ -172,7 +173,7 @@ func Start(opts Options) (_ *Broker, err error) {
 	b.opts.Log, b.logLevel = withLevel(b.opts.Log)
 	b.failed, b.fail = context.WithCancelCause(context.Background())
 	b.live = newLiveConfig(b.opts.Config, b.opts.Log, b.settingsChanged)
-	b.quotas = quota.NewClients(quotaOptions(b.opts))
+	b.quotas, b.connections = quota.NewClients(quotaOptions(b.opts)), quota.NewConnections(quotaOptions(b.opts))
 	b.cleaning = make(chan config.Cleaner, 1)
 	b.lost = make(chan lostDir, len(b.opts.Config.LogDirs)) // each tells once, and must not wait
 	defer func() {
@@ -362,7 +363,7 @@ func (b *Broker) startQuorum() error {
 	cfg := b.opts.Config
 	b.replicas = newReplicas(b.live, b.dirs, b.opts.Log)
 	b.groups = b.newGroups()
-	b.publisher = metadata.NewPublisher(b.live.follow, b.quotas.Follow, b.replicas.follow, b.groups.follow)
+	b.publisher = metadata.NewPublisher(b.live.follow, b.quotas.Follow, b.connections.Follow, b.replicas.follow, b.groups.follow)
 	var err error
 	b.quorum, err = quorum.Open(quorum.Options{
 		FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Dir: b.quorumPath(),
@@ -499,7 +500,7 @@ func (b *Broker) serve() error {
 	b.server, err = server.New(server.Options{
 		Handler: b.handler, Clock: b.opts.Clock, Logger: b.opts.Log,
 		MaxRequestBytes: int(cfg.SocketRequestMaxBytes), MaxMemoryBytes: max(0, cfg.QueuedMaxRequestBytes),
-		MaxConnections: cfg.MaxConnections, MaxConnectionsPerHost: cfg.MaxConnectionsPerIP, IdleTimeout: idle,
+		Rates: b.connections, IdleTimeout: idle,
 		OnFatal: b.fail,
 	})
 	if err != nil {

@@ -106,6 +106,6 @@ func (b *Broker) settingsChanged(now *config.Config) {
 // limit tells the server of its limits, once there is one.
 func (b *Broker) limit(now *config.Config) {
 	if s := b.serverNow.Load(); s != nil {
-		s.Limit(now.MaxConnections, now.MaxConnectionsPerIP)
+		s.Limit(b.connectionLimits(now))
 	}
 }

@@ -46,7 +46,7 @@ func TestSettingsActAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.set("", "log.segment.bytes", "2000000", "max.connections", "700", "log.cleaner.backoff.ms", "77")
-	n.set("1", "max.connections", "800", "producer.id.expiration.ms", "5000", "min.insync.replicas.of.nobody", "1")
+	n.set("1", "max.connections", "800", "listener.name.plaintext.max.connections", "750", "max.connections.per.ip.overrides", "client:400,[::0:1]:3", "producer.id.expiration.ms", "5000", "min.insync.replicas.of.nobody", "1")
 	check := func(when string) {
 		t.Helper()
 		now := n.live.now()
@@ -56,13 +56,16 @@ func TestSettingsActAtOnce(t *testing.T) {
 		if got := now.Topic(map[string]string{"segment.bytes": own}).SegmentBytes; got != 3000000 {
 			t.Errorf("%s: a topic of its own has segments of %d bytes", when, got)
 		}
-		if now.MaxConnections != 800 || n.server.MaxConnections != 800 {
-			t.Errorf("%s: %d connections, the server takes %d", when, now.MaxConnections, n.server.MaxConnections)
+		if now.MaxConnections != 800 || n.server.InForce().All != 800 {
+			t.Errorf("%s: %d connections, the server takes %d", when, now.MaxConnections, n.server.InForce().All)
+		}
+		if l := n.server.InForce(); l.Listeners["PLAINTEXT"] != 750 || l.Hosts["client"] != 400 || l.Hosts["::1"] != 3 || l.PerHost != 2147483647 {
+			t.Errorf("%s: the limits are %+v", when, l)
 		}
 		if now.ProducerIDExpiration.Seconds() != 5 || now.Cleaner().Backoff.Milliseconds() != 77 {
 			t.Errorf("%s: producers stay %v, the cleaner waits %v", when, now.ProducerIDExpiration, now.Cleaner().Backoff)
 		}
-		if idle := now.Idle(); !slices.Contains(idle, "min.insync.replicas.of.nobody") || slices.Contains(idle, "max.connections") {
+		if idle := now.Idle(); !slices.Contains(idle, "min.insync.replicas.of.nobody") || len(idle) != 1 {
 			t.Errorf("%s: idle are %q", when, idle)
 		}
 	}

@@ -37,7 +37,9 @@ type Config struct {
 	ConnectionsMaxIdle    time.Duration // <= 0: never
 	MaxConnections        int
 	MaxConnectionsPerIP   int
-	MaxRequestPartitions  int // in one answer of DescribeTopicPartitions
+	ConnectionsOfHosts    map[string]int // limits that replace MaxConnectionsPerIP, by host as it is set
+	MaxConnectionRate     int            // new ones a second
+	MaxRequestPartitions  int            // in one answer of DescribeTopicPartitions
 	FetchMaxBytes         int32
 	FetchSessionSlots     int // 0: no fetch sessions
 
@@ -307,6 +309,8 @@ func (l *loader) limits(c *Config) {
 	c.ConnectionsMaxIdle = c.Millis("connections.max.idle.ms")
 	c.MaxConnections = int(number("max.connections"))
 	c.MaxConnectionsPerIP = int(number("max.connections.per.ip"))
+	c.ConnectionsOfHosts, _ = parseHostLimits(l.parsed["max.connections.per.ip.overrides"].text) // checked with the setting
+	c.MaxConnectionRate = int(number("max.connection.creation.rate"))
 	c.MaxRequestPartitions = int(number("max.request.partition.size.limit"))
 	c.FetchMaxBytes = int32(number("fetch.max.bytes"))
 	c.FetchSessionSlots = int(number("max.incremental.fetch.session.cache.slots"))

@@ -144,7 +144,7 @@ func (c *Config) Idle() []string {
 	var names []string
 	for _, layer := range []map[string]string{c.cluster, c.own} {
 		for name := range layer {
-			if s := brokerIndex[name]; s == nil || s.Class != Honoured {
+			if s := brokerIndex[name]; (s == nil || s.Class != Honoured) && !actsForListener(name) {
 				names = append(names, name)
 			}
 		}

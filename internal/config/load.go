@@ -167,7 +167,7 @@ func (l *loader) warnings(c *Config, passed []string) []string {
 	for _, key := range l.order {
 		v, s := l.set[key], brokerIndex[key]
 		switch where := fmt.Sprintf("%s (%s)", key, v.origin); {
-		case s != nil && s.Class == Accepted, s == nil && !removed(key):
+		case s != nil && s.Class == Accepted, s == nil && !removed(key) && !actsForListener(key):
 			accepted = append(accepted, where)
 		case removed(key):
 			old = append(old, where)

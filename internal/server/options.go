@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/moldau/moldau/internal/clock"
@@ -15,21 +16,40 @@ type Options struct {
 	Clock   clock.Clock  // default clock.Real
 	Logger  *slog.Logger // default: discards
 
-	MaxRequestBytes       int            // largest frame (socket.request.max.bytes); default 100 MiB
-	MaxMemoryBytes        int64          // budget for request buffers and what decoding them takes; default 256 MiB, and at least two largest frames
-	MaxInFlight           int            // requests of one connection that wait for their answer; default 128
-	MaxQueuedBytes        int64          // memory of one connection's answers that wait to be sent; default 16 MiB
-	MaxConnections        int            // over all listeners (max.connections); default no limit
-	MaxConnectionsPerHost int            // (max.connections.per.ip); default no limit
-	PerHost               map[string]int // limits that replace MaxConnectionsPerHost for some addresses (max.connections.per.ip.overrides)
-	IdleTimeout           time.Duration  // a connection without a request for so long is closed (connections.max.idle.ms); default 10 minutes
-	StallTimeout          time.Duration  // a started request must bring bytes, and a response must take some, within it; default 30 seconds
+	MaxRequestBytes int           // largest frame (socket.request.max.bytes); default 100 MiB
+	MaxMemoryBytes  int64         // budget for request buffers and what decoding them takes; default 256 MiB, and at least two largest frames
+	MaxInFlight     int           // requests of one connection that wait for their answer; default 128
+	MaxQueuedBytes  int64         // memory of one connection's answers that wait to be sent; default 16 MiB
+	Limits          *Limits       // how many connections there may be; default no limit
+	Rates           Rates         // how often there may be new ones; default no limit
+	IdleTimeout     time.Duration // a connection without a request for so long is closed (connections.max.idle.ms); default 10 minutes
+	StallTimeout    time.Duration // a started request must bring bytes, and a response must take some, within it; default 30 seconds
 
 	// OnFatal is told of a panic: a broken invariant (*invariant.Violation), or anything else a handler panicked with. The broker must
 	// stop then. Without it the panic goes on.
 	OnFatal func(error)
 	// OnClosed, if set, is told of every connection that ends, and why.
 	OnClosed func(c *Conn, reason error)
+}
+
+// Limits are how many connections may be open at the same time. All are literal: 0 lets none through, NoLimit all.
+type Limits struct {
+	All       int            // on all listeners (max.connections); further ones wait until others end
+	Listeners map[string]int // on some (listener.name.NAME.max.connections); further ones wait
+	Protected string         // listener that All does not bind: where it needs room, others lose a connection; "" is none
+	PerHost   int            // from one address (max.connections.per.ip); further ones are closed
+	Hosts     map[string]int // from some addresses, as Conn.Host names them, in place of PerHost (max.connections.per.ip.overrides)
+}
+
+// NoLimit is the limit that is never reached.
+const NoLimit = math.MaxInt32
+
+// Rates decides how soon new connections may follow one another.
+type Rates interface {
+	// Accept is told of every connection that comes, and says how long it and all behind it on its listener must wait.
+	Accept(listener string, protected bool) time.Duration
+	// From is told where it comes from. A result other than 0 refuses it, and says how long it is to be kept waiting before it is closed.
+	From(listener string, protected bool, host string) time.Duration
 }
 
 // Reasons for which connections end. Errors of the wire (protocol.ErrMalformed, *protocol.UnsupportedError, those of reads and writes)
@@ -40,6 +60,7 @@ var (
 	ErrStalled      = errors.New("client neither sends nor takes bytes")
 	ErrFrameSize    = errors.New("request size is not acceptable")
 	ErrConnections  = errors.New("too many connections")
+	ErrRate         = errors.New("too many new connections from one address")
 	ErrMemory       = errors.New("no memory left for requests")
 	ErrShutdown     = errors.New("server shuts down")
 )
@@ -60,8 +81,10 @@ func (o Options) withDefaults() (Options, error) {
 	def(&o.MaxQueuedBytes, 16<<20)
 	def(&o.IdleTimeout, 10*time.Minute)
 	def(&o.StallTimeout, 30*time.Second)
-	if o.MaxRequestBytes < 0 || o.MaxMemoryBytes < 0 || o.MaxInFlight < 0 || o.MaxQueuedBytes < 0 || o.MaxConnections < 0 ||
-		o.MaxConnectionsPerHost < 0 || o.IdleTimeout < 0 || o.StallTimeout < 0 {
+	if o.Limits == nil {
+		o.Limits = &Limits{All: NoLimit, PerHost: NoLimit}
+	}
+	if o.MaxRequestBytes < 0 || o.MaxMemoryBytes < 0 || o.MaxInFlight < 0 || o.MaxQueuedBytes < 0 || o.IdleTimeout < 0 || o.StallTimeout < 0 {
 		return o, fmt.Errorf("server limits must not be negative: %+v", o)
 	}
 	// Whoever grows a buffer holds two of them for a moment.

@@ -26,12 +26,16 @@ type Server struct {
 	wg     sync.WaitGroup // readers and writers
 	log    complaints
 
-	mu struct { // guards all below
+	room sync.Cond // something below has changed that an acceptor may wait for
+	mu   struct {  // guards all below
 		sync.Mutex
 		stopping  bool
+		limits    Limits
 		listeners map[network.Listener]struct{}
 		conns     map[*Conn]struct{}
-		hosts     map[string]int // connections by address
+		on        map[string]int            // connections by listener
+		hosts     map[string]int            // and by address
+		refused   map[network.Conn]struct{} // kept waiting before they are closed
 	}
 }
 
@@ -47,6 +51,10 @@ func New(o Options) (*Server, error) {
 	s.mu.listeners = map[network.Listener]struct{}{}
 	s.mu.conns = map[*Conn]struct{}{}
 	s.mu.hosts = map[string]int{}
+	s.mu.on = map[string]int{}
+	s.mu.refused = map[network.Conn]struct{}{}
+	s.mu.limits = *o.Limits
+	s.room.L = &s.mu
 	return s, nil
 }
 
@@ -57,13 +65,6 @@ func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.mu.conns)
-}
-
-// Limit changes how many connections there may be, in all and from one address; 0 is no limit. Those that are open stay.
-func (s *Server) Limit(connections, perHost int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.MaxConnections, s.MaxConnectionsPerHost = connections, perHost
 }
 
 // Serve accepts connections of l, which clients know by name, until ctx ends or Shutdown is called; it closes l. The connections go on
@@ -82,7 +83,12 @@ func (s *Server) Serve(ctx context.Context, name string, l network.Listener) err
 		delete(s.mu.listeners, l)
 		s.mu.Unlock()
 	}()
-	defer context.AfterFunc(ctx, func() { l.Close() })()
+	defer context.AfterFunc(ctx, func() {
+		l.Close()
+		s.mu.Lock()
+		s.room.Broadcast()
+		s.mu.Unlock()
+	})()
 
 	pause := time.Duration(0)
 	for {
@@ -90,7 +96,7 @@ func (s *Server) Serve(ctx context.Context, name string, l network.Listener) err
 		switch {
 		case err == nil:
 			pause = 0
-			s.accept(name, nc)
+			s.admit(ctx, name, nc)
 			continue
 		case errors.Is(err, network.ErrClosed):
 			return nil
@@ -106,43 +112,14 @@ func (s *Server) Serve(ctx context.Context, name string, l network.Listener) err
 	}
 }
 
-func (s *Server) accept(name string, nc network.Conn) {
-	s.stats.Accepted.Inc()
-	c := newConn(s, name, nc)
-	s.mu.Lock()
-	refuse := error(nil)
-	limit, special := s.PerHost[c.host]
-	if !special {
-		limit = s.MaxConnectionsPerHost
-	}
-	switch {
-	case s.mu.stopping:
-		refuse = ErrShutdown
-	case s.MaxConnections > 0 && len(s.mu.conns) >= s.MaxConnections:
-		refuse = ErrConnections
-	case (special || limit > 0) && s.mu.hosts[c.host] >= limit:
-		refuse = ErrConnections
-	default:
-		s.mu.conns[c] = struct{}{}
-		s.mu.hosts[c.host]++
-		s.wg.Go(func() {
-			defer s.remove(c)
-			s.guard(c, c.run)
-		})
-	}
-	s.mu.Unlock()
-	if refuse != nil {
-		c.fail(refuse)
-		s.closed(c)
-	}
-}
-
 func (s *Server) remove(c *Conn) {
 	s.mu.Lock()
 	delete(s.mu.conns, c)
 	if s.mu.hosts[c.host]--; s.mu.hosts[c.host] == 0 {
 		delete(s.mu.hosts, c.host)
 	}
+	s.mu.on[c.listener]--
+	s.room.Broadcast()
 	s.mu.Unlock()
 	s.closed(c)
 }
@@ -198,6 +175,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for c := range s.mu.conns {
 		conns = append(conns, c)
 	}
+	for nc := range s.mu.refused {
+		nc.Close()
+	}
+	clear(s.mu.refused)
+	s.room.Broadcast()
 	s.mu.Unlock()
 	for _, c := range conns {
 		c.stop(ErrShutdown)

@@ -669,49 +669,6 @@ func TestShutdownDeadline(t *testing.T) {
 	})
 }
 
-func TestConnectionLimits(t *testing.T) {
-	bubble(t, Options{Handler: handlerFunc(echo), MaxConnections: 3}, func(r *rig) {
-		var cs []*client
-		for i := range int32(4) {
-			c := r.dial()
-			cs = append(cs, c)
-			if i == 3 {
-				c.wantEnd()
-				r.wantReason(ErrConnections)
-				continue
-			}
-			c.send(frame(i, []byte("x")))
-			c.want(i, "x")
-		}
-		cs[0].Close()
-		synctest.Wait()
-		again := r.dial()
-		again.send(frame(9, []byte("x")))
-		again.want(9, "x")
-		for _, c := range append(cs, again) {
-			c.Close()
-		}
-	})
-	for limit, o := range map[int]Options{
-		2: {Handler: handlerFunc(echo), MaxConnectionsPerHost: 2},
-		1: {Handler: handlerFunc(echo), MaxConnectionsPerHost: 5, PerHost: map[string]int{"client": 1}},
-		0: {Handler: handlerFunc(echo), PerHost: map[string]int{"client": 0}},
-	} {
-		bubble(t, o, func(r *rig) {
-			for i := range 4 {
-				c := r.dial()
-				defer c.Close()
-				if i >= limit {
-					c.wantEnd()
-					continue
-				}
-				c.send(frame(1, []byte("x")))
-				c.want(1, "x")
-			}
-		})
-	}
-}
-
 // A broken invariant and any other panic of a handler reach the broker, from the reader and from a writer.
 func TestPanicIsFatal(t *testing.T) {
 	for name, handler := range map[string]handlerFunc{

@@ -26,6 +26,7 @@ var closeReasons = [...]struct {
 	{ErrIdle, "idle"},
 	{ErrStalled, "stalled"},
 	{ErrConnections, "refused"},
+	{ErrRate, "throttled"},
 	{ErrShutdown, "shutdown"},
 	{ErrMemory, "memory"},
 }

@@ -12,7 +12,7 @@ import (
 // Every reason for which a connection ends is counted under one name.
 func TestClosedIsCountedByReason(t *testing.T) {
 	for name, reason := range map[string]error{
-		"disconnected": ErrDisconnected, "idle": ErrIdle, "stalled": ErrStalled, "refused": ErrConnections, "shutdown": ErrShutdown, "memory": ErrMemory,
+		"disconnected": ErrDisconnected, "idle": ErrIdle, "stalled": ErrStalled, "refused": ErrConnections, "throttled": ErrRate, "shutdown": ErrShutdown, "memory": ErrMemory,
 		"error": fmt.Errorf("decode: %w", protocol.ErrMalformed),
 	} {
 		var s Stats
