@@ -14,11 +14,11 @@ func parseHostLimits(text string) (map[string]int, error) {
 	for entry := range strings.SplitSeq(text, ",") {
 		at := strings.LastIndexByte(entry, ':')
 		if at < 0 {
-			return nil, errorf("Error parsing configuration property 'max.connections.per.ip.overrides': %s has no colon", entry)
+			return nil, errorf("Error parsing configuration property 'max.connections.per.ip.overrides': begin 0, end -1, length %d", len(entry))
 		}
 		limit, err := strconv.ParseInt(strings.TrimSpace(entry[at+1:]), 10, 32)
 		if err != nil {
-			return nil, errorf("Error parsing configuration property 'max.connections.per.ip.overrides': %s is not HOST:LIMIT", entry)
+			return nil, errorf("For input string: %q", strings.TrimSpace(entry[at+1:]))
 		}
 		limits[strings.Trim(strings.TrimSpace(entry[:at]), "[]")] = int(limit)
 	}

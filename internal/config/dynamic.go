@@ -278,6 +278,13 @@ func (c *Config) validateChange(next *Config) error {
 	case is > 0 && will > 2*is:
 		return invalid("Log cleaner threads cannot be increased to more than double the current value %d", is)
 	}
+	for _, at := range next.Listeners {
+		for _, name := range perListenerLimits {
+			if n := next.ofListener(at.Name, name); n <= 0 && n != c.ofListener(at.Name, name) {
+				return invalid("Invalid %s %d", name, n)
+			}
+		}
+	}
 	for local, key := range map[string]string{"log.local.retention.ms": "log.retention.ms", "log.local.retention.bytes": "log.retention.bytes"} {
 		whole := next.defaults[strings.TrimPrefix(key, "log.")].num
 		if n := next.Number(local); n != c.Number(local) && n > whole && whole >= 0 {
