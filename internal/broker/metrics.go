@@ -12,6 +12,7 @@ import (
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/metrics"
 	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/quota"
 	"github.com/moldau/moldau/internal/server"
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -76,6 +77,12 @@ func (b *Broker) scrapeRequests(s *metrics.Scrape) {
 	for _, l := range b.listeners {
 		s.Count(metrics.Connections, int64(m.Connections[l.Name]), l.Name)
 	}
+	for _, k := range quota.Kinds() {
+		held := b.quotas.Stats()
+		s.Count(metrics.ThrottledRequests, held.Throttled[k].Load(), k.String())
+		s.Value(metrics.ThrottleTime, float64(held.ThrottledMs[k].Load())/1000, k.String())
+	}
+	s.Count(metrics.QuotaMeasures, int64(b.quotas.Measures()))
 	s.Count(metrics.InFlight, int64(m.InFlight))
 	s.Count(metrics.QueuedBytes, m.QueuedBytes)
 	s.Count(metrics.MemoryUsed, m.Memory)

@@ -21,6 +21,10 @@ func windows(c *config.Config, prefix string) quota.Windows {
 func (b *Broker) connectionLimits(now *config.Config) server.Limits {
 	l := server.Limits{All: now.MaxConnections, PerHost: now.MaxConnectionsPerIP, Listeners: map[string]int{}, Hosts: map[string]int{}}
 	rates := map[string]int{}
+	for _, at := range now.ControllerListeners {
+		l.Apart = append(l.Apart, at.Name)
+		l.Listeners[at.Name], rates[at.Name] = now.ListenerLimits(at.Name)
+	}
 	for _, at := range now.Listeners {
 		l.Listeners[at.Name], rates[at.Name] = now.ListenerLimits(at.Name)
 	}

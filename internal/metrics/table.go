@@ -63,10 +63,14 @@ var (
 	Connections   = row(requests, GaugeKind, "moldau_connections", "Open connections.", "listener")
 	Accepted      = row(requests, CounterKind, "moldau_connections_accepted_total", "Connections that were accepted, those included that were closed at once because there are too many.")
 	ClosedCount   = row(requests, CounterKind, "moldau_connections_closed_total",
-		"Connections that have ended: disconnected by the client, idle or stalled for too long, refused because there are too many, shutdown of the broker, no memory, or error of the client or the network.", "reason")
-	MemoryUsed    = row(requests, GaugeKind, "moldau_request_memory_bytes", "Memory that requests hold of their budget.")
-	MemoryLimit   = row(requests, GaugeKind, "moldau_request_memory_limit_bytes", "The budget for requests (queued.max.request.bytes).")
-	MemoryWaiting = row(requests, GaugeKind, "moldau_request_memory_waiting", "Connections that wait for memory of the budget before they read on.")
+		"Connections that have ended: disconnected by the client, idle or stalled for too long, refused because there are too many, throttled because their address opens too many a second, shutdown of the broker, no memory, or error of the client or the network.", "reason")
+	MemoryUsed        = row(requests, GaugeKind, "moldau_request_memory_bytes", "Memory that requests hold of their budget.")
+	MemoryLimit       = row(requests, GaugeKind, "moldau_request_memory_limit_bytes", "The budget for requests (queued.max.request.bytes).")
+	MemoryWaiting     = row(requests, GaugeKind, "moldau_request_memory_waiting", "Connections that wait for memory of the budget before they read on.")
+	ThrottledRequests = row(requests, CounterKind, "moldau_throttled_requests_total",
+		"Requests after which a client was held back, by the quota that it was over: produce and fetch of bytes, request of time, controller_mutation of partitions created and deleted.", "quota")
+	ThrottleTime  = row(requests, CounterKind, "moldau_throttle_seconds_total", "Throttle times of those requests together.", "quota")
+	QuotaMeasures = row(requests, GaugeKind, "moldau_quota_measures", "Clients that are measured because they have a quota, each kind of quota counted by itself.")
 	QueuedBytes   = row(requests, GaugeKind, "moldau_response_queue_bytes", "Memory of answers that wait to be sent.")
 )
 

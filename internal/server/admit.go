@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/moldau/moldau/internal/network"
@@ -92,7 +93,16 @@ func (s *Server) fullLocked(name string) bool {
 	if limit, ok := l.Listeners[name]; ok && s.mu.on[name] >= limit {
 		return true
 	}
-	return !s.protectedLocked(name) && len(s.mu.conns) >= l.All
+	if slices.Contains(l.Apart, name) {
+		return s.mu.apart >= l.All
+	}
+	return !s.protectedLocked(name) && len(s.mu.conns)-s.mu.apart >= l.All
+}
+
+// hostKey is an address, of those that count together.
+type hostKey struct {
+	apart bool
+	host  string
 }
 
 // refuse closes a connection after d. Its client is not told earlier, so that it does not try again at once.
@@ -118,6 +128,8 @@ func (s *Server) accept(name string, nc network.Conn) {
 	c := newConn(s, name, nc)
 	s.mu.Lock()
 	refuse, excess := error(nil), (*Conn)(nil)
+	c.apart = slices.Contains(s.mu.limits.Apart, name)
+	k := hostKey{c.apart, c.host}
 	limit, special := s.mu.limits.Hosts[c.host]
 	if !special {
 		limit = s.mu.limits.PerHost
@@ -125,13 +137,15 @@ func (s *Server) accept(name string, nc network.Conn) {
 	switch {
 	case s.mu.stopping:
 		refuse = ErrShutdown
-	case s.mu.hosts[c.host] >= limit:
+	case s.mu.hosts[k] >= limit:
 		refuse = ErrConnections
 	default:
 		s.mu.conns[c] = struct{}{}
-		s.mu.hosts[c.host]++
-		s.mu.on[name]++
-		if len(s.mu.conns) > s.mu.limits.All && s.protectedLocked(name) {
+		s.mu.hosts[k]++
+		if s.mu.on[name]++; c.apart {
+			s.mu.apart++
+		}
+		if len(s.mu.conns)-s.mu.apart > s.mu.limits.All && s.protectedLocked(name) {
 			excess = s.quietestLocked()
 		}
 		s.wg.Go(func() {
@@ -152,7 +166,7 @@ func (s *Server) accept(name string, nc network.Conn) {
 // quietestLocked returns the connection that has been idle for longest of those that may have to go for one on the protected listener.
 func (s *Server) quietestLocked() (quietest *Conn) {
 	for c := range s.mu.conns {
-		if !s.protectedLocked(c.listener) && (quietest == nil || c.lastActive.Load() < quietest.lastActive.Load()) {
+		if !c.apart && !s.protectedLocked(c.listener) && (quietest == nil || c.lastActive.Load() < quietest.lastActive.Load()) {
 			quietest = c
 		}
 	}

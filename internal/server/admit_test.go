@@ -120,6 +120,24 @@ func TestListenerLimits(t *testing.T) {
 		d.Close()
 		synctest.Wait()
 		ask(c)
+
+		// Those that count by themselves find all of their room.
+		l.Apart, l.PerHost = []string{"CONTROLLER"}, 3
+		r.server.Limit(l)
+		controllers := r.serveAlso("CONTROLLER")
+		var more []*client
+		for range 3 {
+			x := controllers()
+			defer x.Close()
+			ask(x)
+			more = append(more, x)
+		}
+		x := controllers()
+		defer x.Close()
+		x.send(frame(2, []byte("y")))
+		more[0].Close()
+		x.want(2, "y")
+		ask(b)
 	})
 }
 

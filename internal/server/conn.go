@@ -21,6 +21,7 @@ type Conn struct {
 	id       uint64
 	listener string
 	host     string
+	apart    bool // it counts by itself; set before others know it
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 

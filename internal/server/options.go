@@ -35,6 +35,7 @@ type Options struct {
 // Limits are how many connections may be open at the same time. All are literal: 0 lets none through, NoLimit all.
 type Limits struct {
 	All       int            // on all listeners (max.connections); further ones wait until others end
+	Apart     []string       // listeners whose connections count by themselves, up to All and PerHost as well: those for controllers
 	Listeners map[string]int // on some (listener.name.NAME.max.connections); further ones wait
 	Protected string         // listener that All does not bind: where it needs room, others lose a connection; "" is none
 	PerHost   int            // from one address (max.connections.per.ip); further ones are closed

@@ -34,7 +34,8 @@ type Server struct {
 		listeners map[network.Listener]struct{}
 		conns     map[*Conn]struct{}
 		on        map[string]int            // connections by listener
-		hosts     map[string]int            // and by address
+		apart     int                       // connections that count by themselves
+		hosts     map[hostKey]int           // by address
 		refused   map[network.Conn]struct{} // kept waiting before they are closed
 	}
 }
@@ -50,7 +51,7 @@ func New(o Options) (*Server, error) {
 	s.log.init(o.Logger, o.Clock)
 	s.mu.listeners = map[network.Listener]struct{}{}
 	s.mu.conns = map[*Conn]struct{}{}
-	s.mu.hosts = map[string]int{}
+	s.mu.hosts = map[hostKey]int{}
 	s.mu.on = map[string]int{}
 	s.mu.refused = map[network.Conn]struct{}{}
 	s.mu.limits = *o.Limits
@@ -115,10 +116,13 @@ func (s *Server) Serve(ctx context.Context, name string, l network.Listener) err
 func (s *Server) remove(c *Conn) {
 	s.mu.Lock()
 	delete(s.mu.conns, c)
-	if s.mu.hosts[c.host]--; s.mu.hosts[c.host] == 0 {
-		delete(s.mu.hosts, c.host)
+	k := hostKey{c.apart, c.host}
+	if s.mu.hosts[k]--; s.mu.hosts[k] == 0 {
+		delete(s.mu.hosts, k)
 	}
-	s.mu.on[c.listener]--
+	if s.mu.on[c.listener]--; c.apart {
+		s.mu.apart--
+	}
 	s.room.Broadcast()
 	s.mu.Unlock()
 	s.closed(c)
