@@ -55,6 +55,7 @@ moldau_received_bytes_total 100
 moldau_requests_total{api="Produce",version="9",error="INVALID_RECORD"} 2
 moldau_requests_total{api="Produce",version="13",error="INVALID_RECORD"} 2
 moldau_requests_total{api="Fetch",version="18",error="NONE"} 5
+moldau_requests_total{api="JoinGroup",version="9",error="MEMBER_ID_REQUIRED"} 3
 moldau_requests_total{api="Metadata",version="13",error="UNKNOWN_TOPIC_OR_PARTITION"} 7
 moldau_request_duration_seconds_sum{api="Produce"} 1.0051
 moldau_request_duration_seconds_count{api="Produce"} 44

@@ -59,6 +59,13 @@ type refused struct {
 	Requests int64  `json:"requests"`
 }
 
+// everyday are the codes that are no refusals: clients meet them in the course of things, and go on.
+var everyday = map[string]bool{
+	"NONE": true, "NOT_LEADER_OR_FOLLOWER": true, "FENCED_LEADER_EPOCH": true, "UNKNOWN_LEADER_EPOCH": true, "NOT_COORDINATOR": true,
+	"COORDINATOR_LOAD_IN_PROGRESS": true, "COORDINATOR_NOT_AVAILABLE": true, "REBALANCE_IN_PROGRESS": true, "MEMBER_ID_REQUIRED": true,
+	"UNKNOWN_MEMBER_ID": true, "ILLEGAL_GENERATION": true, "FETCH_SESSION_ID_NOT_FOUND": true, "INVALID_FETCH_SESSION_EPOCH": true,
+}
+
 // newReport compares two scrapes. A counter that has become smaller is of a broker that was started anew, and counts as nothing.
 func newReport(before, after scrape) *report {
 	seconds := max(after.at.Sub(before.at).Seconds(), 0.001)
@@ -96,7 +103,7 @@ func (r *report) requests(rate func(name string, labels ...string) map[string]fl
 	answered, took := rate("moldau_request_duration_seconds_count", "api"), rate("moldau_request_duration_seconds_sum", "api")
 	errors := map[string]float64{}
 	for key, n := range rate("moldau_requests_total", "api", "error") {
-		if api, code, _ := strings.Cut(key, "\t"); code != "NONE" {
+		if api, code, _ := strings.Cut(key, "\t"); !everyday[code] {
 			errors[api] += n
 		}
 	}
@@ -109,7 +116,7 @@ func (r *report) requests(rate func(name string, labels ...string) map[string]fl
 		return cmp.Or(cmp.Compare(b.PerSecond, a.PerSecond), cmp.Compare(a.API, b.API))
 	})
 	for key, n := range after.by("moldau_requests_total", "api", "error") {
-		if api, code, _ := strings.Cut(key, "\t"); code != "NONE" && n > 0 {
+		if api, code, _ := strings.Cut(key, "\t"); !everyday[code] && n > 0 {
 			r.Refused = append(r.Refused, refused{api, code, int64(n)})
 		}
 	}

@@ -1,9 +1,11 @@
 package group
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -36,9 +38,9 @@ func lagCommand(to *client.Options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lag [GROUP...]",
 		Short: "Show how far groups are behind, by partition and in all",
-		Long: `Show how far groups are behind the ends of their partitions, by partition and in all; without a name for every group. With
---max-lag the exit status is 2 when a group is further behind than that, and 1 when the lag could not be found out.
-Partitions without a committed offset have "-" and count as 0.`,
+		Long: `Show how far groups are behind the ends of their partitions, by partition and in all; without a name for every group, the one
+furthest behind first. With --max-lag the exit status is 2 when a group is further behind than that, and 1 when the lag could not
+be found out. Partitions without a committed offset have "-" and count as 0.`,
 		Example: `  moldau group lag billing
   moldau group lag billing shipping --max-lag 1000 --format plain || page-someone`,
 		ValidArgsFunction: complete.Groups(to, 0),
@@ -71,6 +73,9 @@ Partitions without a committed offset have "-" and count as 0.`,
 			default:
 				failed = errors.Join(failed, err)
 			}
+		}
+		if everyone {
+			slices.SortFunc(found, func(a, b lagged) int { return cmp.Or(cmp.Compare(b.Lag, a.Lag), cmp.Compare(a.Group, b.Group)) })
 		}
 		if len(found) > 0 || failed == nil {
 			failed = errors.Join(printLag(c.OutOrStdout(), *format, found), failed)
