@@ -490,7 +490,7 @@ func (b *Broker) serve() error {
 	}
 	b.handler = handler.New(handler.Options{
 		BrokerID: cfg.NodeID, Config: cfg, Controllers: controllers, Live: b.live.now, Metadata: b.publisher, Controller: b.loop, Quorum: quorumState{b.quorum}, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups, Quotas: b.quotas,
-		Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel,
+		Resolve: network.Resolve, Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel,
 	})
 	idle := cfg.ConnectionsMaxIdle
 	if idle <= 0 {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -74,6 +75,7 @@ type Options struct {
 	LogDirs     LogDirs
 	Groups      Groups
 	Quotas      *quota.Clients
+	Resolve     func(ctx context.Context, host string) (netip.Addr, error) // finds the address of a host
 	Clock       clock.Clock
 	Random      random.Source
 	Log         *slog.Logger

@@ -72,6 +72,8 @@ func init() { // serveAPIVersions answers the table itself
 			note: "replicas are not copied to other brokers yet"},
 		{key: protocol.KeyListPartitionReassignments, min: 0, max: 0, listed: 0, controllers: true, serve: cold(serveListPartitionReassignments)},
 		{key: protocol.KeyOffsetDelete, min: 0, max: 0, listed: 0, serve: coldLater(serveOffsetDelete)},
+		{key: protocol.KeyDescribeClientQuotas, min: 0, max: 1, listed: 0, serve: cold(serveDescribeClientQuotas)},
+		{key: protocol.KeyAlterClientQuotas, min: 0, max: 1, listed: 0, controllers: true, serve: cold(serveAlterClientQuotas)},
 		{key: protocol.KeyDescribeUserScramCredentials, min: 0, max: 0, listed: 0, controllers: true, serve: cold(serveDescribeUserScramCredentials)},
 		{key: protocol.KeyAlterUserScramCredentials, min: 0, max: 0, listed: 0, controllers: true, serve: cold(serveAlterUserScramCredentials),
 			note: "kept; no listener asks for them yet"},

@@ -123,8 +123,8 @@ func (d *decoder) float() float64 {
 		return 0
 	}
 	v := math.Float64frombits(binary.BigEndian.Uint64(b))
-	if math.IsNaN(v) {
-		d.fail("a quota that is no number") // the controller takes none
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		d.fail("a quota that is no finite number") // the controller takes none
 		return 0
 	}
 	return v

@@ -320,6 +320,27 @@ var coldShapes = map[APIKey][]field{
 			list(4, one(fixed4)), // partitions
 		).nullSince(0),
 	},
+	KeyDescribeClientQuotas: {
+		list(sizeOf[kmsg.DescribeClientQuotasRequestComponent](),
+			one(text),              // kind
+			one(fixed1),            // how it matches
+			one(text).nullSince(0), // name
+		),
+		one(fixed1), // strict
+	},
+	KeyAlterClientQuotas: {
+		list(sizeOf[kmsg.AlterClientQuotasRequestEntry](),
+			list(sizeOf[kmsg.AlterClientQuotasRequestEntryEntity](),
+				one(text),              // kind
+				one(text).nullSince(0), // name
+			),
+			list(sizeOf[kmsg.AlterClientQuotasRequestEntryOp](),
+				one(text),   // quota
+				one(fixed8), // value
+				one(fixed1), // remove
+			)),
+		one(fixed1), // validate only
+	},
 	KeyDescribeUserScramCredentials: {
 		list(sizeOf[kmsg.DescribeUserSCRAMCredentialsRequestUser](),
 			one(text), // name

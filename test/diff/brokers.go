@@ -22,6 +22,7 @@ const (
 	delayBroker    = "delay"    // the delay of a first rebalance and the limits of sessions are Kafka's; groups are small
 	timersBroker   = "timers"   // sessions may be short, and offsets expire
 	settingsBroker = "settings" // its settings change
+	quotasBroker   = "quotas"   // clients have quotas
 )
 
 // Brokers lists the brokers that the cases need.
@@ -31,6 +32,7 @@ func Brokers() []Broker {
 		{Name: timersBroker, Together: true, Properties: []string{quick, "group.min.session.timeout.ms=500", "offsets.retention.minutes=1", "offsets.retention.check.interval.ms=1000"}},
 		{Name: delayBroker, Together: true, Properties: []string{"group.max.size=2"}},
 		{Name: settingsBroker},
+		{Name: quotasBroker},
 		{Name: plainBroker},
 		{Name: groupsBroker, Properties: []string{quick}},
 	}

@@ -68,6 +68,8 @@ var suites = map[int16]func(version int16) *suite{
 	keyElectLeaders:                 electLeadersCases,
 	keyAlterPartitionReassignments:  reassignCases,
 	keyListPartitionReassignments:   listReassignmentsCases,
+	keyDescribeClientQuotas:         describeQuotasCases,
+	keyAlterClientQuotas:            alterQuotasCases,
 	keyDescribeUserScramCredentials: describeScramCases,
 	keyAlterUserScramCredentials:    alterScramCases,
 	keyDescribeQuorum:               describeQuorumCases,
@@ -102,6 +104,9 @@ func (s *suite) add(kind Kind, name string, run func(*Script)) {
 	}
 	if slices.Contains(settingKeys, s.api.Key) {
 		c.Broker = settingsBroker
+	}
+	if slices.Contains(quotaKeys, s.api.Key) {
+		c.Broker = quotasBroker
 	}
 	s.cases = append(s.cases, c)
 }
@@ -141,7 +146,7 @@ func Sequences() []Case {
 	for _, some := range [][]Case{
 		wireSequences(), topicSequences(), produceSequences(), idempotentSequences(), fetchSequences(), sessionSequences(), logSequences(), restartSequences(),
 		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), groupWireSequences(), walkSequences(), restartGroupSequences(), restartWalkSequences(), restartTimerSequences(),
-		settingsSequences(), valueSequences(), {firstUse(), controllerWire(), controllerSettings(), controllerSettingsOfBrokers()},
+		settingsSequences(), valueSequences(), quotaSequences(), {firstUse(), controllerWire(), controllerSettings(), controllerSettingsOfBrokers()},
 	} {
 		all = append(all, some...)
 	}

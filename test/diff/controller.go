@@ -12,7 +12,7 @@ import (
 var controllerAPIs = []int16{
 	keyApiVersions, keyCreateTopics, keyDeleteTopics, keyDescribeAcls, keyCreateAcls, keyDeleteAcls, keyDescribeConfigs, keyAlterConfigs,
 	keyCreatePartitions, keyCreateDelegationToken, keyRenewDelegationToken, keyExpireDelegationToken, keyDescribeDelegationToken, keyElectLeaders,
-	keyIncrementalAlterConfigs, keyAlterPartitionReassignments, keyListPartitionReassignments, keyDescribeUserScramCredentials, keyAlterUserScramCredentials,
+	keyIncrementalAlterConfigs, keyAlterPartitionReassignments, keyListPartitionReassignments, keyAlterClientQuotas, keyDescribeUserScramCredentials, keyAlterUserScramCredentials,
 	keyDescribeQuorum, keyUpdateFeatures, keyDescribeCluster, keyUnregisterBroker,
 }
 

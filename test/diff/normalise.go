@@ -88,6 +88,9 @@ var sets = map[string][]string{
 	"DescribeUserSCRAMCredentialsResponse.Results":               {"User"},
 	"DescribeUserSCRAMCredentialsResponseResult.CredentialInfos": {"Mechanism"},
 	"AlterUserSCRAMCredentialsResponse.Results":                  {"User"},
+	"AlterClientQuotasResponse.Entries":                          {"Entity"},
+	"DescribeClientQuotasResponse.Entries":                       {"Entity"},
+	"DescribeClientQuotasResponseEntry.Values":                   {"Key"},
 
 	"JoinGroupResponse.Members":                {"MemberID"},
 	"DescribeGroupsResponse.Groups":            {"Group"},

@@ -187,12 +187,25 @@ func (w *walker) identity(v reflect.Value, fields []string) (id, field string) {
 		if i < len(fields)-1 && (value.IsZero()) {
 			continue
 		}
+		if f == "Entity" {
+			return w.norm.entity(value), f
+		}
 		if rule := ruleFor(v.Type().Name(), f); rule != nil {
 			return rule.apply(w.norm, value), f
 		}
 		return w.norm.scalar(value), f
 	}
 	return "", ""
+}
+
+// entity renders an entity with quotas as one text. Kafka keeps its parts in a hash map.
+func (n *normaliser) entity(v reflect.Value) string {
+	var parts []string
+	for i := range v.Len() {
+		parts = append(parts, fmt.Sprintf("%s=%s", n.scalar(v.Index(i).FieldByName("Type")), n.scalar(v.Index(i).FieldByName("Name"))))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ",")
 }
 
 func (w *walker) scalars(v reflect.Value) string {

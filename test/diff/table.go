@@ -41,6 +41,8 @@ const (
 	keyElectLeaders                 = 43
 	keyAlterPartitionReassignments  = 45
 	keyListPartitionReassignments   = 46
+	keyDescribeClientQuotas         = 48
+	keyAlterClientQuotas            = 49
 	keyDescribeUserScramCredentials = 50
 	keyAlterUserScramCredentials    = 51
 	keyDescribeQuorum               = 55
@@ -91,6 +93,8 @@ func Table() []API {
 		{keyElectLeaders, 0, 2},
 		{keyAlterPartitionReassignments, 0, 1},
 		{keyListPartitionReassignments, 0, 0},
+		{keyDescribeClientQuotas, 0, 1},
+		{keyAlterClientQuotas, 0, 1},
 		{keyDescribeUserScramCredentials, 0, 0},
 		{keyAlterUserScramCredentials, 0, 0},
 		{keyDescribeQuorum, 0, 2},
@@ -127,7 +131,6 @@ func NotServed() []Missing {
 		consumer = "groups of the consumer protocol (KIP-848) are not served yet"
 		share    = "share groups are not served yet"
 		streams  = "streams groups are not served yet"
-		quotas   = "quotas are not served yet"
 		voters   = "the voters of the quorum are fixed"
 		move     = "replicas do not move between directories yet"
 	)
@@ -140,8 +143,6 @@ func NotServed() []Missing {
 		{API{28, 0, 6}, txn},      // TxnOffsetCommit
 		{API{34, 1, 2}, move},     // AlterReplicaLogDirs
 		{API{36, 0, 2}, login},    // SaslAuthenticate
-		{API{48, 0, 1}, quotas},   // DescribeClientQuotas
-		{API{49, 0, 1}, quotas},   // AlterClientQuotas
 		{API{65, 0, 0}, txn},      // DescribeTransactions
 		{API{66, 0, 2}, txn},      // ListTransactions
 		{API{68, 0, 1}, consumer}, // ConsumerGroupHeartbeat
