@@ -11,7 +11,7 @@ import (
 var (
 	cell     = regexp.MustCompile("`([^`]+)`")
 	testName = regexp.MustCompile(`^(\S+) (Test\w+)$`)
-	caseName = regexp.MustCompile(`^diff (?:(seq-[\w-]+)|([a-z]+)/([a-z-]+))$`)
+	caseName = regexp.MustCompile(`^diff (?:(seq-[\w-]+)|([a-z-]+)/([a-z-]+))$`)
 )
 
 // exists says whether the tree of the project has what a page calls a test.
