@@ -45,7 +45,9 @@ func installed(t *testing.T) string {
 		return true
 	}
 	copied("member.mjs")
-	copied("admin.test.mjs")
+	for _, name := range tests {
+		copied(name)
+	}
 	changed := copied("package.json")
 	changed = copied("package-lock.json") || changed
 	if _, err := os.Stat(filepath.Join(dir, "node_modules/kafkajs/package.json")); err != nil || changed {
@@ -97,14 +99,23 @@ func TestGroupRestart(t *testing.T) {
 
 var passed = regexp.MustCompile(`(?m)^# pass [1-9][0-9]*$`)
 
-// TestAdmin runs admin.test.mjs.
-func TestAdmin(t *testing.T) {
+// tests are the files of tests that Node runs.
+var tests = []string{"admin.test.mjs", "client.test.mjs"}
+
+// TestNode runs the tests that are written for Node's own runner.
+func TestNode(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command("node", "--test", "--test-reporter=tap", filepath.Join(installed(t), "admin.test.mjs"))
-	cmd.Env = append(os.Environ(), "BOOTSTRAP="+broker.Addr())
-	out, err := cmd.CombinedOutput()
-	if err != nil || !passed.Match(out) {
-		t.Fatalf("%v\n%s", err, out)
+	dir := installed(t)
+	for _, name := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("node", "--test", "--test-reporter=tap", filepath.Join(dir, name))
+			cmd.Env = append(os.Environ(), "BOOTSTRAP="+broker.Addr())
+			out, err := cmd.CombinedOutput()
+			if err != nil || !passed.Match(out) {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			t.Logf("%s", out)
+		})
 	}
-	t.Logf("%s", out)
 }
