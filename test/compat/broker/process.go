@@ -58,13 +58,19 @@ func Command(dir string) (string, error) {
 var address = regexp.MustCompile(`127\.0\.0\.1:[0-9]+`)
 
 func startMoldau(dir string) (*Process, error) {
+	return Start(dir, nil, "--listen", "127.0.0.1:0")
+}
+
+// Start starts a Moldau in a folder, with settings as KAFKA_NAME=VALUE and with flags. Who starts it stops it.
+func Start(dir string, settings []string, flags ...string) (*Process, error) {
 	exe, err := Command(dir)
 	if err != nil {
 		return nil, err
 	}
 	data := filepath.Join(dir, "data")
 	var stderr bytes.Buffer
-	cmd := exec.Command(exe, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	cmd := exec.Command(exe, append([]string{"serve", "--data", data}, flags...)...)
+	cmd.Env = append(os.Environ(), settings...)
 	cmd.Stderr = &stderr
 	endWithUs(cmd)
 	out, err := cmd.StdoutPipe()

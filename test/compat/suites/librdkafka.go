@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moldau/moldau/test/compat/broker"
+)
+
+var (
+	// an entry of its table of tests begins with name and flags; the scenario that it needs may stand further on
+	librdkafkaTest     = regexp.MustCompile(`^\s*(\d{4}_\w+),\s*([^,)]+)`)
+	librdkafkaScenario = regexp.MustCompile(`\.scenario = "([^"]+)"`)
+	librdkafkaResult   = regexp.MustCompile(`\|\S* (\d{4}_\S+) +\| +(PASSED|FAILED|SKIPPED) `)
+	librdkafkaExcluded = regexp.MustCompile(`TEST_F_(LOCAL|MANUAL|KNOWN_ISSUE\b)`)
+)
+
+// scenarios are the settings that its tests ask for by name.
+var scenarios = map[string]string{"default": "true", "noautocreate": "false"}
+
+// tools are the commands of Kafka that its tests call.
+var tools = map[string]string{"kafka-topics.sh": "org.apache.kafka.tools.TopicCommand", "kafka-acls.sh": "kafka.admin.AclCommand"}
+
+// librdkafka builds librdkafka and runs those of its tests that want a broker, in their quick form, each number in a
+// process of its own, as one that takes too long ends the process.
+func librdkafka(ctx context.Context, s *session) error {
+	source, err := debianSource(ctx, "librdkafka")
+	if err != nil {
+		return err
+	}
+	tests := filepath.Join(source, "tests")
+	for _, step := range [][]string{
+		{"./configure", "--disable-ssl", "--disable-gssapi", "--disable-curl"}, {"make", "-j2", "libs"}, {"make", "-j2", "-C", "tests", "test-runner"},
+	} {
+		if _, err := command(ctx, source, nil, step[0], step[1:]...); err != nil {
+			return err
+		}
+	}
+	table, err := os.ReadFile(filepath.Join(tests, "test.c"))
+	if err != nil {
+		return err
+	}
+	home := filepath.Join(s.dir, "kafka")
+	if err := kafkaHome(home); err != nil {
+		return err
+	}
+	for scenario, create := range scenarios {
+		numbers := map[string][]string{}
+		for _, each := range strings.Split(string(table), "_TEST(") {
+			m, of := librdkafkaTest.FindStringSubmatch(each), "default"
+			if m == nil || librdkafkaExcluded.MatchString(m[2]) {
+				continue
+			}
+			if sc := librdkafkaScenario.FindStringSubmatch(each); sc != nil {
+				of = sc[1]
+			}
+			if slices.Contains(strings.Split(of, ","), scenario) {
+				numbers[m[1][:4]] = append(numbers[m[1][:4]], m[1])
+			}
+		}
+		if len(numbers) == 0 {
+			return fmt.Errorf("test.c has no tests of scenario %s", scenario)
+		}
+		if err := s.moldau(0, "KAFKA_NUM_PARTITIONS=4", "KAFKA_AUTO_CREATE_TOPICS_ENABLE="+create); err != nil {
+			return err
+		}
+		conf := filepath.Join(s.dir, scenario+".conf")
+		if err := os.WriteFile(conf, []byte("bootstrap.servers="+s.broker.Addr+"\n"), 0o644); err != nil {
+			return err
+		}
+		env := []string{"RDKAFKA_TEST_CONF=" + conf, "LD_LIBRARY_PATH=" + source + "/src:" + source + "/src-cpp", "KAFKA_PATH=" + home, "BROKERS=" + s.broker.Addr, "TEST_LEVEL=1"}
+		runNumbers(ctx, s, numbers, func(number string) (string, error) {
+			// 3.1.0 is the version that it was published with
+			return s.execute(ctx, 4*time.Minute, tests, append(env, "TESTS="+number), "./test-runner", "-Q", "-L", "-p1", "-s", scenario, "-V", "3.1.0")
+		})
+	}
+	return nil
+}
+
+// runNumbers runs tests four numbers at a time; most of them wait most of their time. One that says nothing has failed.
+func runNumbers(ctx context.Context, s *session, numbers map[string][]string, run func(number string) (string, error)) {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		slot = make(chan struct{}, 4)
+	)
+	for number, names := range numbers {
+		wg.Go(func() {
+			slot <- struct{}{}
+			defer func() { <-slot }()
+			text, _ := run(number)
+			found := parseLibrdkafka(text)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, name := range names {
+				if s.results[name] = found[name]; found[name] == 0 {
+					s.results[name] = failed
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// parseLibrdkafka reads the summary of its test runner.
+func parseLibrdkafka(text string) results {
+	r := results{}
+	for _, m := range librdkafkaResult.FindAllStringSubmatch(text, -1) {
+		r[m[1]] = map[string]outcome{"PASSED": passed, "FAILED": failed, "SKIPPED": skipped}[m[2]]
+	}
+	return r
+}
+
+// kafkaHome makes what the tests take for an installed Kafka: its commands by the names of their scripts.
+func kafkaHome(dir string) error {
+	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
+		return err
+	}
+	for name, class := range tools {
+		script := fmt.Sprintf("#!/bin/sh\nexec %s tool %s \"$@\"\n", filepath.Join(broker.Root(), "bench/kafka.sh"), class)
+		if err := os.WriteFile(filepath.Join(dir, "bin", name), []byte(script), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
