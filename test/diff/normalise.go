@@ -35,6 +35,7 @@ var rules = []rule{
 	{"*", "Host", (*normaliser).hostName, "the address of the broker; being the one the script dialled is compared"},
 	{"*", "Port", (*normaliser).portNumber, "the port of the broker, or of its listener for controllers; being the ones the scripts dial is compared"},
 	{"*", "TopicID", (*normaliser).topic, "topic ids are random; ids are replaced by the topic they belong to, or numbered as they appear"},
+	{"GetTelemetrySubscriptionsResponse", "SubscriptionID", (*normaliser).any, "Kafka makes it from the random id of the client"},
 	{"*", "SessionID", (*normaliser).session, "fetch session ids are random; they are numbered as they appear, and 0 stays 0"},
 	{"InitProducerIDResponse", "ProducerID", (*normaliser).issuedProducer, "producer ids depend on what was handed out before; they are numbered as they appear"},
 	{"InitProducerIDRequest", "ProducerID", (*normaliser).claimedProducer, "as in the answers"},
@@ -178,6 +179,7 @@ func (n *normaliser) timestamp(v reflect.Value) string { return n.time(v.Int()) 
 func (n *normaliser) known(v reflect.Value) string {
 	return choose(v.Int() >= 0, "<known>", "<unknown>")
 }
+func (n *normaliser) any(reflect.Value) string { return "" }
 func (n *normaliser) throttle(v reflect.Value) string {
 	return choose(v.Int() > 0, "<throttled>", "<negative>")
 }

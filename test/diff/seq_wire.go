@@ -13,6 +13,19 @@ func wireSequences() []Case {
 				x.On(0).Frame(key, 0, frame(header1(key, 0, 0, ptr(clientID), false), nil))
 			}
 		}),
+		sequence("hidden-apis", func(x *Script) {
+			// Telemetry, which nobody has asked for, and what is for the controller's listener.
+			for _, key := range []int16{71, 72, 52, 53, 54, 56, 58, 59, 62, 63, 67, 70, 73, 82} {
+				req := kmsg.RequestForKey(key)
+				if key == 53 || key == 54 || key == 56 { // older versions are gone
+					req.SetVersion(req.MaxVersion())
+				}
+				if push, ok := req.(*kmsg.PushTelemetryRequest); ok {
+					push.Metrics = []byte("x")
+				}
+				x.Do(req)
+			}
+		}),
 		sequence("unknown-versions", func(x *Script) {
 			for _, api := range Table() {
 				if api.Key == keyApiVersions {
