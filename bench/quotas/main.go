@@ -1,7 +1,7 @@
 // Command quotas holds two brokers to the same quotas side by side and prints what their clients see: throttle times of the same bytes at the
 // same times, the rates that they are held to, and what others notice.
 //
-//	go run ./bench/quotas -bootstrap Kafka=HOST:PORT,Moldau=HOST:PORT [-time 20s] [-only TEXT]
+//	go run ./bench/quotas -bootstrap Kafka=HOST:PORT,Moldau=HOST:PORT [-time 22s] [-only TEXT]
 //
 // It talks to brokers on this machine that nobody else uses, with requests of its own making, so that it knows what is counted. What it sets
 // it takes back. It fails where the brokers differ by more than it says.
@@ -33,7 +33,7 @@ type scenario struct {
 
 func main() {
 	bootstrap := flag.String("bootstrap", "", "the brokers, NAME=HOST:PORT with a comma between them; the first is what the others are compared with")
-	length := flag.Duration("time", 20*time.Second, "how long rates are measured; at least 11s, the time that quotas are measured over")
+	length := flag.Duration("time", 22*time.Second, "how long rates are measured; a multiple of 11s, after which a burst is forgotten and another one let through")
 	only := flag.String("only", "", "scenarios whose names have this in them")
 	flag.Parse()
 	if err := run(*bootstrap, *length, *only); err != nil {
