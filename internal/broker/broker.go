@@ -127,6 +127,7 @@ type boundListener struct {
 // Run runs a node until ctx ends, and returns once it has stopped cleanly, or says why it could not start or go on. It prints one
 // line to out when it serves.
 func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logger) error {
+	vfs.KeepSpare(spareFiles)
 	b, err := Start(Options{Config: cfg, Log: log})
 	if err != nil {
 		return err
@@ -356,6 +357,7 @@ func (b *Broker) quorumPath() string { return filepath.Join(b.opts.Config.Metada
 // Bounds of what is kept of segments that nobody reads or writes at the moment.
 const (
 	openFilesMax  = 512      // open files
+	spareFiles    = 16       // descriptors that connections cannot take
 	indexBytesMax = 16 << 20 // indexes of old segments in memory
 )
 

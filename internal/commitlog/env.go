@@ -114,17 +114,24 @@ func (e *Env) fail(err error) error {
 			e.OnFull(err)
 		}
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return err
-	case errors.Is(err, ErrOffline):
+	case errors.Is(err, ErrOffline), vfs.NoDescriptors(err):
 		return err
 	}
 	return e.failSync(err)
 }
 
-// failSync is fail for a sync: even for lack of space the kernel may have dropped the pages, so there is no second try.
+// failSync is fail for a sync: even for lack of space the kernel may have dropped the pages, so there is no second try. There is one
+// where no descriptor was left to open the file or directory with: then nothing was tried yet.
 func (e *Env) failSync(err error) error {
-	if err == nil || errors.Is(err, ErrOffline) || errors.Is(err, ErrReadOnly) {
+	if err == nil || errors.Is(err, ErrOffline) || errors.Is(err, ErrReadOnly) || vfs.NoDescriptors(err) {
+		return err
+	}
+	return e.failHalfway(err)
+}
+
+// failHalfway is failSync for a change of several files: whatever it failed for, what is there now is neither the old nor the new.
+func (e *Env) failHalfway(err error) error {
+	if errors.Is(err, ErrOffline) || errors.Is(err, ErrReadOnly) {
 		return err // judged already
 	}
 	if e.failure.CompareAndSwap(nil, &err) && e.OnFailure != nil {

@@ -79,13 +79,18 @@ func (r *faultRun) script() error {
 }
 
 func newFaultRun(t *testing.T, n int64, fault error) *faultRun {
+	return newFaultRunOf(t, n, 1, fault, func(op vfs.Op) bool { return op.Kind.Changes() })
+}
+
+// newFaultRunOf lets fail the operations from the n-th on, so many, of those that count.
+func newFaultRunOf(t *testing.T, n, many int64, fault error, counts func(vfs.Op) bool) *faultRun {
 	r := &faultRun{modelRun: modelRun{t: t, rng: rand.New(rand.NewPCG(5, 5)), mem: vfs.NewMem(), cfg: faultConfig, now: 1000}}
 	r.m.lastSeq = map[int64]int32{}
 	armed := false
 	count := int64(0)
 	fsys := vfs.NewFault(r.mem, func(op vfs.Op) error {
-		if armed && op.Kind.Changes() {
-			if count++; count == n {
+		if armed && counts(op) {
+			if count++; count >= n && count < n+many {
 				r.fired = op
 				return fault
 			}
@@ -205,6 +210,79 @@ func TestFullDisk(t *testing.T) {
 		l := w.open(t, faultConfig, Recovery{Clean: true, LogStart: r.l.LogStart()})
 		if again := readAll(t, l, l.LogStart()); offsets(again) != offsets(got) {
 			t.Fatalf("%s: reopened log has %s, want %s", where, offsets(again), offsets(got))
+		}
+	}
+}
+
+// opensFile says of an operation that it takes a file descriptor.
+func opensFile(op vfs.Op) bool {
+	switch op.Kind {
+	case vfs.OpOpen, vfs.OpCreate, vfs.OpSyncDir, vfs.OpReadDir:
+		return true
+	}
+	return false
+}
+
+// TestNoDescriptors lets each operation that opens a file, and some after it, find no descriptor. That is no failure of the disk: at most
+// that call is refused, and once there are descriptors everything goes on, and is durable. Only a truncation must not stop halfway.
+func TestNoDescriptors(t *testing.T) {
+	for _, many := range []int64{1, 2, 5} {
+		refused := 0
+		for n := int64(1); ; n++ {
+			lack := []error{syscall.EMFILE, syscall.ENFILE}[n%2]
+			r := newFaultRunOf(t, n, many, lack, opensFile)
+			r.w.env.Files = NewFileCache(1, 0) // so that there is little to close instead
+			err := r.script()
+			if r.fired.Kind == "" {
+				t.Logf("%d operations, %d calls were refused", n-1, refused)
+				break
+			}
+			where := fmt.Sprintf("%d of operation %d on, last %s %s, answer %v", many, n, r.fired.Kind, r.fired.Name, err)
+			if errors.Is(err, ErrOffline) && strings.Contains(err.Error(), "truncate") {
+				continue
+			}
+			if err := r.w.env.Err(); err != nil || len(r.w.failures) > 0 {
+				t.Fatalf("%s: directory is %v", where, err)
+			}
+			if err != nil && !vfs.NoDescriptors(err) {
+				t.Fatalf("%s: want the lack of descriptors", where)
+			}
+			if err != nil {
+				refused++
+			}
+			if r.l.ended() {
+				r.restart(where)
+				continue
+			}
+			b := batchSpec{n: 2, size: 50}.build()
+			for range many { // the rest of the lack
+				if _, err = r.l.Append(b, 50); err == nil {
+					break
+				}
+			}
+			if err != nil {
+				t.Fatalf("%s: append when there are descriptors: %v", where, err)
+			}
+			for range many {
+				if _, err = r.l.SyncFiles(); err == nil {
+					break
+				}
+			}
+			if err != nil || r.l.SyncedEnd() != r.l.LogEnd() {
+				t.Fatalf("%s: sync when there are descriptors: %v", where, err)
+			}
+			got := readAll(t, r.l, r.l.LogStart())
+			if text, want := offsets(got), offsets(append(r.m.visible(), b)); text != want && !strings.HasSuffix(want, text) {
+				t.Fatalf("%s: log has %s, want %s", where, text, want)
+			}
+			w := newWorld(t, r.mem.Peek(vfs.LoseUnsynced, 1))
+			l := w.open(t, faultConfig, Recovery{LogStart: r.l.LogStart(), Point: r.w.point})
+			if again := readAll(t, l, l.LogStart()); offsets(again) != offsets(got) {
+				t.Fatalf("%s: after a power loss the log has %s, want %s", where, offsets(again), offsets(got))
+			}
+		}
+		if refused == 0 {
+			t.Error("no call met the lack")
 		}
 	}
 }

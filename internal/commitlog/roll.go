@@ -201,14 +201,16 @@ func (l *Log) derive() (again bool, err error) {
 	active := v.active()
 	l.mu.Unlock()
 	aborted := false
-	for _, s := range append(sealed, active) {
+	for _, s := range append(slices.Clip(sealed), active) {
 		if err := s.SyncIndexes(); err != nil {
+			l.deriveAgain(sealed, pending, newEpochs, err)
 			return false, l.env.failSync(fmt.Errorf("sync indexes of %s: %w", l.id, err))
 		}
 		aborted = aborted || s.ListsAborted()
 	}
 	if aborted { // a snapshot without the list of what was aborted before it would show those records; the other indexes can be made again
 		if err := l.env.FS.SyncDir(l.dir()); err != nil {
+			l.deriveAgain(sealed, pending, newEpochs, err)
 			return false, l.env.failSync(fmt.Errorf("sync %s: %w", l.dir(), err))
 		}
 	}
@@ -223,6 +225,19 @@ func (l *Log) derive() (again bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// deriveAgain leaves to the next roll what found no descriptor: no later snapshot may stand on indexes that are not durable.
+func (l *Log) deriveAgain(sealed []*segment.Segment, pending []snapshot, newEpochs bool, err error) {
+	if !vfs.NoDescriptors(err) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.sealed = append(slices.Clip(sealed), l.mu.sealed...)
+	l.mu.pending = append(slices.Clip(pending), l.mu.pending...)
+	l.mu.pending = l.mu.pending[max(0, len(l.mu.pending)-maxPending):]
+	l.mu.newEpochs = l.mu.newEpochs || newEpochs
 }
 
 // maxPending bounds the snapshots that wait for derive; many rolls in a row leave only the newest.

@@ -52,7 +52,7 @@ func (l *Log) replace(group []*segment.Segment, cleaned *segment.Segment, cuts i
 	doomed, err := l.exchange(group, cleaned)
 	if err != nil {
 		// Nobody knows which names the disk has now; a start finds out.
-		return l.env.failSync(fmt.Errorf("replace segments of %s: %w", l.id, err))
+		return l.env.failHalfway(fmt.Errorf("replace segments of %s: %w", l.id, err))
 	}
 	l.mu.Lock()
 	l.exchangedLocked(group, cleaned)

@@ -26,7 +26,8 @@ type capture struct {
 
 // SyncFiles makes the segment files durable up to the log end it found (fdatasync of each file with unsynced bytes, the directory
 // where files are new, the leader epochs where they changed) and raises RecoveryPoint and SyncedEnd to it. It is a capture, as
-// ReadUnsynced. It holds no lock while it syncs. An error has taken the Env offline, unless it is ErrReadOnly.
+// ReadUnsynced. It holds no lock while it syncs. An error has taken the Env offline, unless it is
+// ErrReadOnly or tells of a lack of descriptors, after which it is to be called again.
 func (l *Log) SyncFiles() (end int64, err error) {
 	if err := l.env.offline(); err != nil {
 		return l.RecoveryPoint(), err
@@ -60,6 +61,11 @@ func (l *Log) syncCapture(c capture) (end int64, due bool, err error) {
 	} else if err != nil {
 		if l.ended() {
 			return l.RecoveryPoint(), false, ErrClosed // its files are on their way out
+		}
+		if vfs.NoDescriptors(err) && c.write {
+			l.mu.Lock()
+			l.mu.newEpochs = true // they may not have been written
+			l.mu.Unlock()
 		}
 		return l.RecoveryPoint(), false, l.env.failSync(err)
 	}

@@ -48,14 +48,14 @@ func (l *Log) TruncateTo(offset int64) error {
 	l.mu.Lock()
 	removed, err := l.forgetLocked(offset)
 	l.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("truncate %s to %d: %w", l.id, offset, err)
+	if err != nil { // memory and files do not say the same any more
+		return l.env.failHalfway(fmt.Errorf("truncate %s to %d: %w", l.id, offset, err))
 	}
 	if err := l.cutFiles(removed); err != nil {
-		return l.env.failSync(fmt.Errorf("truncate %s to %d: %w", l.id, offset, err))
+		return l.env.failHalfway(fmt.Errorf("truncate %s to %d: %w", l.id, offset, err))
 	}
 	if err := l.reloadProducers(); err != nil {
-		return fmt.Errorf("truncate %s to %d: %w", l.id, offset, err)
+		return l.env.failHalfway(fmt.Errorf("truncate %s to %d: %w", l.id, offset, err))
 	}
 	return nil
 }
@@ -194,7 +194,7 @@ func (l *Log) truncateFully(offset int64) error {
 	l.mu.Unlock()
 	if files {
 		if err := l.startAnew(removed, offset); err != nil {
-			return l.env.failSync(fmt.Errorf("truncate %s fully: %w", l.id, err))
+			return l.env.failHalfway(fmt.Errorf("truncate %s fully: %w", l.id, err))
 		}
 	}
 	l.mu.Lock()

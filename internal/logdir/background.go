@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/moldau/moldau/internal/vfs"
 )
 
 // background runs work that nobody waits for, one step at a time: the removal of files, where cutting a piece off a large one is a
@@ -79,6 +81,10 @@ func (b *background) step() bool {
 	b.mu.jobs = b.mu.jobs[1:]
 	b.mu.Unlock()
 	again, err := job()
+	if vfs.NoDescriptors(err) {
+		b.run(time.Second, job)
+		return true
+	}
 	if err != nil {
 		b.d.opts.Warn(fmt.Errorf("remove files in the background: %w", err))
 		return true

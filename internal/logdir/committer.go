@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"syscall"
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/logdir/journal"
+	"github.com/moldau/moldau/internal/vfs"
 )
 
 // committer makes unsynced appends durable: one goroutine forms groups and writes the journal, workers sync segment files,
@@ -35,7 +35,7 @@ type committer struct {
 		direct  []*state            // for the workers
 		work    *sync.Cond          // direct has some
 		done    *sync.Cond          // a log is with no worker any more
-		starved []*state            // their sync found no space
+		starved []*state            // their sync found no space, or no descriptor
 		files   map[uint64][]*state // journal file to the logs with entries in it
 		stopped bool
 	}
@@ -211,7 +211,7 @@ func (c *committer) take(st *state) {
 		return batches, from, err
 	})
 	if err != nil {
-		if c.gone(st, err) {
+		if c.gone(st, err) || c.later(st, err) {
 			return
 		}
 		c.d.fail(fmt.Errorf("read unsynced batches of %s: %w", l.ID(), err))
@@ -222,9 +222,9 @@ func (c *committer) take(st *state) {
 	}
 }
 
-// full says whether err is for lack of space, after which the log's files are synced again when there is some.
-func (c *committer) full(st *state, err error) bool {
-	if !errors.Is(err, commitlog.ErrReadOnly) || errors.Is(err, commitlog.ErrOffline) {
+// later says whether err is for lack of space or descriptors, after which the log is synced again when there may be some.
+func (c *committer) later(st *state, err error) bool {
+	if errors.Is(err, commitlog.ErrOffline) || !errors.Is(err, commitlog.ErrReadOnly) && !vfs.NoDescriptors(err) {
 		return false
 	}
 	c.mu.Lock()
@@ -233,14 +233,21 @@ func (c *committer) full(st *state, err error) bool {
 	return true
 }
 
-// spaceAgain announces the logs whose sync found no space, and frees journal files.
-func (c *committer) spaceAgain() {
+// again announces the logs whose sync found no space or no descriptor, and frees journal files.
+func (c *committer) again() {
 	c.mu.Lock()
 	c.mu.queue = append(c.mu.queue, c.mu.starved...)
 	c.mu.starved = nil
 	c.mu.Unlock()
 	signal(c.wake)
 	signal(c.reclaim)
+}
+
+// starving says whether there is anything to announce again.
+func (c *committer) starving() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.mu.starved) > 0
 }
 
 // gone says whether err means no more than that the log was removed meanwhile.
@@ -260,7 +267,7 @@ func (c *committer) finish(err error, settles []*settle) {
 		c.refuse(settles)
 	case err == nil:
 		c.committed(settles)
-	case errors.Is(err, journal.ErrFull), errors.Is(err, syscall.ENOSPC) && !c.journal.Broken():
+	case errors.Is(err, journal.ErrFull), !c.journal.Broken():
 		c.withoutJournal(err, settles)
 	default:
 		c.d.fail(err)

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/vfs"
 )
 
 // fail takes the directory offline for good: after a failed sync or write nobody knows what the disk holds, so nothing more is
@@ -45,16 +46,19 @@ func (d *Dir) judge(err error) error {
 	case err == nil:
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		d.isFull(err)
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+	case vfs.NoDescriptors(err):
 	default:
 		d.fail(err)
 	}
 	return err
 }
 
-// probe looks whether a full disk has space again.
+// probe looks whether a full disk has space again, and lets try again what found no descriptor.
 func (d *Dir) probe() {
 	if !d.full.Load() {
+		if d.committer.starving() {
+			d.committer.again()
+		}
 		return
 	}
 	free, err := d.opts.FS.Free(d.opts.Path)
@@ -63,6 +67,6 @@ func (d *Dir) probe() {
 	}
 	d.full.Store(false)
 	d.env.SetReadOnly(false)
-	d.committer.spaceAgain()
+	d.committer.again()
 	d.opts.OnFull(false)
 }

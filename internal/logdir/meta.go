@@ -185,7 +185,9 @@ func (d *Dir) touch() error {
 		return d.judge(fmt.Errorf("remove %s: %w", path, err))
 	}
 	if err := d.opts.FS.SyncDir(d.opts.Path); err != nil {
-		d.fail(err)
+		if !vfs.NoDescriptors(err) { // else it is tried again before anything is changed
+			d.fail(err)
+		}
 		return fmt.Errorf("sync %s: %w", d.opts.Path, err)
 	}
 	d.marked.Store(false)

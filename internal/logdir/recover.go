@@ -143,7 +143,7 @@ func (r *recovery) open(st *state) error {
 		return errors.Join(err, l.Close(false))
 	}
 	_, err = l.SyncFiles()
-	full := err != nil && r.d.committer.full(st, err) // reads go on, and the journal stays until there is space
+	full := err != nil && r.d.committer.later(st, err) // reads go on, and the journal stays until there is space
 	if err != nil && !full {
 		return errors.Join(err, l.Close(false))
 	}

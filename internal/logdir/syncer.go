@@ -84,7 +84,7 @@ func (c *committer) syncFiles(st *state) bool {
 		if c.gone(st, err) {
 			return true
 		}
-		if c.full(st, err) {
+		if c.later(st, err) {
 			return false
 		}
 		c.d.fail(fmt.Errorf("sync %s: %w", l.ID(), err))

@@ -65,9 +65,9 @@ func (a *applier) batch(batch applyBatch) error {
 		return nil
 	}
 	err := a.snapshot(o.FS, o.Dir, batch.conf)
-	if noSpace(err) {
+	if noSpace(err) || vfs.NoDescriptors(err) {
 		if !a.postponed {
-			o.Log.Warn("metadata snapshot is postponed for lack of space", "error", err)
+			o.Log.Warn("metadata snapshot is postponed for lack of space or file descriptors", "error", err)
 		}
 		a.postponed, a.tried, a.triedBytes = true, a.index, a.bytes
 		return nil
@@ -129,6 +129,9 @@ func (a *applier) snapshot(fsys vfs.FS, dir string, conf *pb.ConfState) error {
 	}
 	s := &snapshot{index: a.index, term: a.term, conf: conf, chain: a.chain, data: data}
 	if err := writeSnapshot(fsys, dir, s); err != nil {
+		if vfs.NoDescriptors(err) { // it may stand there, only not durably, and nobody would drop it
+			_ = fsys.Remove(snapshotPath(dir, a.index))
+		}
 		return err
 	}
 	a.took(a.index)

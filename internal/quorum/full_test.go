@@ -404,3 +404,51 @@ func TestNoSpaceForANewSegment(t *testing.T) {
 		})
 	}
 }
+
+// TestNoDescriptors: a node that cannot open a file goes on in those it has open, and rolls and takes snapshots once it can; a crash in
+// between finds the log as it is.
+func TestNoDescriptors(t *testing.T) {
+	for _, from := range []vfs.OpKind{vfs.OpCreate, vfs.OpSyncDir} {
+		t.Run(string(from), func(t *testing.T) {
+			var lack atomic.Bool
+			mem := vfs.NewMem()
+			o := Options{SegmentBytes: 5000, SnapshotEntries: 20}
+			o.FS = vfs.NewFault(mem, func(op vfs.Op) error {
+				if lack.Load() && op.Kind == from {
+					return syscall.EMFILE
+				}
+				return nil
+			})
+			r := start(t, o)
+			lack.Store(true)
+			var want []string
+			for i := range 60 {
+				want = append(want, fmt.Sprint(i, strings.Repeat("x", 500)))
+			}
+			r.propose(t, want...)
+			if got, err := numbered(mem, "quorum", snapshotSuffix); err != nil || from == vfs.OpCreate && len(got) != 1 {
+				t.Fatalf("snapshots %v, %v without descriptors", got, err)
+			}
+			after := o
+			after.FS = mem.Peek(vfs.LoseUnsynced, 1)
+			killed := start(t, after)
+			killed.propose(t, "last")
+			if got := killed.machine.all(); len(got) < 61 {
+				t.Fatalf("%d entries are there after a crash", len(got))
+			}
+			killed.stop(t)
+			lack.Store(false)
+			for i := range 40 {
+				r.propose(t, fmt.Sprint(i, strings.Repeat("y", 500)))
+			}
+			r.stop(t)
+			segments, err := numbered(mem, "quorum", logSuffix)
+			if err != nil || segments[len(segments)-1] < 2 {
+				t.Fatalf("segments %v, %v when there are descriptors again", segments, err)
+			}
+			if got, err := numbered(mem, "quorum", snapshotSuffix); err != nil || len(got) != 2 {
+				t.Fatalf("snapshots %v, %v when there are descriptors again", got, err)
+			}
+		})
+	}
+}

@@ -342,8 +342,8 @@ func (w *wal) refill() error {
 	return nil
 }
 
-// maybeRoll starts a new file once the current one is full. Without space for it the log stays in the file at hand and tries
-// again some way on.
+// maybeRoll starts a new file once the current one is full. Without space or a descriptor for it the log stays in the
+// file at hand and tries again some way on.
 func (w *wal) maybeRoll() error {
 	if w.end < max(w.segmentBytes, w.rollAt) || w.full {
 		return nil
@@ -351,10 +351,11 @@ func (w *wal) maybeRoll() error {
 	number := w.segments[len(w.segments)-1].number + 1
 	w.frame.reset()
 	err := w.roll(number, w.reserveBytes()+w.aheadBytes(), func() {})
-	if errors.Is(err, ErrFull) {
+	if errors.Is(err, ErrFull) || vfs.NoDescriptors(err) {
 		w.rollAt = w.end + w.aheadBytes()
-		if err = w.removeUnused(number); errors.Is(err, fs.ErrNotExist) {
-			err = nil // there was no space for its name
+		// There may have been no space for its name; and where no descriptor is left, the file that may come back has no frame.
+		if err = w.removeUnused(number); errors.Is(err, fs.ErrNotExist) || vfs.NoDescriptors(err) {
+			err = nil
 		}
 	}
 	return err
@@ -371,6 +372,11 @@ func (w *wal) roll(number uint64, least int64, more func()) error {
 	if err != nil {
 		return fmt.Errorf("create log segment: %w", err)
 	}
+	// The name comes first: what fails for a lack of descriptors leaves a file without a frame.
+	if err := w.fs.SyncDir(w.dir); err != nil {
+		f.Close()
+		return fmt.Errorf("create log segment %s: %w", path, err)
+	}
 	w.frame.record(recordSegment, nil, segmentVersion, w.id, number)
 	w.frame.hardState(w.hard)
 	more()
@@ -386,9 +392,7 @@ func (w *wal) roll(number uint64, least int64, more func()) error {
 		_, err = f.WriteAt(b, 0)
 	}
 	if err == nil {
-		if err = f.Sync(); err == nil {
-			err = w.fs.SyncDir(w.dir)
-		}
+		err = f.Sync()
 	}
 	if err != nil {
 		f.Close()

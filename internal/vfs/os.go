@@ -19,7 +19,11 @@ type Raw interface {
 type osFS struct{}
 
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
-	f, err := os.OpenFile(name, osFlags(flag), perm)
+	var f *os.File
+	err := opening(func() (err error) {
+		f, err = os.OpenFile(name, osFlags(flag), perm)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -52,10 +56,23 @@ func osFlags(flag int) int {
 func (osFS) Remove(name string) error                     { return os.Remove(name) }
 func (osFS) RemoveAll(name string) error                  { return os.RemoveAll(name) }
 func (osFS) MkdirAll(name string, perm fs.FileMode) error { return os.MkdirAll(name, perm) }
-func (osFS) ReadDir(name string) ([]fs.DirEntry, error)   { return os.ReadDir(name) }
 func (osFS) Stat(name string) (fs.FileInfo, error)        { return os.Stat(name) }
-func (osFS) SyncDir(name string) error                    { return syncDir(name) }
 func (osFS) SyncFS(name string) error                     { return pathError("syncfs", name, syncFS(name)) }
+
+func (osFS) ReadDir(name string) (entries []fs.DirEntry, err error) {
+	err = opening(func() error {
+		entries, err = os.ReadDir(name)
+		return err
+	})
+	spares.refill()
+	return entries, err
+}
+
+func (osFS) SyncDir(name string) error {
+	err := opening(func() error { return syncDir(name) })
+	spares.refill()
+	return err
+}
 
 func (osFS) Rename(oldName, newName string) error {
 	err := os.Rename(oldName, newName)
@@ -113,12 +130,17 @@ type osFile struct {
 
 func (f *osFile) ReadAt(b []byte, off int64) (int, error)        { return f.f.ReadAt(b, off) }
 func (f *osFile) WriteAt(b []byte, off int64) (int, error)       { return f.f.WriteAt(b, off) }
-func (f *osFile) Close() error                                   { return f.f.Close() }
 func (f *osFile) Truncate(size int64) error                      { return f.f.Truncate(size) }
 func (f *osFile) Sync() error                                    { return f.f.Sync() }
 func (f *osFile) Name() string                                   { return f.f.Name() }
 func (f *osFile) SyscallConn() (syscall.RawConn, error)          { return f.raw, nil }
 func (f *osFile) WritevAt(bufs [][]byte, off int64) (int, error) { return f.writev(bufs, off) }
+
+func (f *osFile) Close() error {
+	err := f.f.Close()
+	spares.refill()
+	return err
+}
 
 func (f *osFile) Size() (int64, error) {
 	info, err := f.f.Stat()

@@ -31,7 +31,7 @@ func CreateCleaned(cache *FileCache, fsys vfs.FS, dir string, base int64) (*Segm
 		}
 	}
 	s.named(CleanedSuffix)
-	f, err := fsys.OpenFile(s.log.path, vfs.ReadWrite|vfs.Create|vfs.Exclusive, 0o644)
+	f, err := cache.openFile(fsys, s.log.path, vfs.ReadWrite|vfs.Create|vfs.Exclusive, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("create cleaned segment: %w", err)
 	}

@@ -60,6 +60,24 @@ func (c *FileCache) Close() error {
 	return first
 }
 
+// openFile opens a file. Where there is no descriptor left it closes files that nobody uses until there is one.
+func (c *FileCache) openFile(fsys vfs.FS, path string, flag int, perm fs.FileMode) (vfs.File, error) {
+	for {
+		f, err := fsys.OpenFile(path, flag, perm)
+		if err == nil || !vfs.NoDescriptors(err) {
+			return f, err
+		}
+		c.mu.Lock()
+		if c.mu.unused.n == 0 {
+			c.mu.Unlock()
+			return nil, err
+		}
+		victim := c.evictLocked()
+		c.mu.Unlock()
+		victim.Close() // as when the cache is full: what was written is in the page cache, and a sync opens the file again
+	}
+}
+
 // evictLocked takes the file that was unused longest out of the cache; the caller closes it without the lock.
 func (c *FileCache) evictLocked() vfs.File {
 	h := c.mu.unused.last()
@@ -95,9 +113,9 @@ func (h *File) Acquire() (vfs.File, error) {
 	if forgotten {
 		return nil, &fs.PathError{Op: "open", Path: h.path, Err: fs.ErrNotExist}
 	}
-	f, err := h.fs.OpenFile(h.path, vfs.ReadWrite, 0)
+	f, err := c.openFile(h.fs, h.path, vfs.ReadWrite, 0)
 	if errors.Is(err, fs.ErrPermission) || isReadOnlyFS(err) {
-		f, err = h.fs.OpenFile(h.path, vfs.ReadOnly, 0)
+		f, err = c.openFile(h.fs, h.path, vfs.ReadOnly, 0)
 	}
 	if err != nil {
 		return nil, err

@@ -49,7 +49,7 @@ func (s *Segment) WriteIndexes(final bool) error {
 // writeFrom makes b the content of a file of this segment from off to the end.
 func (s *Segment) writeFrom(suffix string, off int64, b []byte) error {
 	path := s.path(suffix)
-	f, err := s.log.fs.OpenFile(path, vfs.ReadWrite|vfs.Create, 0o644)
+	f, err := s.cache.openFile(s.log.fs, path, vfs.ReadWrite|vfs.Create, 0o644)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (s *Segment) writeFrom(suffix string, off int64, b []byte) error {
 // SyncIndexes makes what WriteIndexes wrote durable. It takes no lock.
 func (s *Segment) SyncIndexes() error {
 	for _, suffix := range []string{IndexSuffix, TimeSuffix, AbortedSuffix} {
-		f, err := s.log.fs.OpenFile(s.path(suffix), vfs.ReadWrite, 0)
+		f, err := s.cache.openFile(s.log.fs, s.path(suffix), vfs.ReadWrite, 0)
 		if notExist(err) {
 			continue // no entry yet, or the segment is gone
 		}

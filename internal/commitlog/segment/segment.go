@@ -119,7 +119,7 @@ func newSegment(cache *FileCache, fsys vfs.FS, dir string, base int64) *Segment 
 // Create makes a new empty segment, which is active. Its name is durable once the directory is synced.
 func Create(cache *FileCache, fsys vfs.FS, dir string, base int64) (*Segment, error) {
 	s := newSegment(cache, fsys, dir, base)
-	f, err := fsys.OpenFile(s.log.path, vfs.ReadWrite|vfs.Create, 0o644)
+	f, err := cache.openFile(fsys, s.log.path, vfs.ReadWrite|vfs.Create, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("create segment: %w", err)
 	}

@@ -163,18 +163,23 @@ func (w *Writer) Retire(sequence uint64) {
 // Reclaimable says that a file was retired which the next groups may make free.
 func (w *Writer) Reclaimable() bool { return w.retired.Load() >= w.oldest.Load() }
 
-// Commit makes the group durable and begins another. After an error the group is gone: with ErrFull and ENOSPC the Writer
-// goes on as if it had never been, after any other it is broken for good.
+// Commit makes the group durable and begins another. After an error the group is gone: with ErrFull, ENOSPC and where no descriptor was
+// left for another file the Writer goes on as if it had never been, after any other it is broken for good.
 func (w *Writer) Commit() error {
 	defer w.reset()
 	if w.failed != nil {
 		return w.failed
 	}
 	err := w.commit()
-	if err != nil && !errors.Is(err, ErrFull) && (!errors.Is(err, syscall.ENOSPC) || errors.Is(err, errSync)) {
+	if err != nil && !passes(err) {
 		w.failed = err
 	}
 	return err
+}
+
+// passes says of an error that nothing was written, or nothing that matters.
+func passes(err error) bool {
+	return errors.Is(err, ErrFull) || vfs.NoDescriptors(err) || errors.Is(err, syscall.ENOSPC) && !errors.Is(err, errSync)
 }
 
 // Broken says that the Writer failed for good.
