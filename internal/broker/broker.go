@@ -87,6 +87,7 @@ type Broker struct {
 	groups      *groups
 	quotas      *quota.Clients
 	connections *quota.Connections
+	hosts       hosts // whose addresses are looked up
 	handler     *handler.Handler
 	server      *server.Server
 	serverNow   atomic.Pointer[server.Server] // server, for those who do not wait for the start
@@ -175,6 +176,7 @@ func Start(opts Options) (_ *Broker, err error) {
 	b.failed, b.fail = context.WithCancelCause(context.Background())
 	b.live = newLiveConfig(b.opts.Config, b.opts.Log, b.settingsChanged)
 	b.quotas, b.connections = quota.NewClients(quotaOptions(b.opts)), quota.NewConnections(quotaOptions(b.opts))
+	b.hosts.start(b.opts.Log)
 	b.cleaning = make(chan config.Cleaner, 1)
 	b.lost = make(chan lostDir, len(b.opts.Config.LogDirs)) // each tells once, and must not wait
 	defer func() {
@@ -365,7 +367,7 @@ func (b *Broker) startQuorum() error {
 	cfg := b.opts.Config
 	b.replicas = newReplicas(b.live, b.dirs, b.opts.Log)
 	b.groups = b.newGroups()
-	b.publisher = metadata.NewPublisher(b.live.follow, b.quotas.Follow, b.connections.Follow, b.replicas.follow, b.groups.follow)
+	b.publisher = metadata.NewPublisher(b.live.follow, b.quotas.Follow, b.followAddresses, b.replicas.follow, b.groups.follow)
 	var err error
 	b.quorum, err = quorum.Open(quorum.Options{
 		FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Dir: b.quorumPath(),
@@ -584,6 +586,7 @@ func (b *Broker) Abort() {
 
 func (b *Broker) stopServing() {
 	b.stopping.Store(true)
+	b.hosts.stop()
 	if b.server != nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		timer := b.opts.Clock.AfterFunc(stopTimeout, cancel)

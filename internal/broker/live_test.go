@@ -46,7 +46,7 @@ func TestSettingsActAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.set("", "log.segment.bytes", "2000000", "max.connections", "700", "log.cleaner.backoff.ms", "77")
-	n.set("1", "max.connections", "800", "listener.name.plaintext.max.connections", "750", "max.connections.per.ip.overrides", "client:400,[::0:1]:3", "producer.id.expiration.ms", "5000", "min.insync.replicas.of.nobody", "1")
+	n.set("1", "max.connections", "800", "listener.name.plaintext.max.connections", "750", "max.connections.per.ip.overrides", "10.0.0.1:400,[::0:1]:3", "producer.id.expiration.ms", "5000", "min.insync.replicas.of.nobody", "1")
 	check := func(when string) {
 		t.Helper()
 		now := n.live.now()
@@ -59,7 +59,7 @@ func TestSettingsActAtOnce(t *testing.T) {
 		if now.MaxConnections != 800 || n.server.InForce().All != 800 {
 			t.Errorf("%s: %d connections, the server takes %d", when, now.MaxConnections, n.server.InForce().All)
 		}
-		if l := n.server.InForce(); l.Listeners["PLAINTEXT"] != 750 || l.Hosts["client"] != 400 || l.Hosts["::1"] != 3 || l.PerHost != 2147483647 {
+		if l := n.server.InForce(); l.Listeners["PLAINTEXT"] != 750 || l.Hosts["10.0.0.1"] != 400 || l.Hosts["::1"] != 3 || l.PerHost != 2147483647 {
 			t.Errorf("%s: the limits are %+v", when, l)
 		}
 		if now.ProducerIDExpiration.Seconds() != 5 || now.Cleaner().Backoff.Milliseconds() != 77 {

@@ -20,7 +20,8 @@ type Connections struct {
 	all       rate
 	listeners map[string]*listener
 	addresses map[netip.Addr]float64
-	others    float64 // of each address without a quota of its own; 0: none
+	hosts     map[string]host // quotas that name a host
+	others    float64         // of each address without a quota of its own; 0: none
 	version   uint64
 }
 
@@ -29,9 +30,15 @@ type listener struct {
 	rate  rate
 }
 
+type host struct {
+	limit float64
+	at    netip.Addr // invalid until it is known
+}
+
 // NewConnections returns Connections without any limit.
 func NewConnections(o Options) *Connections {
-	return &Connections{Options: o, start: o.Clock.Now(), limit: math.MaxInt32, listeners: map[string]*listener{}, addresses: map[netip.Addr]float64{}}
+	return &Connections{Options: o, start: o.Clock.Now(), limit: math.MaxInt32, listeners: map[string]*listener{},
+		addresses: map[netip.Addr]float64{}, hosts: map[string]host{}}
 }
 
 // Limit sets how many new connections a second there may be on all listeners together and on each (max.connection.creation.rate).
@@ -53,8 +60,9 @@ func (c *Connections) listenerLocked(name string) *listener {
 	return l
 }
 
-// Follow is a subscriber of the metadata.
-func (c *Connections) Follow(_, after *metadata.Image, delta *metadata.Delta) {
+// Follow is a subscriber of the metadata. It returns the hosts that quotas have been set of, whose addresses it must be told (Found): until
+// then these quotas do not act.
+func (c *Connections) Follow(_, after *metadata.Image, delta *metadata.Delta) (unknown []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range delta.Quotas {
@@ -68,21 +76,41 @@ func (c *Connections) Follow(_, after *metadata.Image, delta *metadata.Delta) {
 			continue
 		}
 		address, ok := Address(e.IP.Name)
-		switch {
-		case !ok:
-		case set:
+		switch was := c.hosts[e.IP.Name]; {
+		case ok && set:
 			c.addresses[address] = limit
-		default:
+		case ok:
 			delete(c.addresses, address)
+		case set:
+			c.hosts[e.IP.Name] = host{limit, was.at}
+			if was.at.IsValid() {
+				c.addresses[was.at] = limit
+			}
+			unknown = append(unknown, e.IP.Name)
+		default:
+			delete(c.hosts, e.IP.Name)
+			delete(c.addresses, was.at)
 		}
 	}
+	return unknown
 }
 
-// Address reads an address as connections and quotas name it; localhost is the one host name that means the same everywhere.
-func Address(text string) (netip.Addr, bool) {
-	if text == "localhost" {
-		text = "127.0.0.1"
+// Found says which address a host has.
+func (c *Connections) Found(name string, at netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h, ok := c.hosts[name]
+	if !ok {
+		return // its quota is gone again
 	}
+	c.version++
+	delete(c.addresses, h.at)
+	h.at = at.Unmap().WithZone("")
+	c.hosts[name], c.addresses[h.at] = h, h.limit
+}
+
+// Address reads an address as connections and quotas name it.
+func Address(text string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(text)
 	return a.Unmap().WithZone(""), err == nil
 }

@@ -2,6 +2,8 @@ package quota
 
 import (
 	"math"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,15 +13,16 @@ import (
 
 type connectionsRig struct {
 	*Connections
-	t     *testing.T
-	clock *clock.Manual
-	image *metadata.Image
-	index uint64
+	t       *testing.T
+	clock   *clock.Manual
+	image   *metadata.Image
+	index   uint64
+	unknown []string
 }
 
 func newConnectionsRig(t *testing.T) *connectionsRig {
 	c := clock.NewManual(time.Unix(1000, 0))
-	return &connectionsRig{NewConnections(Options{Clock: c, Windows: Windows{11, time.Second}}), t, c, metadata.Empty, 0}
+	return &connectionsRig{NewConnections(Options{Clock: c, Windows: Windows{11, time.Second}}), t, c, metadata.Empty, 0, nil}
 }
 
 func (r *connectionsRig) set(ip metadata.QuotaName, v float64) {
@@ -33,7 +36,7 @@ func (r *connectionsRig) set(ip metadata.QuotaName, v float64) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.Follow(r.image, after, delta)
+	r.unknown = r.Follow(r.image, after, delta)
 	r.image = after
 }
 
@@ -93,4 +96,29 @@ func TestConnectionsOfAnAddress(t *testing.T) {
 	r.want("down to the default", r.From("A", false, "::1"), time.Second)
 	r.set(metadata.QuotaDefault, 0)
 	r.want("and without", r.From("A", false, "::1"), 0)
+}
+
+// A quota may name a host: it acts when the host's address is known, and goes with it.
+func TestConnectionsOfAHost(t *testing.T) {
+	r := newConnectionsRig(t)
+	r.set(metadata.QuotaOf("far.example"), 1)
+	if !slices.Equal(r.unknown, []string{"far.example"}) {
+		t.Fatalf("asked for %q", r.unknown)
+	}
+	open := func(n int) (last time.Duration) {
+		for range n {
+			last = r.From("A", false, "10.0.0.9")
+		}
+		return last
+	}
+	r.want("before it is known", open(20), 0)
+	r.Found("far.example", netip.MustParseAddr("::ffff:10.0.0.9"))
+	r.want("then", open(11), time.Second)
+	r.set(metadata.QuotaOf("far.example"), 100)
+	r.want("raised", open(1), 0)
+	r.Found("far.example", netip.MustParseAddr("10.0.0.10"))
+	r.want("of another address now", open(2000), 0)
+	r.set(metadata.QuotaOf("far.example"), 0)
+	r.Found("far.example", netip.MustParseAddr("10.0.0.9"))
+	r.want("found when the quota is gone", open(2000), 0)
 }
