@@ -107,12 +107,12 @@ func (c *cleaning) each(s *segment.Segment, from int64, visit func(record.Batch)
 	}
 }
 
-// pay waits for the throttle, and ends the pass where the topic is not to be compacted any more: what is left of it stays.
+// pay waits for the throttle, and ends the pass where the topic is not to be compacted any more, or is being copied: what is left of it stays.
 func (c *cleaning) pay(bytes int) error {
 	if err := c.opts.Throttle(bytes); err != nil {
 		return err
 	}
-	if !c.l.config.Load().Compact {
+	if !c.l.config.Load().Compact || c.l.copied.Load() {
 		return ErrDisturbed
 	}
 	return nil

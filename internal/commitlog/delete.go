@@ -137,13 +137,22 @@ func (l *Log) Delete() error {
 	if err != nil {
 		return l.env.fail(fmt.Errorf("delete %s: %w", l.id, err))
 	}
-	l.env.background(l.config.Load().FileDeleteDelay, RemoveDir(l.env.FS, path))
+	l.env.background(l.config.Load().FileDeleteDelay, removeDir(l.env.FS, path, segments))
 	return nil
 }
 
 // RemoveDir returns steps for EnvOptions.Background that remove a directory of a deleted log, large files piece by piece. The owner of
 // the log directory uses it for what it finds at start.
 func RemoveDir(fsys vfs.FS, path string) func() (again bool, err error) {
+	return removeDir(fsys, path, nil)
+}
+
+// removeDir is RemoveDir for a directory with segments that somebody may still read.
+func removeDir(fsys vfs.FS, path string, segments []*segment.Segment) func() (again bool, err error) {
+	byName := map[string]*segment.Segment{}
+	for _, s := range segments {
+		byName[segment.Name(s.Base(), segment.LogSuffix)] = s
+	}
 	var files func() (bool, error)
 	return func() (bool, error) {
 		if files == nil {
@@ -157,7 +166,7 @@ func RemoveDir(fsys vfs.FS, path string) func() (again bool, err error) {
 			var doomed []doomedFile
 			for _, e := range entries {
 				if !e.IsDir() {
-					doomed = append(doomed, doomedFile{path: filepath.Join(path, e.Name())})
+					doomed = append(doomed, doomedFile{filepath.Join(path, e.Name()), byName[e.Name()]})
 				}
 			}
 			files = remover(fsys, doomed)

@@ -29,7 +29,7 @@ func (d Dirt) Ratio() float64 {
 // old enough for min.compaction.lag.ms. A log with nothing new costs next to nothing.
 func (l *Log) Dirt(now time.Time, highWatermark int64) (Dirt, error) {
 	cfg, v := l.config.Load(), l.view.Load()
-	if !cfg.Compact || v == nil {
+	if !cfg.Compact || v == nil || l.copied.Load() {
 		return Dirt{}, nil
 	}
 	from := max(l.marks.cleaned.Load(), l.LogStart())

@@ -160,6 +160,7 @@ type Options struct {
 	Config   *Config
 	OnSynced func(end int64) // called outside all locks each time SyncedEnd rises; may be nil
 	Recovery Recovery
+	DirName  string // of the log's directory; default that of the partition
 }
 
 // Recovery says what the checkpoints of the log directory know of a log.

@@ -39,6 +39,7 @@ type Log struct {
 	id       ID
 	env      *Env
 	onSynced func(int64)
+	name     atomic.Pointer[string] // of the directory, where it is not the partition's
 	config   atomic.Pointer[Config] // defaults filled in
 	marks    marks
 	view     atomic.Pointer[view]        // the segments; nil for a log without files
@@ -47,6 +48,8 @@ type Log struct {
 	unstable atomic.Bool                 // producers know of transactions that may hold the LSO back
 	unclean  atomic.Bool                 // the last cleaning had no room for all keys
 	deriving chan struct{}               // held by who writes derived files or cuts the log; nil until there are files
+	copied   atomic.Bool                 // a copy of the log is being made, which compaction must not change under it
+	cleans   atomic.Int32                // passes of compaction under way
 
 	recovered Recovered
 
@@ -135,6 +138,9 @@ func (v *view) floor(offset int64) int {
 // recovery point is unsynced: the owner calls SyncFiles where UnflushedBytes is not zero.
 func New(id ID, opts Options) (*Log, error) {
 	l := &Log{id: id, env: opts.Env, onSynced: opts.OnSynced}
+	if opts.DirName != "" {
+		l.name.Store(&opts.DirName)
+	}
 	cfg := Config{}
 	if opts.Config != nil {
 		cfg = *opts.Config
@@ -207,7 +213,12 @@ func (l *Log) Configure(c *Config) {
 // Config returns the topic configuration in force, with defaults; it must not be changed.
 func (l *Log) Config() *Config { return l.config.Load() }
 
-func (l *Log) dir() string { return filepath.Join(l.env.Dir, l.id.DirName()) }
+func (l *Log) dir() string {
+	if name := l.name.Load(); name != nil {
+		return filepath.Join(l.env.Dir, *name)
+	}
+	return filepath.Join(l.env.Dir, l.id.DirName())
+}
 
 func (l *Log) segments() []*segment.Segment {
 	if v := l.view.Load(); v != nil {

@@ -29,7 +29,7 @@ func (l *Log) replace(group []*segment.Segment, cleaned *segment.Segment, cuts i
 		return err
 	}
 	l.mu.Lock()
-	disturbed := l.mu.cuts != cuts || l.mu.state != present || !l.config.Load().Compact
+	disturbed := l.mu.cuts != cuts || l.mu.state != present || !l.config.Load().Compact || l.copied.Load()
 	l.mu.Unlock()
 	if _, gone := l.view.Load().without(group); gone || disturbed {
 		return abandon(ErrDisturbed)

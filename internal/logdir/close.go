@@ -70,7 +70,7 @@ func (d *Dir) closeClean() error {
 func (d *Dir) closeLogs(clean bool) error {
 	var mu sync.Mutex
 	var errs []error
-	each(d.states(), d.opts.SyncWorkers, func(st *state) {
+	each(append(d.states(), d.copies()...), d.opts.SyncWorkers, func(st *state) {
 		st.opening.Lock()
 		defer st.opening.Unlock()
 		l := st.log.Load()

@@ -54,6 +54,7 @@ func (d *Dir) discover() error {
 	if err != nil {
 		return fmt.Errorf("list data directory: %w", err)
 	}
+	var copies []*Future
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, e := range entries {
@@ -65,6 +66,10 @@ func (d *Dir) discover() error {
 			continue
 		}
 		topic, partition, ok := parseDirName(e.Name())
+		if id, future := parseFutureName(e.Name()); future {
+			copies = append(copies, d.findFutureLocked(e.Name(), id))
+			continue
+		}
 		if !ok {
 			continue // not a partition's: left alone
 		}
@@ -74,6 +79,11 @@ func (d *Dir) discover() error {
 			Cleaned: d.checkpoints.cleaner[st.key()],
 		}
 		d.addLocked(st)
+	}
+	for _, f := range copies {
+		if f.st.id.TopicID, err = d.readTopicID(filepath.Join(d.opts.Path, f.name)); err != nil {
+			return err
+		}
 	}
 	each(d.mu.order, 2*runtime.GOMAXPROCS(0), func(st *state) {
 		st.id.TopicID, st.err = d.readTopicID(filepath.Join(d.opts.Path, st.id.DirName()))

@@ -161,9 +161,11 @@ type Dir struct {
 	// mu guards the fields below. It is never held across a call of a log that may block, nor across a file operation.
 	mu struct {
 		sync.Mutex
-		logs   map[string]*state // by directory name
-		order  []*state          // the same, for sweeping by parts
-		closed bool
+		logs  map[string]*state // by directory name
+		order []*state          // the same, for sweeping by parts
+		// futures are the copies of logs of other directories, by directory name: those of this run, and those that it found.
+		futures map[string]*Future
+		closed  bool
 	}
 	highWatermarks atomic.Pointer[iter.Seq[Offset]]
 	brokerEpoch    atomic.Int64
@@ -175,6 +177,7 @@ func Open(opts Options) (_ *Dir, err error) {
 	d := &Dir{opts: opts.withDefaults(), epoch: -1}
 	d.brokerEpoch.Store(-1)
 	d.mu.logs = map[string]*state{}
+	d.mu.futures = map[string]*Future{}
 	claim := d.opts.Claim
 	if claim == nil {
 		if claim, err = Take(d.opts); err != nil {

@@ -180,11 +180,16 @@ func (d *Dir) setAside(st *state) error {
 
 // rename moves a partition's directory to topic-partition.<32 hex digits><suffix>, as Kafka names it, durably.
 func (d *Dir) rename(st *state, suffix string) (string, error) {
+	return d.renameTo(st.id.DirName(), st.id, suffix)
+}
+
+// renameTo is rename for a directory of another name.
+func (d *Dir) renameTo(folder string, partition commitlog.ID, suffix string) (string, error) {
 	id := uuid.New(d.opts.Random)
 	tail := "." + hex.EncodeToString(id[:]) + suffix
-	name := st.id.DirName()
+	name := partition.DirName()
 	to := filepath.Join(d.opts.Path, name[:min(len(name), 255-len(tail))]+tail)
-	if err := d.opts.FS.Rename(filepath.Join(d.opts.Path, name), to); err != nil {
+	if err := d.opts.FS.Rename(filepath.Join(d.opts.Path, folder), to); err != nil {
 		return "", d.judge(err)
 	}
 	// Without a descriptor to sync with, a crash may bring the old name back, as that of a log nobody knows; another log of that name syncs

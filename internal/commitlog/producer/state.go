@@ -35,6 +35,29 @@ type State struct {
 // Empty says whether nothing is known, so that Check has nothing to say.
 func (s *State) Empty() bool { return len(s.entries) == 0 && len(s.open) == 0 && len(s.decided) == 0 }
 
+// Clone returns a copy that shares nothing with s.
+func (s *State) Clone() *State {
+	c := &State{open: slices.Clone(s.open), decided: slices.Clone(s.decided)}
+	if s.entries != nil {
+		c.entries = make(map[int64]*entry, len(s.entries))
+		for id, e := range s.entries {
+			same := *e
+			c.entries[id] = &same
+		}
+	}
+	return c
+}
+
+// Knows says whether s knows every producer that o knows.
+func (s *State) Knows(o *State) bool {
+	for id := range o.entries {
+		if s.entries[id] == nil {
+			return false
+		}
+	}
+	return true
+}
+
 // Len is the number of producer ids.
 func (s *State) Len() int { return len(s.entries) }
 

@@ -49,6 +49,17 @@ func (s *Segment) named(suffix string) {
 	s.cache.mu.Unlock()
 }
 
+// Shut closes the .log file, which is opened again when it is needed, unless somebody holds it.
+func (s *Segment) Shut() { s.log.shut() }
+
+// Relocate tells the segment that its directory has another name. Nobody else may use the segment meanwhile.
+func (s *Segment) Relocate(dir string) {
+	s.cache.mu.Lock()
+	s.dir = dir
+	s.log.path = s.path(LogSuffix)
+	s.cache.mu.Unlock()
+}
+
 // Finish completes a cleaned segment, which ends at offset end, and makes its files durable, but for their names.
 func (s *Segment) Finish(end int64) error {
 	if err := s.Seal(); err != nil {

@@ -234,3 +234,18 @@ func (c *FileCache) forgetIndexLocked(s *Segment) {
 		s.indexHeld = 0
 	}
 }
+
+// shut closes the file if nobody holds it.
+func (h *File) shut() {
+	c := h.cache
+	c.mu.Lock()
+	f := h.open
+	if f == nil || h.refs > 0 {
+		c.mu.Unlock()
+		return
+	}
+	c.mu.unused.remove(h, &h.link)
+	h.open = nil
+	c.mu.Unlock()
+	f.Close()
+}

@@ -1,0 +1,132 @@
+package logdir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// movesFile says how often a partition's log was moved between data directories. Kafka passes over it.
+//
+// # File format: moves
+//
+// Text of two lines: "version: 0" and "moves: " with a decimal number from 1. A folder without the file was never moved.
+//
+// While a log is moved there is a moment at which both directories have its folder under its own name, both complete and synced. The
+// one that was moved more often is the log: so a copy gets a higher number before it gets the name, and the number stays for good,
+// since a directory that was away may come back with a folder that was left.
+const movesFile = "moves"
+
+func encodeMoves(n int64) []byte { return fmt.Appendf(nil, "version: 0\nmoves: %d\n", n) }
+
+func decodeMoves(b []byte) (int64, error) {
+	first, second, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	number, ok := strings.CutPrefix(second, "moves: ")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if first != "version: 0" || !ok || err != nil || n < 1 {
+		return 0, fmt.Errorf("want two lines with version 0 and a number of moves, have %q", b)
+	}
+	return n, nil
+}
+
+// movesIn returns how often the log in a folder of the directory was moved.
+func (d *Dir) movesIn(folder string) (int64, error) {
+	path := filepath.Join(d.opts.Path, folder, movesFile)
+	b, err := vfs.ReadFile(d.opts.FS, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", path, err)
+	}
+	n, err := decodeMoves(b)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", path, err)
+	}
+	return n, nil
+}
+
+// setMoves makes the number of a folder's moves durable.
+func (d *Dir) setMoves(folder string, n int64) error {
+	path := filepath.Join(d.opts.Path, folder, movesFile)
+	if err := vfs.WriteFileAtomic(d.opts.FS, path, encodeMoves(n)); err != nil {
+		return d.judge(fmt.Errorf("write %s: %w", path, err))
+	}
+	return nil
+}
+
+// ErrTwice says that two data directories have the folder of a partition, and that no move explains it.
+var ErrTwice = errors.New("two data directories have a folder of the same partition")
+
+// FinishMoves removes what moves left that a stop interrupted: of the folders that a partition has in several of the directories, all but
+// the one that was moved most often. It refuses folders that no move explains, as Kafka does. The directories were just opened and
+// no log of them was handed out.
+func FinishMoves(dirs []*Dir) error {
+	if len(dirs) < 2 {
+		return nil
+	}
+	type place struct {
+		dir *Dir
+		id  commitlog.ID
+	}
+	places := map[string][]place{}
+	for _, d := range dirs {
+		for _, id := range d.Logs() {
+			places[id.DirName()] = append(places[id.DirName()], place{d, id})
+		}
+	}
+	for name, all := range places {
+		for len(all) > 1 {
+			best, rest := all[0], []place(nil)
+			for _, p := range all[1:] {
+				if !samePartition(best.id, p.id) {
+					rest = append(rest, p) // of a topic that had the name before
+					continue
+				}
+				loser, err := lessMoved(best.dir, p.dir, name)
+				if err != nil {
+					return err
+				}
+				winner := p
+				if loser == p.dir {
+					winner = best
+				}
+				if err := loser.Remove(map[*Dir]commitlog.ID{best.dir: best.id, p.dir: p.id}[loser]); err != nil {
+					loser.opts.Warn(fmt.Errorf("remove what a move of %s to %s left: %w", name, winner.dir.opts.Path, err))
+				}
+				best = winner
+			}
+			all = rest
+		}
+	}
+	return nil
+}
+
+// samePartition compares two logs of one name. A folder that does not say its topic's id is taken for the other's.
+func samePartition(a, b commitlog.ID) bool {
+	return a.TopicID == b.TopicID || a.TopicID.IsZero() || b.TopicID.IsZero()
+}
+
+// lessMoved returns the directory whose folder was moved less often.
+func lessMoved(a, b *Dir, name string) (*Dir, error) {
+	ofA, err := a.movesIn(name)
+	if err != nil {
+		return nil, err
+	}
+	ofB, err := b.movesIn(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case ofA < ofB:
+		return a, nil
+	case ofA > ofB:
+		return b, nil
+	}
+	return nil, fmt.Errorf("%w: %s and %s: take one of them away", ErrTwice, filepath.Join(a.opts.Path, name), filepath.Join(b.opts.Path, name))
+}
