@@ -281,6 +281,9 @@ func (b *Broker) openDirs() error {
 		b.dirs = append(b.dirs, dir)
 		cluster = dir.ClusterID()
 	}
+	if err := logdir.FinishMoves(b.dirs); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -365,7 +368,7 @@ const (
 
 func (b *Broker) startQuorum() error {
 	cfg := b.opts.Config
-	b.replicas = newReplicas(b.live, b.dirs, b.opts.Log)
+	b.replicas = newReplicas(b.live, b.dirs, b.opts.Clock, b.opts.Log)
 	b.groups = b.newGroups()
 	b.publisher = metadata.NewPublisher(b.live.follow, b.quotas.Follow, b.followAddresses, b.replicas.follow, b.groups.follow)
 	var err error
@@ -403,6 +406,7 @@ func (b *Broker) startQuorum() error {
 	})
 	b.control.Go(func() { b.retain(control) })
 	b.control.Go(func() { b.compact(control) })
+	b.control.Go(func() { b.moveReplicas(control) })
 	b.control.Go(func() { b.hearLost(control) })
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/moldau/moldau/internal/clock"
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/config"
 	"github.com/moldau/moldau/internal/controller"
@@ -29,6 +30,7 @@ type replicas struct {
 	brokerID int32
 	dirs     []*logdir.Dir
 	log      *slog.Logger
+	moves    *moves
 
 	// topics maps a topic id to its partitions; readers take no lock.
 	topics sync.Map // uuid.UUID to *hostedTopic
@@ -50,8 +52,8 @@ type hosted struct {
 	dir uint16
 }
 
-func newReplicas(live *liveConfig, dirs []*logdir.Dir, log *slog.Logger) *replicas {
-	return &replicas{live: live, cfg: live.now(), brokerID: live.started.NodeID, dirs: dirs, load: make([]int, len(dirs)), log: log, applied: metadata.Empty}
+func newReplicas(live *liveConfig, dirs []*logdir.Dir, clk clock.Clock, log *slog.Logger) *replicas {
+	return &replicas{moves: newMoves(live, clk, log), live: live, cfg: live.now(), brokerID: live.started.NodeID, dirs: dirs, load: make([]int, len(dirs)), log: log, applied: metadata.Empty}
 }
 
 // Partition returns the replica of a partition, or nil.
@@ -77,10 +79,7 @@ func (r *replicas) Placed(topic uuid.UUID, index int32) (*partition.Partition, i
 func (r *replicas) LogDirs() []handler.LogDir {
 	all := make([]handler.LogDir, len(r.dirs))
 	for i, d := range r.dirs {
-		all[i] = handler.LogDir{Path: d.Path(), Err: d.Err()}
-		if path, err := filepath.Abs(d.Path()); err == nil {
-			all[i].Path = path
-		}
+		all[i] = handler.LogDir{Path: absolute(d.Path()), Err: d.Err()}
 		free, total, err := d.Space()
 		if err != nil {
 			r.log.Warn("look for the space of a data directory", "directory", d.Path(), "error", err)
@@ -89,6 +88,14 @@ func (r *replicas) LogDirs() []handler.LogDir {
 		all[i].Free, all[i].Total = free, total
 	}
 	return all
+}
+
+// absolute is the name by which clients know a data directory.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // all yields every replica.
@@ -117,12 +124,16 @@ func (r *replicas) start(images interface{ Image() *metadata.Image }, then func(
 	r.found = map[string]uint16{}
 	for i, d := range r.dirs {
 		for _, id := range d.Logs() {
+			if t := img.Topic(id.Topic); t != nil && !id.TopicID.IsZero() && id.TopicID != t.ID {
+				continue // of a topic that had the name before
+			}
 			r.found[id.DirName()] = uint16(i)
 		}
 	}
 	r.applyLocked(metadata.Diff(metadata.Empty, img))
-	r.found = nil
 	r.applied = img
+	r.resumeMovesLocked()
+	r.found = nil
 	r.setStraysAside(img)
 	then(img)
 }
@@ -200,8 +211,13 @@ func (r *replicas) removeTopic(t *metadata.Topic) {
 		}
 		p.Close(partition.ErrDeleted)
 		r.load[p.dir]--
-		if err := r.dirs[p.dir].Remove(p.ID()); err != nil {
-			r.log.Warn("remove the log of a deleted topic", "topic", t.Name, "partition", p.ID().Partition, "error", err)
+		if mv := r.moves.of(p.ID()); mv != nil {
+			r.moves.cancel(mv)
+		}
+		for _, d := range r.dirs { // another one than its own may have what a move left
+			if err := d.Remove(p.ID()); err != nil {
+				r.log.Warn("remove the log of a deleted topic", "topic", t.Name, "partition", p.ID().Partition, "error", err)
+			}
 		}
 	}
 }
@@ -255,10 +271,13 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 	r.topics.Store(t.ID, h)
 }
 
-// place returns the directory of a partition: the one that has its folder, else the one with the fewest replicas of those that are not
+// place returns the directory of a partition: the one that has its folder, else the one that was asked for, else the one with the fewest replicas of those that are not
 // offline.
 func (r *replicas) place(id commitlog.ID) uint16 {
 	if at, ok := r.found[id.DirName()]; ok {
+		return at
+	}
+	if at, ok := r.moves.preferred(id); ok && !errors.Is(r.dirs[at].Err(), commitlog.ErrOffline) {
 		return at
 	}
 	least, usable := 0, false
@@ -281,6 +300,7 @@ func (r *replicas) lose(l lostDir) {
 			p.Fail(fmt.Errorf("%w: %w", commitlog.ErrOffline, l.err))
 		}
 	}
+	r.moves.lost(l.dir)
 }
 
 func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Settings) (*partition.Partition, error) {

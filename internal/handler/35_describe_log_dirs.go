@@ -25,6 +25,10 @@ type LogDirs interface {
 	LogDirs() []LogDir
 	// Placed returns a replica that this broker hosts, with the number of its directory; nil where it hosts none.
 	Placed(topic uuid.UUID, index int32) (p *partition.Partition, dir int)
+	// Copied returns the copy of a replica that is being made in another directory, with the number of that; nil where none is.
+	Copied(topic uuid.UUID, index int32) (copied *commitlog.Log, dir int)
+	// Move moves a replica to the directory of that path, or keeps it in mind for a partition that is not here yet.
+	Move(topic string, number int32, path string) error
 }
 
 // LogDir is one data directory.
@@ -52,27 +56,41 @@ func serveDescribeLogDirs(h *Handler, c call, req *kmsg.DescribeLogDirsRequest) 
 	}
 	for topic, partitions := range logDirsAsked(h.Metadata.Image(), req) {
 		at := make([]*kmsg.DescribeLogDirsResponseDirTopic, len(dirs)) // the topic in each directory
-		for number := range partitions {
-			p, dir := h.LogDirs.Placed(topic.ID, number)
-			if p == nil || resp.Dirs[dir].ErrorCode != 0 {
-				continue // of what lies in a directory that is offline nothing can be said
-			}
-			if !c.take(described) {
-				return nil
+		add := func(dir int, rp kmsg.DescribeLogDirsResponseDirTopicPartition) bool {
+			if resp.Dirs[dir].ErrorCode != 0 {
+				return true // of what lies in a directory that is offline nothing can be said
 			}
 			if at[dir] == nil {
 				if !c.take(int64(len(topic.Name)) + 64) {
-					return nil
+					return false
 				}
 				rt := kmsg.NewDescribeLogDirsResponseDirTopic()
 				rt.Topic = topic.Name
 				resp.Dirs[dir].Topics = append(resp.Dirs[dir].Topics, rt)
 				at[dir] = &resp.Dirs[dir].Topics[len(resp.Dirs[dir].Topics)-1]
 			}
+			at[dir].Partitions = append(at[dir].Partitions, rp)
+			return c.take(described)
+		}
+		for number := range partitions {
+			copied, to := h.LogDirs.Copied(topic.ID, number) // before the replica: it may take its place meanwhile
+			p, dir := h.LogDirs.Placed(topic.ID, number)
+			if p == nil {
+				continue
+			}
 			rp := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
 			_, _, highWatermark, end := p.Offsets()
 			rp.Partition, rp.Size, rp.OffsetLag = number, p.Log().Size(), max(highWatermark-end, 0)
-			at[dir].Partitions = append(at[dir].Partitions, rp)
+			if !add(dir, rp) {
+				return nil
+			}
+			if copied == nil || to == dir {
+				continue
+			}
+			rp.Size, rp.OffsetLag, rp.IsFuture = copied.Size(), max(p.Log().LogEnd()-copied.LogEnd(), 0), true
+			if !add(to, rp) {
+				return nil
+			}
 		}
 	}
 	return resp

@@ -44,6 +44,11 @@ var codes = []struct {
 	{coordinator.ErrUnavailable, protocol.CoordinatorNotAvailable},
 	{coordinator.ErrTimeout, protocol.CoordinatorNotAvailable},
 
+	{ErrTopicTooLong, protocol.InvalidTopic},
+	{ErrNoLogDir, protocol.LogDirNotFound},
+	{ErrNoPartition, protocol.UnknownTopicOrPartition},
+	{ErrNoReplica, protocol.ReplicaNotAvailable},
+
 	// Failures of the disk. Clients refresh their metadata and try again (KIP-112).
 	{commitlog.ErrReadOnly, protocol.StorageError},
 	{commitlog.ErrOffline, protocol.StorageError},

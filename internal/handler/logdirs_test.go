@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/uuid"
 )
@@ -13,6 +14,8 @@ import (
 type noReplicas []LogDir
 
 func (d noReplicas) LogDirs() []LogDir                                 { return d }
+func (noReplicas) Copied(uuid.UUID, int32) (*commitlog.Log, int)       { return nil, 0 }
+func (noReplicas) Move(string, int32, string) error                    { return ErrNoLogDir }
 func (noReplicas) Placed(uuid.UUID, int32) (*partition.Partition, int) { return nil, 0 }
 
 // TestLogDirsOfHugeDisks: a size beyond what the protocol can say is the largest that it can.

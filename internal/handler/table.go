@@ -58,6 +58,7 @@ func init() { // serveAPIVersions answers the table itself
 		{key: protocol.KeyDescribeConfigs, min: 1, max: 4, listed: 1, controllers: true, serve: cold(serveDescribeConfigs),
 			note: "a broker has one logger, root"},
 		{key: protocol.KeyAlterConfigs, min: 0, max: 2, listed: 0, controllers: true, serve: cold(serveAlterConfigs)},
+		{key: protocol.KeyAlterReplicaLogDirs, min: 1, max: 2, listed: 1, serve: cold(serveAlterReplicaLogDirs)},
 		{key: protocol.KeyDescribeLogDirs, min: 1, max: 5, listed: 1, serve: cold(serveDescribeLogDirs)},
 		{key: protocol.KeyCreatePartitions, min: 0, max: 3, listed: 0, controllers: true, serve: cold(serveCreatePartitions)},
 		{key: protocol.KeyCreateDelegationToken, min: 1, max: 3, listed: 1, controllers: true, serve: cold(serveCreateDelegationToken),

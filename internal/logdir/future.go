@@ -279,9 +279,27 @@ func (f *Future) Ready(from *Dir) error {
 	if err := f.d.checkpointRecovery(); err != nil {
 		return err
 	}
-	f.d.checkpoints.writing.Lock()
-	defer f.d.checkpoints.writing.Unlock()
-	return f.d.checkpointStartsHeld()
+	if err := f.d.checkpointStarts(); err != nil {
+		return err
+	}
+	for range readyPieces { // what came meanwhile, so that Finish has little left to do
+		if n, err := f.Copy(maxPiece); n == 0 || err != nil {
+			return err
+		}
+	}
+	return f.sync()
+}
+
+// readyPieces bounds what Ready copies in the end, where the log grows as fast as it is copied.
+const readyPieces = 8
+
+// Rest gives up the memory that copying took.
+func (f *Future) Rest() { f.buf = nil }
+
+func (d *Dir) checkpointStarts() error {
+	d.checkpoints.writing.Lock()
+	defer d.checkpoints.writing.Unlock()
+	return d.checkpointStartsHeld()
 }
 
 // renounce takes the copy out of the checkpoints.
@@ -346,6 +364,9 @@ func (f *Future) Finish(from *Dir, cfg *commitlog.Config, onSynced func(end int6
 	}
 	f.d.committer.add(f.st)
 	l.Configure(cfg)
+	if old := from.lookup(f.st.id); old != nil {
+		old.handed.Store(false) // it belongs to no partition any more
+	}
 	return l, nil
 }
 

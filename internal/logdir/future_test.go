@@ -448,4 +448,3 @@ func TestMoveErrorEverywhere(t *testing.T) {
 		})
 	}
 }
-

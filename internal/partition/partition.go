@@ -46,9 +46,10 @@ type Assignment struct {
 type role struct {
 	Assignment
 	leader  bool
-	lone    bool  // nobody else is in the ISR
-	deleted bool  // served no more
-	failed  error // why nothing more can become durable; reads go on
+	lone    bool          // nobody else is in the ISR
+	deleted bool          // served no more
+	failed  error         // why nothing more can become durable; reads go on
+	moving  chan struct{} // closed when the log has moved: until then nothing is changed in it; nil: it does not move
 }
 
 // idle is the role before the first assignment.
@@ -58,7 +59,7 @@ var idle = &role{lone: true}
 type Partition struct {
 	id       commitlog.ID
 	brokerID int32
-	log      *commitlog.Log
+	log      atomic.Pointer[commitlog.Log] // replaced, under roleMu, when it moves to another data directory
 	settings atomic.Pointer[Settings]
 
 	// roleMu is held for reading while a request relies on the role and for writing while it changes. Whoever only follows the
@@ -82,7 +83,8 @@ type Partition struct {
 // New returns the replica of a partition, not yet leading. The high watermark is the one that was checkpointed; it counts as
 // far as the log reaches.
 func New(id commitlog.ID, brokerID int32, log *commitlog.Log, settings *Settings, highWatermark int64) *Partition {
-	p := &Partition{id: id, brokerID: brokerID, log: log}
+	p := &Partition{id: id, brokerID: brokerID}
+	p.log.Store(log)
 	p.settings.Store(settings)
 	p.role.Store(idle)
 	start, end := log.LogStart(), log.LogEnd()
@@ -97,7 +99,7 @@ func New(id commitlog.ID, brokerID int32, log *commitlog.Log, settings *Settings
 func (p *Partition) ID() commitlog.ID { return p.id }
 
 // Log is the replica's log, for those who describe it; appends go through Append.
-func (p *Partition) Log() *commitlog.Log { return p.log }
+func (p *Partition) Log() *commitlog.Log { return p.log.Load() }
 
 // Settings returns the settings in force.
 func (p *Partition) Settings() *Settings { return p.settings.Load() }
@@ -105,7 +107,7 @@ func (p *Partition) Settings() *Settings { return p.settings.Load() }
 // Configure replaces the settings.
 func (p *Partition) Configure(s *Settings) {
 	p.settings.Store(s)
-	p.log.Configure(s.Log)
+	p.Log().Configure(s.Log)
 	p.advance() // durability or min.insync.replicas may have changed
 }
 
@@ -117,7 +119,7 @@ func (p *Partition) Apply(a Assignment) {
 		p.roleMu.Unlock()
 		return
 	}
-	now := &role{Assignment: a, leader: a.Leader == p.brokerID, failed: was.failed,
+	now := &role{Assignment: a, leader: a.Leader == p.brokerID, failed: was.failed, moving: was.moving,
 		lone: !slices.ContainsFunc(a.ISR, func(id int32) bool { return id != p.brokerID })}
 	p.role.Store(now)
 	p.roleMu.Unlock()
@@ -164,12 +166,12 @@ func (p *Partition) AppendAs(b record.Batch, epoch commitlog.LeaderEpoch) (commi
 }
 
 func (p *Partition) append(b record.Batch, epoch commitlog.LeaderEpoch, allReplicas bool) (commitlog.AppendInfo, error) {
-	p.roleMu.RLock()
+	p.enter()
 	if err := p.checkAppendLocked(epoch, allReplicas); err != nil {
 		p.roleMu.RUnlock()
 		return commitlog.AppendInfo{}, err
 	}
-	info, err := p.log.Append(b, p.role.Load().LeaderEpoch)
+	info, err := p.Log().Append(b, p.role.Load().LeaderEpoch)
 	p.roleMu.RUnlock()
 	if err != nil || info.Duplicate {
 		return info, err
@@ -178,6 +180,35 @@ func (p *Partition) append(b record.Batch, epoch commitlog.LeaderEpoch, allRepli
 	p.traffic.BytesIn.Add(int64(len(b)))
 	p.advance()
 	return info, nil
+}
+
+// enter takes roleMu for reading, for who is going to change the log, once that does not move.
+func (p *Partition) enter() {
+	p.roleMu.RLock()
+	for p.role.Load().moving != nil {
+		moved := p.role.Load().moving
+		p.roleMu.RUnlock()
+		<-moved
+		p.roleMu.RLock()
+	}
+}
+
+// Move puts another log in the place of the replica's, which finish returns: one that is the same in another data directory. From
+// before finish is called until the other is there nothing is appended, and those who want to wait for it, without a lock; readers go on with
+// the log that there is. The old one is not used any more when Move returns, unless finish failed.
+func (p *Partition) Move(finish func() (*commitlog.Log, error)) error {
+	moved := make(chan struct{})
+	p.change(func(r *role) { r.moving = moved })
+	log, err := finish()
+	p.change(func(r *role) {
+		if r.moving = nil; err == nil {
+			p.log.Store(log)
+			log.Configure(p.settings.Load().Log) // after the log is seen: Configure has told the one or the other
+		}
+	})
+	close(moved)
+	p.advance()
+	return err
 }
 
 // Traffic is what a replica counts since it was opened.
@@ -210,7 +241,7 @@ func (p *Partition) CheckAppend(epoch commitlog.LeaderEpoch) error {
 	if err := p.checkAppendLocked(epoch, true); err != nil {
 		return err
 	}
-	return p.log.CheckAppend()
+	return p.Log().CheckAppend()
 }
 
 // Synced is called by the log when more of it has become durable.
@@ -228,21 +259,22 @@ func (p *Partition) advance() {
 		m.followersEnd = 0 // until followers report, nothing they hold counts
 	}
 	m.durable = p.settings.Load().Log.Durable
+	log := p.Log()
 	// The synced end is read first: it never passes the log end, which may move between the two reads.
-	m.syncedEnd = p.log.SyncedEnd()
-	m.logEnd = p.log.LogEnd()
+	m.syncedEnd = log.SyncedEnd()
+	m.logEnd = log.LogEnd()
 
 	var ready []*Wait
 	p.mu.Lock()
 	o := &p.mu.offsets
 	before := *o
 	o.logEnd = max(o.logEnd, m.logEnd) // only TruncateTo lowers it, under roleMu
-	o.logStart = max(o.logStart, p.log.LogStart())
+	o.logStart = max(o.logStart, log.LogStart())
 	if r.leader {
 		o.highWatermark = m.highWatermark(o.highWatermark)
 	}
 	o.highWatermark = max(o.highWatermark, o.logStart) // the log start passes it only when all records are gone
-	o.lastStable = max(o.logStart, min(o.highWatermark, p.log.LastStable(o.highWatermark)))
+	o.lastStable = max(o.logStart, min(o.highWatermark, log.LastStable(o.highWatermark)))
 	o.check()
 	// The log end alone is nothing to readers: they see it when it is committed.
 	moved := before.highWatermark != o.highWatermark || before.lastStable != o.lastStable || before.logStart != o.logStart
@@ -281,7 +313,7 @@ func (p *Partition) HighWatermark() int64 { return p.highWatermark.Load() }
 
 // ApplyRetention deletes the segments that retention by time, size and log start allows to go, and returns how many went, and why.
 func (p *Partition) ApplyRetention(now time.Time) (commitlog.Deleted, error) {
-	deleted, err := p.log.DeleteOld(now, p.HighWatermark())
+	deleted, err := p.Log().DeleteOld(now, p.HighWatermark())
 	if deleted.Segments() > 0 {
 		p.advance()
 	}
@@ -291,10 +323,9 @@ func (p *Partition) ApplyRetention(now time.Time) (commitlog.Deleted, error) {
 // DeleteRecords moves the log start to the offset, or to the high watermark where it is negative, and returns the new log
 // start, which is Kafka's low watermark on a single replica (KIP-107).
 func (p *Partition) DeleteRecords(offset int64) (lowWatermark int64, err error) {
-	p.roleMu.RLock()
-	err = p.checkLeaderLocked(NoEpoch)
-	p.roleMu.RUnlock()
-	if err != nil {
+	p.enter()
+	defer p.roleMu.RUnlock()
+	if err := p.checkLeaderLocked(NoEpoch); err != nil {
 		return 0, err
 	}
 	if !p.Settings().DeleteAllowed {
@@ -307,11 +338,11 @@ func (p *Partition) DeleteRecords(offset int64) (lowWatermark int64, err error) 
 	if offset > hw {
 		return 0, commitlog.ErrOffsetOutOfRange
 	}
-	if err := p.log.AdvanceLogStart(offset); err != nil {
+	if err := p.Log().AdvanceLogStart(offset); err != nil {
 		return 0, err
 	}
 	p.advance()
-	return p.log.LogStart(), nil
+	return p.Log().LogStart(), nil
 }
 
 // Close ends the replica's service: everyone who waits is answered with err, and later requests too. The log stays open; it

@@ -57,7 +57,7 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	logStart, lastStable, highWatermark, logEnd := p.Offsets()
 	res := ReadResult{HighWatermark: highWatermark, LastStable: lastStable, LogStart: logStart}
 	if r.LastFetchedEpoch != NoEpoch {
-		epoch, end := p.log.EndOffsetFor(r.LastFetchedEpoch)
+		epoch, end := p.Log().EndOffsetFor(r.LastFetchedEpoch)
 		if epoch == NoEpoch || end < 0 {
 			return unread, commitlog.ErrOffsetOutOfRange
 		}
@@ -86,14 +86,14 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 		res.More = true
 		return res, nil
 	}
-	slice, err := p.log.Read(r.Offset, int64(r.MaxBytes), limit, r.AtLeastOne)
+	slice, err := p.Log().Read(r.Offset, int64(r.MaxBytes), limit, r.AtLeastOne)
 	if err != nil {
 		return unread, err
 	}
 	res.Slice = slice
 	res.More = slice.More
 	if r.Isolation == ReadCommitted && slice.Bytes > 0 {
-		aborted, err := p.log.Aborted(r.Offset, limit)
+		aborted, err := p.Log().Aborted(r.Offset, limit)
 		if err != nil {
 			slice.Release()
 			return unread, err
@@ -141,7 +141,7 @@ func (p *Partition) ListOffset(ts int64, iso Isolation, epoch commitlog.LeaderEp
 	case Latest:
 		return Listed{limit, -1, p.role.Load().LeaderEpoch}, nil
 	case Earliest, EarliestLocal:
-		epoch, ok := p.log.EpochAt(logStart)
+		epoch, ok := p.Log().EpochAt(logStart)
 		if !ok && logStart == logEnd {
 			epoch = p.role.Load().LeaderEpoch // the first record will be of this epoch
 		} else if !ok {
@@ -151,13 +151,13 @@ func (p *Partition) ListOffset(ts int64, iso Isolation, epoch commitlog.LeaderEp
 	case LatestTiered, EarliestPendingUpload:
 		return notListed, nil // nothing is tiered
 	case MaxTimestamp:
-		offset, timestamp, epoch, ok, err := p.log.MaxTimestamp(math.MaxInt64)
+		offset, timestamp, epoch, ok, err := p.Log().MaxTimestamp(math.MaxInt64)
 		if err != nil || !ok || offset >= limit {
 			return notListed, err
 		}
 		return Listed{offset, timestamp, epoch}, nil
 	}
-	offset, timestamp, epochAt, ok, err := p.log.OffsetForTimestamp(ts, limit)
+	offset, timestamp, epochAt, ok, err := p.Log().OffsetForTimestamp(ts, limit)
 	if err != nil || !ok || offset >= limit {
 		return notListed, err
 	}
@@ -173,8 +173,8 @@ func (p *Partition) EndOffsetForEpoch(asked, current commitlog.LeaderEpoch) (com
 		return NoEpoch, -1, err
 	}
 	if asked != NoEpoch && asked == p.role.Load().LeaderEpoch {
-		return asked, p.log.LogEnd(), nil // also while nothing was appended in this epoch
+		return asked, p.Log().LogEnd(), nil // also while nothing was appended in this epoch
 	}
-	epoch, end := p.log.EndOffsetFor(asked)
+	epoch, end := p.Log().EndOffsetFor(asked)
 	return epoch, end, nil
 }

@@ -235,6 +235,14 @@ var coldShapes = map[APIKey][]field{
 			)),
 		one(fixed1), // validate only
 	},
+	KeyAlterReplicaLogDirs: {
+		list(sizeOf[kmsg.AlterReplicaLogDirsRequestDir](),
+			one(text), // path
+			list(sizeOf[kmsg.AlterReplicaLogDirsRequestDirTopic](),
+				one(text),            // name
+				list(4, one(fixed4)), // partitions
+			)),
+	},
 	KeyDescribeLogDirs: {
 		list(sizeOf[kmsg.DescribeLogDirsRequestTopic](),
 			one(text),            // name
