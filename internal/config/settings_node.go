@@ -14,7 +14,7 @@ var nodeSettings = []Setting{
 	accepted("num.io.threads", Int, "8", atLeast(1), "Threads that execute requests."),
 	accepted("num.network.threads", Int, "3", atLeast(1), "Threads that read and write sockets."),
 	accepted("num.recovery.threads.per.data.dir", Int, "2", atLeast(1), "Threads per directory that recover logs at start."),
-	accepted("num.replica.alter.log.dirs.threads", Int, unset, anything, "Threads that move replicas between directories."),
+	honoured("num.replica.alter.log.dirs.threads", Int, unset, anything, "Threads that move replicas between directories; one for each directory where it is not set."),
 	accepted("server.max.startup.time.ms", Long, "9223372036854775807", atLeast(0), "Longest time a start may take.").internal(),
 	accepted("request.timeout.ms", Int, "30000", anything, "How long requests to other nodes may take."),
 	refused("config.providers", List, "", list(), "Classes that resolve ${...} references in values."),

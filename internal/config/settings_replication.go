@@ -19,7 +19,7 @@ var replicationSettings = []Setting{
 	accepted("alter.log.dirs.replication.quota.window.size.seconds", Int, "1", atLeast(1), "Length of such a sample."),
 	accepted("leader.replication.throttled.rate", Long, "9223372036854775807", atLeast(0), "Bytes a second a leader sends for throttled replicas.").internal(),
 	accepted("follower.replication.throttled.rate", Long, "9223372036854775807", atLeast(0), "Bytes a second a follower takes for throttled replicas.").internal(),
-	accepted("replica.alter.log.dirs.io.max.bytes.per.second", Long, "9223372036854775807", atLeast(0), "Bytes a second for moves between directories.").internal(),
+	honoured("replica.alter.log.dirs.io.max.bytes.per.second", Long, "9223372036854775807", atLeast(0), "Bytes a second for moves between directories.").internal(),
 	honoured("quota.window.num", Int, "11", atLeast(1), "Samples kept for client quotas."),
 	honoured("quota.window.size.seconds", Int, "1", atLeast(1), "Length of such a sample."),
 	refused("client.quota.callback.class", ClassName, unset, anything, "Class that decides client quotas."),

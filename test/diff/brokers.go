@@ -2,6 +2,8 @@ package diff
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -12,6 +14,7 @@ import (
 type Broker struct {
 	Name       string   // kept with the cases; the plain broker has none
 	Properties []string // lines behind those of Properties
+	TwoDirs    bool     // its data lies in two directories
 	Together   bool     // its cases wait for minutes in all and are played at the same time
 }
 
@@ -23,6 +26,7 @@ const (
 	timersBroker   = "timers"   // sessions may be short, and offsets expire
 	settingsBroker = "settings" // its settings change
 	quotasBroker   = "quotas"   // clients have quotas
+	dirsBroker     = "dirs"     // replicas move between its two data directories
 )
 
 // Brokers lists the brokers that the cases need.
@@ -33,6 +37,7 @@ func Brokers() []Broker {
 		{Name: delayBroker, Together: true, Properties: []string{"group.max.size=2"}},
 		{Name: settingsBroker},
 		{Name: quotasBroker},
+		{Name: dirsBroker, TwoDirs: true},
 		{Name: plainBroker},
 		{Name: groupsBroker, Properties: []string{quick}},
 	}
@@ -47,6 +52,14 @@ func (b Broker) Of(cases []Case) []Case {
 		}
 	}
 	return own
+}
+
+// PropertiesIn returns the properties of a broker that keeps its data below dir.
+func (b Broker) PropertiesIn(dir string) []string {
+	if !b.TwoDirs {
+		return b.Properties
+	}
+	return append(slices.Clone(b.Properties), fmt.Sprintf("log.dirs=%s,%s", filepath.Join(dir, "one"), filepath.Join(dir, "two")))
 }
 
 // Title names the broker where a name cannot be empty.

@@ -43,6 +43,7 @@ var suites = map[int16]func(version int16) *suite{
 	keyInitProducerID:               initProducerIDCases,
 	keyOffsetForLeaderEpoch:         offsetForLeaderEpochCases,
 	keyDescribeConfigs:              describeConfigsCases,
+	keyAlterReplicaLogDirs:          alterReplicaLogDirsCases,
 	keyDescribeLogDirs:              describeLogDirsCases,
 	keyCreatePartitions:             createPartitionsCases,
 	keyIncrementalAlterConfigs:      incrementalAlterConfigsCases,
@@ -108,6 +109,9 @@ func (s *suite) add(kind Kind, name string, run func(*Script)) {
 	if slices.Contains(quotaKeys, s.api.Key) {
 		c.Broker = quotasBroker
 	}
+	if s.api.Key == keyAlterReplicaLogDirs {
+		c.Broker = dirsBroker
+	}
 	s.cases = append(s.cases, c)
 }
 
@@ -146,7 +150,7 @@ func Sequences() []Case {
 	for _, some := range [][]Case{
 		wireSequences(), topicSequences(), produceSequences(), idempotentSequences(), fetchSequences(), sessionSequences(), logSequences(), restartSequences(),
 		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), groupWireSequences(), walkSequences(), restartGroupSequences(), restartWalkSequences(), restartTimerSequences(),
-		settingsSequences(), valueSequences(), quotaSequences(), {firstUse(), controllerWire(), controllerSettings(), controllerSettingsOfBrokers()},
+		settingsSequences(), valueSequences(), quotaSequences(), moveSequences(), {firstUse(), controllerWire(), controllerSettings(), controllerSettingsOfBrokers()},
 	} {
 		all = append(all, some...)
 	}

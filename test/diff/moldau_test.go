@@ -29,7 +29,8 @@ func target(t *testing.T, b Broker) *Target {
 	if addr := os.Getenv("MOLDAU_DIFF_ADDR"); addr != "" {
 		return &Target{Addr: addr, Controller: os.Getenv("MOLDAU_DIFF_CONTROLLER")}
 	}
-	properties := []byte(Properties(0, 0, t.TempDir(), b.Properties...))
+	dir := t.TempDir()
+	properties := []byte(Properties(0, 0, dir, b.PropertiesIn(dir)...))
 	var running *broker.Broker
 	target := &Target{}
 	start := func() error {

@@ -40,6 +40,8 @@ var rules = []rule{
 	{"InitProducerIDResponse", "ProducerID", (*normaliser).issuedProducer, "producer ids depend on what was handed out before; they are numbered as they appear"},
 	{"InitProducerIDRequest", "ProducerID", (*normaliser).claimedProducer, "as in the answers"},
 	{"ApiVersionsResponse", "FinalizedFeaturesEpoch", (*normaliser).known, "the epoch is the position in the metadata log; being known is compared"},
+	{"DescribeLogDirsResponseDirTopicPartition", "Size", (*normaliser).sizeOfCopy, "only while a copy grows: how far it is depends on time; being behind is compared"},
+	{"DescribeLogDirsResponseDirTopicPartition", "OffsetLag", (*normaliser).lagOfCopy, "as Size"},
 	{"DescribeLogDirsResponseDir", "TotalBytes", (*normaliser).known, "sizes of the disk are those of the machine; being known is compared"},
 	{"DescribeLogDirsResponseDir", "UsableBytes", (*normaliser).known, "as TotalBytes"},
 	{"ProduceResponseTopicPartition", "LogAppendTime", (*normaliser).timestamp, "times near the clock of this run become <now>"},
@@ -80,6 +82,8 @@ var sets = map[string][]string{
 	"DescribeConfigsResponseResource.Configs":                    {"Name"},
 	"IncrementalAlterConfigsResponse.Resources":                  {"ResourceName"},
 	"DescribeLogDirsResponseDir.Topics":                          {"Topic"},
+	"AlterReplicaLogDirsResponse.Topics":                         {"Topic"},
+	"AlterReplicaLogDirsResponseTopic.Partitions":                {"Partition"},
 	"DescribeLogDirsResponseDirTopic.Partitions":                 {"Partition"},
 	"ProduceResponse.Brokers":                                    {"NodeID"},
 	"FetchResponse.Brokers":                                      {"NodeID"},
@@ -130,9 +134,11 @@ type normaliser struct {
 	members      map[string]string // ids of group members
 	epochs       map[int32]string  // set once the script restarts the broker
 	clusterID    string
-	numbers      map[string]int // how many ids of each kind were numbered
-	recompressed bool           // the broker changed the codec of what this script reads
-	isResponse   bool           // an answer is being rendered, not a request
+	dirs         map[string]string // data directories that the script tells apart
+	copies       bool              // copies of replicas are described while they grow
+	numbers      map[string]int    // how many ids of each kind were numbered
+	recompressed bool              // the broker changed the codec of what this script reads
+	isResponse   bool              // an answer is being rendered, not a request
 }
 
 func newNormaliser(target *Target, prefix string) *normaliser {
@@ -270,6 +276,14 @@ func (n *normaliser) memberID(id string) string {
 
 func (n *normaliser) exact(v reflect.Value) string { return strconv.Quote(v.String()) }
 
+func (n *normaliser) sizeOfCopy(v reflect.Value) string {
+	return choose(n.copies, "", fmt.Sprint(v.Int()))
+}
+
+func (n *normaliser) lagOfCopy(v reflect.Value) string {
+	return choose(n.copies && v.Int() > 0, "<some>", fmt.Sprint(v.Int()))
+}
+
 func (n *normaliser) present(v reflect.Value) string {
 	return choose(v.Elem().Len() > 0, "<text>", `""`)
 }
@@ -293,6 +307,9 @@ var foreign = regexp.MustCompile(`^d[0-9a-f]{8}-`)
 
 // text normalises what can stand inside any string.
 func (n *normaliser) text(s string) string {
+	if name, ok := n.dirs[s]; ok {
+		return name
+	}
 	for _, t := range texts {
 		if t.Pattern == nil {
 			s = strings.ReplaceAll(s, n.prefix, t.How(n, n.prefix))

@@ -145,6 +145,9 @@ func (w *walker) leaf(path, name, value string) { w.leaves = append(w.leaves, Le
 // list renders a list of structs: by its identity where the order means nothing, else by position.
 func (w *walker) list(field, path string, v reflect.Value) {
 	identity := sets[field]
+	if field == "DescribeLogDirsResponse.Dirs" && w.norm.dirs != nil {
+		identity = []string{"Dir"}
+	}
 	type element struct {
 		id       string
 		identity string // the field id comes from

@@ -25,6 +25,7 @@ const (
 	keyOffsetForLeaderEpoch    = 23
 	keyDescribeConfigs         = 32
 	keyAlterConfigs            = 33
+	keyAlterReplicaLogDirs     = 34
 	keyDescribeLogDirs         = 35
 	keyCreatePartitions        = 37
 	keyIncrementalAlterConfigs = 44
@@ -79,6 +80,7 @@ func Table() []API {
 		{keyOffsetForLeaderEpoch, 2, 4},
 		{keyDescribeConfigs, 1, 4},
 		{keyAlterConfigs, 0, 2},
+		{keyAlterReplicaLogDirs, 1, 2},
 		{keyDescribeLogDirs, 1, 5},
 		{keyCreatePartitions, 0, 3},
 		{keyIncrementalAlterConfigs, 0, 1},

@@ -36,7 +36,7 @@ func run() error {
 	show := flag.Bool("print", false, "print the answers instead of keeping them")
 	check := flag.Bool("check", false, "compare with the recording instead of writing it")
 	use := flag.Bool("running", false, "use the Kafka that runs on the port, and leave it running; it takes one -broker")
-	one := flag.String("broker", "", "play only cases of this broker: plain, groups, delay, timers, settings or quotas")
+	one := flag.String("broker", "", "play only cases of this broker: plain, groups, delay, timers, settings, quotas or dirs")
 	flag.Parse()
 
 	cases, err := diff.Cases(diff.Table())
@@ -101,7 +101,12 @@ func run() error {
 func play(kafka kafka, running bool, broker diff.Broker, cases []diff.Case, recorded diff.Recording) error {
 	if !running {
 		port := strconv.Itoa(kafka.port)
-		if err := os.Setenv("EXTRA_PROPERTIES", strings.Join(broker.Properties, "\n")); err != nil {
+		dir, err := os.MkdirTemp("", "record")
+		if err != nil {
+			return fmt.Errorf("make a data directory: %w", err)
+		}
+		defer os.RemoveAll(dir) // after Kafka has stopped
+		if err := os.Setenv("EXTRA_PROPERTIES", strings.Join(broker.PropertiesIn(dir), "\n")); err != nil {
 			return fmt.Errorf("set properties: %w", err)
 		}
 		if err := kafka.do("start", port); err != nil {
