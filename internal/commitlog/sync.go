@@ -183,7 +183,11 @@ func (l *Log) syncMetadata() error {
 	path := filepath.Join(l.dir(), metadataName)
 	f, err := l.env.FS.OpenFile(path, vfs.ReadWrite, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return l.env.fail(vfs.WriteFileAtomic(l.env.FS, path, encodeMetadata(l.id.TopicID)))
+		err := vfs.WriteFileAtomic(l.env.FS, path, encodeMetadata(l.id.TopicID))
+		if err != nil && l.ended() {
+			return ErrClosed // the directory was renamed meanwhile
+		}
+		return l.env.fail(err)
 	}
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)

@@ -134,7 +134,6 @@ func NotServed() []Missing {
 		share    = "share groups are not served yet"
 		streams  = "streams groups are not served yet"
 		voters   = "the voters of the quorum are fixed"
-		move     = "replicas do not move between directories yet"
 	)
 	return []Missing{
 		{API{17, 0, 1}, login},    // SaslHandshake
@@ -143,7 +142,6 @@ func NotServed() []Missing {
 		{API{26, 0, 5}, txn},      // EndTxn
 		{API{27, 1, 2}, txn},      // WriteTxnMarkers
 		{API{28, 0, 6}, txn},      // TxnOffsetCommit
-		{API{34, 1, 2}, move},     // AlterReplicaLogDirs
 		{API{36, 0, 2}, login},    // SaslAuthenticate
 		{API{65, 0, 0}, txn},      // DescribeTransactions
 		{API{66, 0, 2}, txn},      // ListTransactions
