@@ -149,7 +149,7 @@ func (h *Handler) namedTopics(img *metadata.Image, c call, req *kmsg.MetadataReq
 
 // autoCreate creates the topics with the broker's defaults. Whether that works shows when the client asks again.
 func (h *Handler) autoCreate(c call, names []string) {
-	create := &controller.CreateTopics{Quota: c.meter.client.Mutations(true)}
+	create := &controller.CreateTopics{Quota: c.changesUntold()}
 	for _, name := range names {
 		t := controller.NewTopic{Name: name, Partitions: -1, ReplicationFactor: -1}
 		if name == offsetsTopic {

@@ -21,8 +21,7 @@ import (
 var softwarePattern = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
 
 func serveAPIVersions(h *Handler, req *server.Request, reply server.Reply) {
-	var m meter
-	m.begin(h, req)
+	m, _ := h.meter(req)
 	version := req.Header.Version
 	resp := kmsg.NewPtrApiVersionsResponse()
 	own := served(protocol.KeyAPIVersions)

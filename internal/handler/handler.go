@@ -171,8 +171,7 @@ func coldChecked[T any, R interface {
 	kmsg.Request
 }](check func(req R) error, serve func(h *Handler, c call, req R, answer func(kmsg.Response))) func(*Handler, *server.Request, server.Reply) {
 	return func(h *Handler, req *server.Request, reply server.Reply) {
-		m := new(meter)
-		ctx := m.begin(h, req)
+		m, ctx := h.meter(req)
 		body := R(new(T))
 		if err := protocol.DecodeCold(body, req.Header.Version, req.Body, req.Charge); err != nil {
 			reply.Close(err)

@@ -16,7 +16,7 @@ import (
 const anonymous = "ANONYMOUS"
 
 // meter counts one request for its client (KIP-13, KIP-124, KIP-219): who is over a quota is answered at once and told for how long, and
-// the connection is not read from until then. A meter without a client counts nothing.
+// the connection is not read from until then. A meter without a client, and a nil one, count nothing.
 type meter struct {
 	client    *quota.Client
 	mutations *quota.Mutations // of the request, where it has some
@@ -49,6 +49,15 @@ func (m *meter) begin(h *Handler, req *server.Request) context.Context {
 	return req.Conn.Context()
 }
 
+// meter starts a meter where anybody has a quota. While nobody has, a request pays no more than the look.
+func (h *Handler) meter(req *server.Request) (*meter, context.Context) {
+	if !h.Quotas.Any() {
+		return nil, req.Conn.Context()
+	}
+	m := new(meter)
+	return m, m.begin(h, req)
+}
+
 type meterKey struct{}
 
 // untimed is the controller for requests whose time counts: waiting for it does not.
@@ -66,7 +75,7 @@ func (u untimed) Do(ctx context.Context, req controller.Request) (controller.Res
 
 // leave notes that what follows is waiting, which does not count.
 func (m *meter) leave(h *Handler) {
-	if m.client.Limits(quota.Request) && m.spent.Load() == 0 {
+	if m != nil && m.client.Limits(quota.Request) && m.spent.Load() == 0 {
 		m.spent.CompareAndSwap(0, max(1, int64(h.Clock.Now().Sub(m.begun))))
 	}
 }
@@ -97,7 +106,7 @@ func (m *meter) throttle(h *Handler, reply server.Reply, request time.Duration, 
 
 // settle counts a request that has no quota but for its time, and maybe for changes to partitions, and completes the answer to it.
 func (m *meter) settle(h *Handler, reply server.Reply, resp kmsg.Response) {
-	if m.client == nil {
+	if m == nil || m.client == nil {
 		return
 	}
 	ms := m.throttle(h, reply, m.time(h), quota.Mutation, m.mutations.Throttle())
@@ -110,6 +119,18 @@ func (m *meter) settle(h *Handler, reply server.Reply, resp kmsg.Response) {
 
 // changes returns the quota of a request that creates or deletes partitions: clients of newer versions understand that they are refused.
 func (c call) changes(strictSince int16) *quota.Mutations {
+	if c.meter == nil {
+		return nil
+	}
 	c.meter.mutations = c.meter.client.Mutations(c.version >= strictSince)
 	return c.meter.mutations
+}
+
+// changesUntold returns the quota of changes that a request causes without asking for them: those beyond it are not made, and the answer does not
+// say why or for how long, as in Kafka.
+func (c call) changesUntold() *quota.Mutations {
+	if c.meter == nil {
+		return nil
+	}
+	return c.meter.client.Mutations(true)
 }
