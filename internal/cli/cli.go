@@ -18,6 +18,7 @@ import (
 	"github.com/moldau/moldau/internal/cli/group"
 	"github.com/moldau/moldau/internal/cli/log"
 	"github.com/moldau/moldau/internal/cli/output"
+	"github.com/moldau/moldau/internal/cli/quota"
 	"github.com/moldau/moldau/internal/cli/topic"
 	"github.com/moldau/moldau/internal/config"
 )
@@ -73,7 +74,7 @@ func command(p Process) *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	var to client.Options
-	online := []*cobra.Command{topic.Command(&to), group.Command(&to), settings.Command(&to), broker.Command(&to), produceCommand(&to), consumeCommand(&to)}
+	online := []*cobra.Command{topic.Command(&to), group.Command(&to), settings.Command(&to), quota.Command(&to), broker.Command(&to), produceCommand(&to), consumeCommand(&to)}
 	for _, c := range online {
 		to.Flags(c.PersistentFlags())
 	}

@@ -93,6 +93,7 @@ var stories = map[string]func(*testing.T, command){
 	"records":    records,
 	"topics":     topics,
 	"settings":   settings,
+	"quotas":     quotas,
 	"completion": completion,
 	"groups":     groups,
 	"resets":     resets,
