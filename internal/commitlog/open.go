@@ -40,6 +40,10 @@ func (l *Log) list() (ls listing, exists bool, err error) {
 	ls.sizes = make(map[string]int64, len(entries))
 	for _, e := range entries {
 		name := e.Name()
+		if !e.Type().IsRegular() && isOurs(name) {
+			// A link would have the size of its name and be written through, a pipe would be waited for.
+			return ls, true, fmt.Errorf("%w: %s is no regular file", ErrCorrupt, filepath.Join(l.dir(), name))
+		}
 		if e.IsDir() {
 			continue
 		}
@@ -73,6 +77,16 @@ func (l *Log) list() (ls listing, exists bool, err error) {
 	slices.Sort(ls.bases)
 	slices.Sort(ls.snapshots)
 	return ls, true, nil
+}
+
+// isOurs says whether a name in a partition directory is one that the log reads and writes under.
+func isOurs(name string) bool {
+	for _, suffix := range []string{segment.LogSuffix, segment.IndexSuffix, segment.TimeSuffix, segment.SnapshotSuffix, segment.AbortedSuffix} {
+		if _, ok := segment.ParseName(name, suffix); ok {
+			return true
+		}
+	}
+	return name == epoch.Name || name == metadataName
 }
 
 // open reads the directory of the log, if there is one, and recovers what is in it.

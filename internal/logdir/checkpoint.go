@@ -25,6 +25,9 @@ const (
 	cleanerFile       = "cleaner-offset-checkpoint"
 )
 
+// maxOffset is far above what any log comes to, and far below where adding to an offset ends.
+const maxOffset = 1 << 62
+
 // Offset is one line of a checkpoint file.
 type Offset struct {
 	Topic     string
@@ -42,7 +45,8 @@ type partitionKey struct {
 // # File format: *-offset-checkpoint, Kafka's, version 0
 //
 // Text. Line 1: the version, 0. Line 2: the number of entries. Then a line for each: topic, partition, offset, between single
-// blanks. A file that breaks a rule counts as missing: recovery then scans more, and that is all.
+// blanks. A file that breaks a rule counts as missing: recovery then scans more, and that is all. An offset that no log comes to breaks one,
+// too: a log that began there could take nothing more.
 func encodeCheckpoint(offsets []Offset) []byte {
 	b := fmt.Appendf(make([]byte, 0, 16+40*len(offsets)), "0\n%d\n", len(offsets))
 	for _, o := range offsets {
@@ -75,7 +79,7 @@ func decodeCheckpoint(b []byte) (map[partitionKey]int64, error) {
 			return nil, fmt.Errorf("line %d is %q", i+3, line)
 		}
 		offset, err := strconv.ParseInt(fields[2], 10, 64)
-		if err != nil || offset < 0 {
+		if err != nil || offset < 0 || offset > maxOffset {
 			return nil, fmt.Errorf("line %d is %q", i+3, line)
 		}
 		out[partitionKey{fields[0], int32(partition)}] = offset

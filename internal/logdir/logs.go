@@ -52,6 +52,9 @@ func (d *Dir) newLog(st *state, cfg *commitlog.Config) (*commitlog.Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log %s: %w", st.id, err)
 	}
+	if st.found.Clean && l.LogEnd() < st.found.Point {
+		d.opts.Warn(fmt.Errorf("log %s ends at offset %d, but ended at %d when it was last closed: its files were damaged meanwhile", st.id, l.LogEnd(), st.found.Point))
+	}
 	return l, nil
 }
 

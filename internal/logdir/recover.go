@@ -155,6 +155,7 @@ func (r *recovery) open(st *state) error {
 	r.report.TruncatedBytes += found.TruncatedBytes
 	if found.Lost && l.LogEnd() < st.found.Point {
 		r.report.Lost = append(r.report.Lost, st.id)
+		r.d.opts.Warn(fmt.Errorf("log %s ends at offset %d, below its recovery point %d: records that were durable are gone", st.id, l.LogEnd(), st.found.Point))
 	}
 	st.log.Store(l)
 	r.d.committer.add(st)
