@@ -3,6 +3,7 @@ package broker
 import (
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moldau/moldau/internal/commitlog"
@@ -21,7 +22,9 @@ const offsetsTopic = "__consumer_offsets"
 // hears of topics that are deleted.
 type groups struct {
 	*coordinator.Coordinator
-	replicas *replicas
+	replicas    *replicas
+	live        *liveConfig
+	recordLimit atomic.Int64 // max.message.bytes of __consumer_offsets, as the machines were told
 
 	// mu guards applied and serialises changes.
 	mu      sync.Mutex
@@ -31,11 +34,17 @@ type groups struct {
 
 func (b *Broker) newGroups() *groups {
 	cfg := b.opts.Config
-	g := &groups{replicas: b.replicas, applied: metadata.Empty}
+	g := &groups{replicas: b.replicas, live: b.live, applied: metadata.Empty}
+	g.recordLimit.Store(cfg.Number("message.max.bytes"))
 	settings := groupSettings(cfg)
+	machine := func(int32) coordinator.Machine {
+		s := settings
+		s.MaxRecordBytes = int(g.recordLimit.Load())
+		return group.New(s, b.opts.Random, b.opts.Log)
+	}
 	g.Coordinator = coordinator.New(coordinator.Options{
 		Clock: b.opts.Clock, Log: b.opts.Log, Fatal: b.fail,
-		Machine:       func(int32) coordinator.Machine { return group.New(settings, b.opts.Random, b.opts.Log) },
+		Machine:       machine,
 		Loaded:        func() any { return &group.TopicsKnown{ID: b.topicID} },
 		Compression:   record.Compression{Codec: record.Codec(cfg.Number("offsets.topic.compression.codec"))},
 		LoadBytes:     int(cfg.Number("offsets.load.buffer.size")),
@@ -54,7 +63,6 @@ func groupSettings(cfg *config.Config) group.Settings {
 		OffsetsRetention:      minutes(cfg.Number("offsets.retention.minutes")),
 		RetentionCheck:        cfg.Millis("offsets.retention.check.interval.ms"),
 		MaxMetadataBytes:      int(cfg.Number("offset.metadata.max.bytes")),
-		MaxRecordBytes:        int(cfg.Number("message.max.bytes")),
 	}
 }
 
@@ -76,6 +84,7 @@ func (g *groups) start(img *metadata.Image) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.started, g.applied = true, img
+	g.limitRecords(img)
 	if t := img.Topic(offsetsTopic); t != nil {
 		g.leadLocked(metadata.TopicChange{New: t})
 	}
@@ -89,6 +98,9 @@ func (g *groups) follow(_, after *metadata.Image, delta *metadata.Delta) {
 		return
 	}
 	g.applied = after
+	if len(delta.Configs) > 0 || len(delta.Topics) > 0 {
+		g.limitRecords(after)
+	}
 	var deleted []group.DeletedTopic
 	for _, change := range delta.Topics {
 		switch {
@@ -100,6 +112,18 @@ func (g *groups) follow(_, after *metadata.Image, delta *metadata.Delta) {
 	}
 	if len(deleted) > 0 {
 		g.Tell(&group.TopicsDeleted{Topics: deleted})
+	}
+}
+
+// limitRecords tells the machines how large a record of __consumer_offsets may be now: the topic's setting, or the broker's.
+func (g *groups) limitRecords(img *metadata.Image) {
+	var own map[string]string
+	if t := img.Topic(offsetsTopic); t != nil {
+		own = t.Configs
+	}
+	limit := int64(g.live.now().Topic(own).MaxMessageBytes)
+	if g.recordLimit.Swap(limit) != limit {
+		g.Tell(&group.RecordLimit{Bytes: int(limit)})
 	}
 }
 

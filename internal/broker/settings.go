@@ -100,6 +100,7 @@ func partitionSettings(cfg *config.Config, topic string, overrides map[string]st
 	s := &topicSettings{
 		Log: &commitlog.Config{
 			SegmentBytes:       t.SegmentBytes,
+			Preallocate:        t.Preallocate,
 			SegmentAge:         t.SegmentAge,
 			SegmentJitter:      t.SegmentJitter,
 			SegmentIndexBytes:  int32(t.SegmentIndexBytes),

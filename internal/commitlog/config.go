@@ -7,6 +7,7 @@ import "time"
 type Config struct {
 	SegmentBytes       int64         // size at which the active segment rolls (segment.bytes); default 1 GiB
 	SegmentAge         time.Duration // span of record timestamps at which it rolls (segment.ms); default 7 days
+	Preallocate        bool          // reserve the space of a segment with its first append, not step by step (preallocate)
 	SegmentJitter      time.Duration // at most so much earlier, so that logs do not roll together (segment.jitter.ms)
 	SegmentIndexBytes  int32         // size at which an index is full and the segment rolls (segment.index.bytes); default 10 MiB
 	IndexIntervalBytes int32         // bytes of log between two index entries (index.interval.bytes); default 4096, negative means 0

@@ -229,7 +229,7 @@ func (l *Log) segments() []*segment.Segment {
 
 // limits are the settings that an append hands to the segment.
 func (c *Config) limits() segment.Limits {
-	return segment.Limits{IndexInterval: int64(c.IndexIntervalBytes), SegmentBytes: c.SegmentBytes}
+	return segment.Limits{IndexInterval: int64(c.IndexIntervalBytes), SegmentBytes: c.SegmentBytes, Preallocate: c.Preallocate}
 }
 
 // hold keeps others from writing derived files and from cutting the log, until the returned function is called. It waits for a

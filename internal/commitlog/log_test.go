@@ -577,3 +577,55 @@ func seqOf(i int) (seq int32) {
 	}
 	return seq
 }
+
+// TestJitter: logs with the same age to roll at roll at different times, each earlier by no more than the jitter.
+func TestJitter(t *testing.T) {
+	const age, jitter = time.Hour, 20 * time.Minute
+	rolled := map[int64]bool{}
+	for seed := range uint64(12) {
+		w := newWorld(t, vfs.NewMem())
+		w.env.Random = random.Seeded(seed)
+		l := w.open(t, Config{SegmentAge: age, SegmentJitter: jitter}, Recovery{Missing: true})
+		at := int64(1)
+		for ; len(l.segments()) < 2; at += time.Minute.Milliseconds() {
+			if _, err := l.Append(batchSpec{ts: at}.build(), 0); err != nil {
+				t.Fatal(err)
+			}
+			if at > 2*age.Milliseconds() {
+				t.Fatal("it does not roll")
+			}
+		}
+		span := at - time.Minute.Milliseconds() // of the batch that began the second segment
+		if span <= (age-jitter).Milliseconds() || span > (age+2*time.Minute).Milliseconds() {
+			t.Errorf("it rolls after %v", time.Duration(span)*time.Millisecond)
+		}
+		rolled[span] = true
+	}
+	if len(rolled) < 3 {
+		t.Errorf("twelve logs roll at %d different times", len(rolled))
+	}
+}
+
+// TestPreallocate: the space of a whole segment is taken by its first append, and given back by its roll.
+func TestPreallocate(t *testing.T) {
+	const size = 8 << 20
+	for _, preallocate := range []bool{true, false} {
+		for name, end := range map[string]func(*Log) error{"rolled": (*Log).Roll, "closed": func(l *Log) error { return l.Close(true) }} {
+			mem := vfs.NewMem()
+			w := newWorld(t, mem)
+			l := w.open(t, Config{SegmentBytes: size, Preallocate: preallocate}, Recovery{Missing: true})
+			if _, err := l.Append(batchSpec{size: 10}.build(), 0); err != nil {
+				t.Fatal(err)
+			}
+			if n := mem.Used(); preallocate != (n >= size) {
+				t.Errorf("preallocate=%v: a segment with one record takes %d bytes of %d", preallocate, n, size)
+			}
+			if err := end(l); err != nil {
+				t.Fatal(err)
+			}
+			if n := mem.Used(); n >= size/8 {
+				t.Errorf("preallocate=%v: %s, a segment with one record takes %d bytes", preallocate, name, n)
+			}
+		}
+	}
+}

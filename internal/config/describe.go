@@ -68,6 +68,31 @@ func (c *Config) DescribeTopic(overrides map[string]string) []Entry {
 	return entries
 }
 
+// CreatedSource says where a topic that is made with these overrides has a setting from. For DescribeConfigs Kafka looks at the broker's
+// setting in its finest unit alone, and for the answer to CreateTopics at all of them.
+func (c *Config) CreatedSource(name string, overrides map[string]string) Source {
+	s := topicIndex[name]
+	if _, own := overrides[name]; own || s == nil {
+		return SourceTopic
+	}
+	group := units[s.From]
+	if group == nil {
+		group = []string{s.From}
+	}
+	has := func(layer map[string]string) bool {
+		return slices.ContainsFunc(group, func(n string) bool { _, ok := layer[n]; return ok })
+	}
+	switch {
+	case has(c.own):
+		return SourceDynamicBroker
+	case has(c.cluster):
+		return SourceDynamicDefault
+	case slices.ContainsFunc(group, func(n string) bool { _, ok := c.set[n]; return ok }):
+		return SourceStatic
+	}
+	return SourceDefault
+}
+
 // DescribeBroker returns every broker setting with its effective value, sorted by name.
 func (c *Config) DescribeBroker() []Entry {
 	entries := make([]Entry, 0, len(brokerTable))

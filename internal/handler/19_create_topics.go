@@ -51,7 +51,7 @@ func serveCreateTopics(h *Handler, c call, req *kmsg.CreateTopicsRequest) kmsg.R
 					e.Value = &raw // as it was given, while DescribeConfigs shows how it was understood
 				}
 				rc := kmsg.NewCreateTopicsResponseTopicConfig()
-				rc.Name, rc.Value, rc.ReadOnly, rc.Source, rc.IsSensitive = e.Name, e.Value, e.ReadOnly, int8(e.Source), e.Sensitive
+				rc.Name, rc.Value, rc.ReadOnly, rc.Source, rc.IsSensitive = e.Name, e.Value, e.ReadOnly, int8(h.Live().CreatedSource(e.Name, t.Configs)), e.Sensitive
 				rt.Configs = append(rt.Configs, rc)
 			}
 		}

@@ -30,12 +30,12 @@ func serveDeleteTopics(h *Handler, c call, req *kmsg.DeleteTopicsRequest) kmsg.R
 		resp.Topics = append(resp.Topics, rt)
 	}
 	if !h.Config.DeleteTopics {
-		code, message := protocol.TopicDeletionDisabled, "Topic deletion is disabled."
+		code := protocol.TopicDeletionDisabled
 		if c.version < 3 {
 			code = protocol.InvalidRequest
 		}
 		for _, r := range refs {
-			add(r.Name, r.ID, int16(code), &message)
+			add(r.Name, r.ID, int16(code), nil) // Kafka has no words for it either
 		}
 		return resp
 	}

@@ -110,7 +110,7 @@ func (m *Mem) grow(n *memNode, size int64) {
 
 // truncate sets the size of n.
 func (m *Mem) truncate(n *memNode, size int64) {
-	if size >= int64(len(n.data)) {
+	if size > int64(len(n.data)) { // the same size gives back what was reserved behind it
 		m.grow(n, size)
 		return
 	}

@@ -27,6 +27,7 @@ const (
 	settingsBroker = "settings" // its settings change
 	quotasBroker   = "quotas"   // clients have quotas
 	dirsBroker     = "dirs"     // replicas move between its two data directories
+	strictBroker   = "strict"   // it is started with settings that nobody leaves at these values
 )
 
 // Brokers lists the brokers that the cases need.
@@ -38,6 +39,7 @@ func Brokers() []Broker {
 		{Name: settingsBroker},
 		{Name: quotasBroker},
 		{Name: dirsBroker, TwoDirs: true},
+		{Name: strictBroker, Properties: strictProperties},
 		{Name: plainBroker},
 		{Name: groupsBroker, Properties: []string{quick}},
 	}

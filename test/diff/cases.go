@@ -150,7 +150,7 @@ func Sequences() []Case {
 	for _, some := range [][]Case{
 		wireSequences(), topicSequences(), produceSequences(), idempotentSequences(), fetchSequences(), sessionSequences(), logSequences(), restartSequences(),
 		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), groupWireSequences(), walkSequences(), restartGroupSequences(), restartWalkSequences(), restartTimerSequences(),
-		settingsSequences(), valueSequences(), quotaSequences(), moveSequences(), {firstUse(), controllerWire(), controllerSettings(), controllerSettingsOfBrokers()},
+		settingsSequences(), valueSequences(), startedSequences(), quotaSequences(), moveSequences(), {firstUse(), controllerWire(), controllerSettings(), controllerSettingsOfBrokers()},
 	} {
 		all = append(all, some...)
 	}

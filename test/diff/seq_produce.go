@@ -7,7 +7,6 @@ import (
 )
 
 func produceSequences() []Case {
-	hours := func(n int64) int64 { return time.Now().UnixMilli() + n*3_600_000 }
 	codecs := []int16{0, attrGzip, attrSnappy, attrLZ4, attrZstd}
 	return []Case{
 		sequence("recompression", func(x *Script) {
@@ -169,3 +168,6 @@ func produceSequences() []Case {
 		}),
 	}
 }
+
+// hours is the time so many hours from now.
+func hours(n int64) int64 { return time.Now().UnixMilli() + n*3_600_000 }

@@ -133,6 +133,22 @@ func settingsSequences() []Case {
 			write("as it was again")
 			x.Do(listOffsets(7, t.Name, 0, -1))
 		}),
+		settingsSequence("offsets", func(x *Script) {
+			t, g := x.Topic("a", 1), x.Group("g")
+			commit := func(note string) {
+				x.Note(note)
+				x.Do(offsetCommit(8, g, commitOf{topic: t, offset: 1, metadata: ptr(random(2500)), epoch: -1}))
+			}
+			commit("as it was")
+			x.change(resourceBroker, "", alter(opSet, "message.max.bytes=2000"))
+			commit("more than the log of offsets takes now")
+			x.change(resourceBroker, "", alter(opSet, "message.max.bytes=20000"))
+			commit("less again")
+			x.change(resourceBroker, "", alter(opDelete, "message.max.bytes"))
+			x.tries(resourceBroker, "", alter(opSet, "group.min.session.timeout.ms=1"), alter(opSet, "group.max.session.timeout.ms=1"), alter(opSet, "group.max.size=1"),
+				alter(opSet, "offset.metadata.max.bytes=1"), alter(opSet, "offsets.retention.minutes=1"))
+			x.tries(resourceBroker, "1", alter(opSet, "group.min.session.timeout.ms=1"), alter(opSet, "group.max.session.timeout.ms=1"))
+		}),
 		settingsSequence("groups", func(x *Script) {
 			g := x.Name("g")
 			x.shows(resourceGroup, g)

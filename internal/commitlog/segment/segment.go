@@ -183,6 +183,7 @@ func (s *Segment) IndexFull(limit int32) bool {
 type Limits struct {
 	IndexInterval int64 // bytes of log between two index entries
 	SegmentBytes  int64 // size of a full segment, beyond which nothing is preallocated
+	Preallocate   bool  // the first append preallocates all of it
 }
 
 // Steps of preallocation: small at first, so that a topic with a few records takes little of the disk.
@@ -202,7 +203,7 @@ func (s *Segment) Append(run []byte, limits Limits) error {
 	defer s.log.Release()
 	pos := s.mu.size // no lock: only the writer changes it
 	if end := pos + int64(len(run)); end > s.writer.reserved {
-		s.reserve(f, end, limits.SegmentBytes)
+		s.reserve(f, end, limits)
 	}
 	if _, err := f.WriteAt(run, pos); err != nil {
 		return err
@@ -250,9 +251,12 @@ func (s *Segment) noteTimeLocked() {
 }
 
 // reserve allocates blocks ahead of the end. It is an optimisation: if there is no space for it, the write decides.
-func (s *Segment) reserve(f vfs.File, end, limit int64) {
+func (s *Segment) reserve(f vfs.File, end int64, limits Limits) {
 	step := min(max(2*s.writer.step, firstStep), lastStep)
-	to := max(min(s.writer.reserved+step, limit), end)
+	if limits.Preallocate {
+		step = limits.SegmentBytes
+	}
+	to := max(min(s.writer.reserved+step, limits.SegmentBytes), end)
 	from := max(s.writer.reserved, s.mu.size)
 	s.writer.reserved, s.writer.step = to, step
 	_ = f.Preallocate(from, to-from)

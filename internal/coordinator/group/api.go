@@ -264,6 +264,9 @@ type TopicsKnown struct {
 	ID func(topic string) (uuid.UUID, bool)
 }
 
+// RecordLimit tells the machine of another MaxRecordBytes. It is not answered.
+type RecordLimit struct{ Bytes int }
+
 // Settings are what the machine reads of the configuration.
 type Settings struct {
 	MinSessionTimeout     time.Duration // group.min.session.timeout.ms
@@ -282,3 +285,4 @@ func (*HeartbeatRequest) ReadsOnly() {}
 func (*FetchRequest) ReadsOnly()     {}
 func (*DescribeRequest) ReadsOnly()  {}
 func (*ListRequest) ReadsOnly()      {}
+func (*RecordLimit) ReadsOnly()      {}

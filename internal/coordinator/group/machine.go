@@ -75,6 +75,8 @@ func (m *Machine) Step(now time.Time, call *coordinator.Call, out *coordinator.O
 		out.Answer(call, m.deleteOffsets(r, out))
 	case *TopicsDeleted:
 		m.topicsDeleted(r, out)
+	case *RecordLimit:
+		m.settings.MaxRecordBytes = r.Bytes
 	case *TopicsKnown:
 		m.topicsKnown(r, out)
 	default:

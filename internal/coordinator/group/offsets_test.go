@@ -610,3 +610,21 @@ func TestReplayKafka(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 }
+
+// The limit of a record changes while the machine runs.
+func TestRecordLimitChanges(t *testing.T) {
+	b := newBook(t)
+	commit := func() protocol.ErrorCode {
+		resp := b.ask(&CommitRequest{Group: "g", Generation: -1, Retention: -1, Topics: []CommitTopic{{Topic: "t", Partitions: make([]CommitPartition, 20)}}})
+		return resp.(*CommitResponse).Topics[0].Partitions[0].Code
+	}
+	for _, c := range []struct {
+		limit int
+		want  protocol.ErrorCode
+	}{{0, protocol.None}, {300, protocol.UnknownServerError}, {30_000, protocol.None}} {
+		b.Step(b.now, &coordinator.Call{Request: &RecordLimit{Bytes: c.limit}}, &coordinator.Out{})
+		if got := commit(); got != c.want {
+			t.Errorf("with %d bytes a commit is answered %v, want %v", c.limit, got, c.want)
+		}
+	}
+}

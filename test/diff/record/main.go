@@ -36,7 +36,7 @@ func run() error {
 	show := flag.Bool("print", false, "print the answers instead of keeping them")
 	check := flag.Bool("check", false, "compare with the recording instead of writing it")
 	use := flag.Bool("running", false, "use the Kafka that runs on the port, and leave it running; it takes one -broker")
-	one := flag.String("broker", "", "play only cases of this broker: plain, groups, delay, timers, settings, quotas or dirs")
+	one := flag.String("broker", "", "play only cases of this broker: plain, groups, delay, timers, settings, quotas, dirs or strict")
 	flag.Parse()
 
 	cases, err := diff.Cases(diff.Table())
