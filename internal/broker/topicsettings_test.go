@@ -8,8 +8,8 @@ import (
 	"github.com/moldau/moldau/internal/record"
 )
 
-// other has, for every setting of a topic that claims to act, a value that is not the default, and with it what its partitions act on.
-var other = map[string]struct {
+// reaching has, for every setting of a topic that claims to act, a value that is not the default, and with it what its partitions act on.
+var reaching = map[string]struct {
 	value string
 	acts  func(*topicSettings) any
 	want  any
@@ -53,7 +53,7 @@ func TestTopicSettingsReachTheirPartitions(t *testing.T) {
 		if s.Class != config.Honoured {
 			continue
 		}
-		o, ok := other[s.Name]
+		o, ok := reaching[s.Name]
 		if !ok {
 			t.Errorf("%s is said to act, and nothing shows that it reaches the partitions", s.Name)
 			continue
