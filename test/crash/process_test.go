@@ -26,7 +26,8 @@ type process struct {
 	addr   string
 	exe    string
 	data   string
-	config string // file of settings; may be empty
+	dirs   [2]string // instead, where the settings name them
+	config string    // file of settings; may be empty
 	cmd    *exec.Cmd
 	runs   int
 }
@@ -72,7 +73,10 @@ func (p *process) start(t *testing.T) time.Duration {
 	began := time.Now()
 	switch {
 	case p.exe != "":
-		args := []string{"serve", "--data", p.data, "--listen", p.addr}
+		args := []string{"serve", "--listen", p.addr}
+		if p.dirs[0] == "" {
+			args = append(args, "--data", p.data)
+		}
 		if p.config != "" {
 			args = append(args, "--config", p.config)
 		}
