@@ -407,6 +407,7 @@ func (b *Broker) startQuorum() error {
 	b.control.Go(func() { b.retain(control) })
 	b.control.Go(func() { b.compact(control) })
 	b.control.Go(func() { b.moveReplicas(control) })
+	b.control.Go(func() { b.tellPlaces(control) })
 	b.control.Go(func() { b.hearLost(control) })
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/moldau/moldau/internal/clock"
 	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/controller"
 	"github.com/moldau/moldau/internal/handler"
 	"github.com/moldau/moldau/internal/logdir"
 	"github.com/moldau/moldau/internal/partition"
@@ -435,6 +436,7 @@ func (r *replicas) exchange(mv *move) error {
 	h.(*hostedTopic).partitions.Store(&parts)
 	r.load[mv.from]--
 	r.load[mv.to]++
+	r.places.add(controller.AssignDirectory{TopicID: id.TopicID, Number: id.Partition, Directory: r.dirs[mv.to].ID()})
 	return nil
 }
 

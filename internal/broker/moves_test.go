@@ -35,6 +35,24 @@ func (n *node) moveTo(topic string, number int32, dir string) protocol.ErrorCode
 	return protocol.ErrorCode(resp.Topics[0].Partitions[0].ErrorCode)
 }
 
+// awaitNoted waits until the metadata say that a partition lies in a directory.
+func (n *node) awaitNoted(topic string, number int32, dir string) {
+	n.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		for _, d := range n.dirs {
+			p := n.publisher.Image().Topic(topic).Partitions[number]
+			if filepath.Base(d.Path()) == dir && len(p.Directories) == 1 && p.Directories[0] == d.ID() {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			n.t.Fatalf("the metadata do not say that %s-%d lies in %s", topic, number, dir)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // lies returns the directory of a partition, and that of its copy where one is being made.
 func (n *node) lies(topic string, number int32) (dir, future string) {
 	n.t.Helper()
@@ -101,6 +119,7 @@ func TestReplicaMoves(t *testing.T) {
 	}
 	n.create("topic", 1, map[string]*string{"segment.bytes": new("1048576")})
 	home, _ := n.lies("topic", 0)
+	n.awaitNoted("topic", 0, home)
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
 	var sent [3]int
@@ -162,6 +181,7 @@ func TestReplicaMoves(t *testing.T) {
 		c.Close()
 	}
 	check()
+	n.awaitNoted("topic", 0, at)
 	n.stop()
 	if got := folders(t, disk, "topic-0"); len(got) != 1 || got[0] != at+"/topic-0" {
 		t.Errorf("after a stop there are %v, want it in %s", got, at)

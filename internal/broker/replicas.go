@@ -31,6 +31,7 @@ type replicas struct {
 	dirs     []*logdir.Dir
 	log      *slog.Logger
 	moves    *moves
+	places   places
 
 	// topics maps a topic id to its partitions; readers take no lock.
 	topics sync.Map // uuid.UUID to *hostedTopic
@@ -53,7 +54,7 @@ type hosted struct {
 }
 
 func newReplicas(live *liveConfig, dirs []*logdir.Dir, clk clock.Clock, log *slog.Logger) *replicas {
-	return &replicas{moves: newMoves(live, clk, log), live: live, cfg: live.now(), brokerID: live.started.NodeID, dirs: dirs, load: make([]int, len(dirs)), log: log, applied: metadata.Empty}
+	return &replicas{moves: newMoves(live, clk, log), places: places{wake: make(chan struct{}, 1)}, live: live, cfg: live.now(), brokerID: live.started.NodeID, dirs: dirs, load: make([]int, len(dirs)), log: log, applied: metadata.Empty}
 }
 
 // Partition returns the replica of a partition, or nil.
@@ -259,6 +260,7 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 			parts[number] = hosted{p, dir}
 			r.load[dir]++
 		}
+		r.placedLocked(t.ID, number, assigned, parts[number].dir)
 		parts[number].Apply(partition.Assignment{
 			Leader:         assigned.Leader,
 			LeaderEpoch:    commitlog.LeaderEpoch(assigned.LeaderEpoch),
