@@ -110,12 +110,13 @@ func (l *Log) deletedDirName() string {
 func IsDeletedDir(name string) bool { return strings.HasSuffix(name, dirDeletedSuffix) }
 
 // Delete ends the log, renames its directory to topic-partition.<id>-delete, as Kafka does, and removes that in the background.
-// When it returns the name is free, and stays so after a crash unless no descriptor was left to see to that.
+// When it returns the name is free, and stays so after a crash unless no descriptor was left to see to that. After an error that
+// has not taken the Env offline it may be called again.
 func (l *Log) Delete() error {
 	defer l.hold()()
 	l.mu.Lock()
-	files := l.mu.state == present
-	l.mu.state = closed
+	files := l.mu.state == present || l.mu.undeleted
+	l.mu.state, l.mu.undeleted = closed, files
 	segments := l.segments()
 	l.mu.Unlock()
 	if !files {
@@ -137,6 +138,9 @@ func (l *Log) Delete() error {
 	if err != nil {
 		return l.env.fail(fmt.Errorf("delete %s: %w", l.id, err))
 	}
+	l.mu.Lock()
+	l.mu.undeleted = false
+	l.mu.Unlock()
 	l.env.background(l.config.Load().FileDeleteDelay, removeDir(l.env.FS, path, segments))
 	return nil
 }

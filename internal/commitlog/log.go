@@ -75,6 +75,7 @@ type Log struct {
 		jitter       time.Duration      // by which the active segment rolls earlier
 		dirtySince   time.Time          // when bytes became unflushed, for flush.ms
 		lastGrowth   growth
+		undeleted    bool // Delete closed the log and could not rename its directory
 	}
 }
 

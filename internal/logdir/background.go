@@ -29,9 +29,9 @@ func newBackground(d *Dir) *background {
 	return b
 }
 
-// run implements commitlog's Background.
+// run implements commitlog's Background. On a full disk nothing waits: what is removed makes room.
 func (b *background) run(delay time.Duration, step func() (again bool, err error)) {
-	if delay > 0 {
+	if delay > 0 && !b.d.full.Load() {
 		b.d.opts.Clock.AfterFunc(delay, func() { b.add(step) })
 		return
 	}
@@ -82,7 +82,7 @@ func (b *background) step() bool {
 	b.mu.Unlock()
 	again, err := job()
 	if vfs.NoDescriptors(err) {
-		b.run(time.Second, job)
+		b.d.opts.Clock.AfterFunc(time.Second, func() { b.add(job) })
 		return true
 	}
 	if err != nil {

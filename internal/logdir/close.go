@@ -64,6 +64,13 @@ func (d *Dir) closeClean() error {
 	if err := journal.Remove(d.opts.FS, filepath.Join(d.opts.Path, journalDir)); err != nil {
 		return err
 	}
+	for _, st := range d.states() {
+		if st.removing.Load() { // without a journal nothing brings it back; the next start removes what is in it
+			if _, err := d.rename(st, deleteSuffix); err != nil && !lacks(err) {
+				return err
+			}
+		}
+	}
 	return d.writeCleanShutdown()
 }
 

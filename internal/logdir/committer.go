@@ -300,7 +300,8 @@ func (c *committer) committed(settles []*settle) {
 	}
 }
 
-// withoutJournal syncs the group's logs in their own files, because the journal has no room.
+// withoutJournal syncs the group's logs in their own files, because the journal has no room, and settles in the room that it keeps for
+// that.
 func (c *committer) withoutJournal(err error, settles []*settle) {
 	c.mu.Lock()
 	for _, m := range c.group {
@@ -318,8 +319,25 @@ func (c *committer) withoutJournal(err error, settles []*settle) {
 		}
 	}
 	c.mu.Unlock()
+	if len(settles) == 0 {
+		return
+	}
 	for _, s := range settles {
-		s.done <- err
+		c.journal.Settle(journal.LogID(s.st.id))
+	}
+	switch err = c.journal.CommitSettles(); {
+	case err == nil:
+		c.group = c.group[:0]
+		c.committed(settles)
+	case errors.Is(err, journal.ErrFull):
+		c.mu.Lock()
+		c.mu.blocked = append(c.mu.blocked, settles...)
+		c.mu.Unlock()
+	default:
+		err = c.d.judge(err)
+		for _, s := range settles {
+			s.done <- err
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/uuid"
@@ -108,17 +110,52 @@ func (d *Dir) lookup(id commitlog.ID) *state {
 }
 
 // Remove deletes the log of a partition whose topic was deleted: it is gone when Remove returns, its files go in the background. Nothing may
-// use the log any more. Removing one that is not there is no error.
+// use the log any more. Removing one that is not there is no error. What finds no space or descriptor is tried again every second, and by
+// Close: a removal needs a little of both before it makes room.
 func (d *Dir) Remove(id commitlog.ID) error {
 	st := d.lookup(id)
 	if st == nil {
 		return nil
 	}
+	err := d.remove(st)
+	if lacks(err) {
+		st.removing.Store(true)
+		d.opts.Warn(fmt.Errorf("%w: tried again until it succeeds", err))
+		d.removeLater(st)
+		return nil
+	}
+	return err
+}
+
+// lacks says that err is one of those that pass.
+func lacks(err error) bool {
+	return !errors.Is(err, commitlog.ErrOffline) && (errors.Is(err, commitlog.ErrReadOnly) || errors.Is(err, syscall.ENOSPC) ||
+		errors.Is(err, syscall.EDQUOT) || vfs.NoDescriptors(err))
+}
+
+func (d *Dir) removeLater(st *state) {
+	d.opts.Clock.AfterFunc(time.Second, func() {
+		d.background.add(func() (bool, error) {
+			err := d.remove(st)
+			if lacks(err) {
+				d.removeLater(st)
+				return false, nil
+			}
+			return false, err
+		})
+	})
+}
+
+func (d *Dir) remove(st *state) error {
+	id := st.id
 	if err := d.touch(); err != nil {
 		return fmt.Errorf("remove log %s: %w", id, err)
 	}
 	st.opening.Lock()
 	defer st.opening.Unlock()
+	if st.gone {
+		return nil
+	}
 	if err := d.release(st); err != nil {
 		return fmt.Errorf("remove log %s: %w", id, err)
 	}
@@ -133,7 +170,7 @@ func (d *Dir) Remove(id commitlog.ID) error {
 		}
 		d.background.run(0, commitlog.RemoveDir(d.opts.FS, to))
 	}
-	st.err = commitlog.ErrClosed
+	st.err, st.gone = commitlog.ErrClosed, true
 	d.drop(st)
 	return nil
 }

@@ -17,6 +17,8 @@ type state struct {
 	err      error                         // why recovery could not open it; set before the Dir is handed out
 	onSynced atomic.Pointer[func(end int64)]
 	handed   atomic.Bool // Log returned it: it belongs to a partition
+	removing atomic.Bool // Remove could not remove it yet
+	gone     bool        // it did, guarded by opening
 	index    int         // in Dir.mu.order, guarded by Dir.mu
 
 	idle struct { // the sweeper's

@@ -54,6 +54,10 @@ const (
 	growStepMax = 4 << 20
 )
 
+// settleReserve is the room in the file at hand that groups of batches leave to those that only settle: a full disk gets space by the
+// removal of logs, and that must be settled first. Small files keep an eighth.
+const settleReserve = 128 << 10
+
 // zeros is what files grow by.
 var zeros [256 << 10]byte
 
@@ -166,11 +170,18 @@ func (w *Writer) Reclaimable() bool { return w.retired.Load() >= w.oldest.Load()
 // Commit makes the group durable and begins another. After an error the group is gone: with ErrFull, ENOSPC and where no descriptor was
 // left for another file the Writer goes on as if it had never been, after any other it is broken for good.
 func (w *Writer) Commit() error {
+	return w.commitLeaving(min(settleReserve, w.limit/8) &^ (blockSize - 1))
+}
+
+// CommitSettles is Commit for a group that only settles: it may go where no other may.
+func (w *Writer) CommitSettles() error { return w.commitLeaving(0) }
+
+func (w *Writer) commitLeaving(reserve int64) error {
 	defer w.reset()
 	if w.failed != nil {
 		return w.failed
 	}
-	err := w.commit()
+	err := w.commit(reserve)
 	if err != nil && !passes(err) {
 		w.failed = err
 	}
@@ -188,15 +199,15 @@ func (w *Writer) Broken() bool { return w.failed != nil }
 // errSync marks a failed sync: whatever its reason, the pages it was about are in an unknown state.
 var errSync = errors.New("sync")
 
-func (w *Writer) commit() error {
+func (w *Writer) commit(reserve int64) error {
 	need := align(int64(len(w.buf)))
 	// The last block of a file is kept for the empty group that a rotation may need.
-	if w.current < 0 || w.position+need > w.limit-blockSize {
-		if err := w.rotate(need); err != nil {
+	if w.current < 0 || w.position+need > w.limit-blockSize-reserve {
+		if err := w.rotate(need + reserve); err != nil {
 			return err
 		}
 	}
-	return w.write(need)
+	return w.write(need, reserve)
 }
 
 // rotate begins the next file.
@@ -289,13 +300,14 @@ func (w *Writer) open(s *slot) error {
 func (w *Writer) writeEmpty() error {
 	group, entries := w.buf, w.entries
 	w.buf, w.entries = make([]byte, groupHeaderSize), 0
-	err := w.write(blockSize)
+	err := w.write(blockSize, 0)
 	w.buf, w.entries = group, entries
 	return err
 }
 
-// write writes the group in need bytes, and the file's header before it if it is the first, and syncs.
-func (w *Writer) write(need int64) error {
+// write writes the group in need bytes, and the file's header before it if it is the first, and syncs. Behind it there is room for the
+// reserve.
+func (w *Writer) write(need, reserve int64) error {
 	s := &w.slots[w.current]
 	oldest := max(w.retired.Load()+1, w.oldest.Load())
 	w.vec = w.vec[:0]
@@ -315,8 +327,8 @@ func (w *Writer) write(need int64) error {
 	w.vec = append(w.vec, w.buf, zeros[:align(int64(len(w.buf)))-int64(len(w.buf))])
 	end := at + need
 	grown := s.size
-	if end > s.size {
-		grown = min(end+min(max(s.size/4, growStepMin), growStepMax), max(w.limit, end))
+	if end+reserve > s.size {
+		grown = min(end+reserve+min(max(s.size/4, growStepMin), growStepMax), max(w.limit, end))
 		for n := grown - end; n > 0; n -= int64(len(zeros)) {
 			w.vec = append(w.vec, zeros[:min(n, int64(len(zeros)))])
 		}

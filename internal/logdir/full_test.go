@@ -1,0 +1,129 @@
+package logdir
+
+import (
+	"errors"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// fillDisk appends to all logs until the disk takes nothing more, and returns how many logs there are.
+func (w *world) fillDisk(t *testing.T, mem *vfs.Mem) {
+	t.Helper()
+	for n := range w.models {
+		must(t, w.append(n, 3000, 1, true, true))
+	}
+	mem.SetCapacity(mem.Used() + 30<<10)
+	for refused, i := 0, 0; refused < len(w.models); i++ { // each has used up what was preallocated for it
+		if i > 10_000 {
+			t.Fatal("the disk does not fill")
+		}
+		err := w.append(i%len(w.models), 3000, 1, true, false)
+		switch {
+		case err == nil:
+			refused = 0
+		case errors.Is(err, commitlog.ErrReadOnly):
+			refused++
+		default:
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRemovalMakesRoom: on a full disk logs are removed, at once as far as the journal has room to note it, and one after another as
+// that makes room. No crash brings one back, and appends go on without a restart.
+func TestRemovalMakesRoom(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	for n := range 40 {
+		w.models[n] = newModel()
+	}
+	opts := options(mem)
+	manual := clock.NewManual(time.Unix(1_700_000_000, 0))
+	opts.Clock, opts.FreeMin = manual, 20<<10
+	opts.journal.FirstFile, opts.journal.MaxFile = 4<<20, 4<<20 // which grow until the disk is full
+	must(t, w.open(opts))
+	w.fillDisk(t, mem)
+	for n := range 39 {
+		must(t, w.d.Remove(logID(n)))
+		delete(w.models, n)
+	}
+	folders := func(disk *vfs.Mem) (left []string) {
+		for _, name := range names(t, disk, root) {
+			if strings.HasPrefix(name, "topic-") && !strings.HasSuffix(name, deleteSuffix) {
+				left = append(left, name)
+			}
+		}
+		return left
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for len(folders(mem)) > 1 || w.d.Err() != nil {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d folders are left, the directory is %v", len(folders(mem)), w.d.Err())
+		}
+		manual.Advance(time.Second)
+		runtime.Gosched()
+	}
+	m := w.models[39]
+	m.mu.Lock()
+	m.failed = false
+	m.mu.Unlock()
+	must(t, w.append(39, 1000, 1, true, true))
+	disk := mem.Crash(vfs.LoseUnsynced, 1)
+	disk.SetCapacity(0) // what was unlinked is there again, and takes room
+	w.d.Abort()
+	must(t, w.check(options(disk)))
+	if left := folders(disk); len(left) != 1 {
+		t.Errorf("after a crash there are %v", left)
+	}
+}
+
+// TestUnfinishedRemoval: a log that cannot be removed for lack of space is removed as soon as it can be, and is not there after a clean stop.
+func TestUnfinishedRemoval(t *testing.T) {
+	var full atomic.Bool
+	mem := vfs.NewMem()
+	w := newWorld()
+	manual := clock.NewManual(time.Unix(1_700_000_000, 0))
+	opts := options(vfs.NewFault(mem, func(op vfs.Op) error {
+		if full.Load() && op.Kind == vfs.OpWrite && strings.Contains(op.Name, journalDir) {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	opts.Clock = manual
+	must(t, w.open(opts))
+	for n := range w.models {
+		must(t, w.append(n, 100, 1, true, true))
+	}
+	full.Store(true)
+	must(t, w.d.Remove(logID(0)))
+	if w.d.lookup(logID(0)) == nil {
+		t.Fatal("the removal was not held up")
+	}
+	full.Store(false)
+	deadline := time.Now().Add(20 * time.Second)
+	for w.d.lookup(logID(0)) != nil || w.d.Err() != nil {
+		if time.Now().After(deadline) {
+			t.Fatalf("the log is still there, the directory is %v", w.d.Err())
+		}
+		manual.Advance(time.Second)
+		runtime.Gosched()
+	}
+	full.Store(true)
+	must(t, w.d.Remove(logID(1)))
+	full.Store(false)
+	w.d.probe()
+	must(t, w.d.Close())
+	d := mustOpen(t, options(mem))
+	defer d.Abort()
+	if logs := d.Logs(); len(logs) != len(w.models)-2 {
+		t.Errorf("after the next start there are %v", logs)
+	}
+}
