@@ -38,7 +38,8 @@ func kafkaGo(ctx context.Context, s *session) error {
 			env: []string{"KAFKA_VERSION=4.0.0"}, // the newest of its test environments
 		}
 		if folder == "." {
-			g.alone = []string{"TestReaderConsumerGroup/verify_offset_committed_when_using_interval_committer", "TestReaderConsumerGroup/consumer_group_commits_on_close"}
+			g.alone = []string{"TestReaderConsumerGroup/verify_offset_committed", "TestReaderConsumerGroup/verify_offset_committed_when_using_interval_committer",
+				"TestReaderConsumerGroup/consumer_group_commits_on_close"}
 		}
 		if err := g.run(ctx, s); err != nil {
 			return err

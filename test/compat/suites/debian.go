@@ -21,22 +21,27 @@ func debianSource(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	unpacked := filepath.Join(dir, "source")
-	if found, err := filepath.Glob(filepath.Join(dir, "*.orig.tar.*")); err != nil {
+	if _, err := os.Stat(unpacked); err == nil {
+		return unpacked, nil
+	}
+	if err := aptSource(ctx, dir, name); err != nil {
 		return "", err
-	} else if len(found) != 1 {
-		if err := aptSource(ctx, dir, name); err != nil {
-			return "", err
-		}
 	}
 	found, err := filepath.Glob(filepath.Join(dir, "*.orig.tar.*"))
 	if err != nil || len(found) != 1 {
 		return "", fmt.Errorf("apt-get source %s left %v, %w", name, found, err)
 	}
-	if err := os.MkdirAll(unpacked, 0o755); err != nil {
+	part := unpacked + ".part"
+	if err := os.RemoveAll(part); err != nil {
 		return "", err
 	}
-	_, err = command(ctx, dir, nil, "tar", "-xf", found[0], "-C", unpacked, "--strip-components=1")
-	return unpacked, err
+	if err := os.MkdirAll(part, 0o755); err != nil {
+		return "", err
+	}
+	if _, err := command(ctx, dir, nil, "tar", "-xf", found[0], "-C", part, "--strip-components=1"); err != nil {
+		return "", err
+	}
+	return unpacked, os.Rename(part, unpacked)
 }
 
 // aptSource has apt-get fetch the package's source archive into a folder.

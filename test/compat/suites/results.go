@@ -84,8 +84,12 @@ var capabilities = map[string]string{
 	"several brokers": "replicas are not copied to other brokers yet",
 	"features":        "no feature has levels yet",
 	"difference":      "", // a deliberate one, which docs/differences.md tells
-	"environment":     "", // the test reaches into its own containers, or fails on Apache Kafka 4.4 as well
+	"fails on Kafka":  "", // on Apache Kafka 4.4.0 as well
+	"environment":     "", // the test reaches into the containers that its authors run
+	unsteady:          "", // fails on Apache Kafka 4.4.0 as well, but not always
 }
+
+const unsteady = "unsteady"
 
 // verdict is a suite's result.
 type verdict struct {
@@ -127,7 +131,7 @@ func judge(r results, list []entry, compatibility string) (v verdict) {
 		used[covered] = true
 	}
 	for _, e := range list {
-		if !used[e.test] {
+		if !used[e.test] && e.capability != unsteady {
 			v.wrong = append(v.wrong, "listed, but did not fail: "+e.test)
 		}
 	}
