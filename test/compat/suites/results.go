@@ -79,7 +79,6 @@ func readList(path string) ([]entry, error) {
 var capabilities = map[string]string{
 	"transactions":    "| 24 | AddPartitionsToTxn | 0-5 |\n",
 	"SASL":            "| 36 | SaslAuthenticate | 0-2 |\n",
-	"client quotas":   "| 49 | AlterClientQuotas | 0-1 |\n",
 	"ACLs":            "no authorizer yet",
 	"several brokers": "replicas are not copied to other brokers yet",
 	"features":        "no feature has levels yet",
