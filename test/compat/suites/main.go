@@ -101,6 +101,7 @@ func perform(s suite) (verdict, error) {
 	defer t.stop()
 	err = s.run(ctx, t)
 	v := judge(t.results, expected, string(served))
+	v.again = t.again
 	if *out != "" {
 		if err := os.WriteFile(filepath.Join(*out, s.name+".txt"), t.said.Bytes(), 0o644); err != nil {
 			return v, err

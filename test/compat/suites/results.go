@@ -93,11 +93,15 @@ const unsteady = "unsteady"
 // verdict is a suite's result.
 type verdict struct {
 	tests, passed, skipped, expected int
-	wrong                            []string
+	wrong, again                     []string
 }
 
 func (v verdict) String() string {
-	return fmt.Sprintf("%d tests: %d passed, %d skipped, %d failed as listed, %d not as listed", v.tests, v.passed, v.skipped, v.expected, len(v.wrong))
+	text := fmt.Sprintf("%d tests: %d passed, %d skipped, %d failed as listed, %d not as listed", v.tests, v.passed, v.skipped, v.expected, len(v.wrong))
+	if len(v.again) > 0 {
+		text += "; passed when run again: " + strings.Join(v.again, ", ")
+	}
+	return text
 }
 
 // judge compares the results with the list. A test that contains a failed one fails through that one alone, and one that

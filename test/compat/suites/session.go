@@ -21,6 +21,7 @@ type session struct {
 	mu      sync.Mutex
 	said    bytes.Buffer
 	results results
+	again   []string // what passed only when it was run again
 	broker  *broker.Process
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/moldau/moldau/test/compat/broker"
 )
 
 // TestLists reads the list of every suite.
@@ -90,5 +92,26 @@ func TestJudge(t *testing.T) {
 func TestPattern(t *testing.T) {
 	if got := pattern("A/two_words"); got != "^A$/^two_words$" {
 		t.Error(got)
+	}
+}
+
+// TestPage compares the table of docs/clients.md with the lists.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(broker.Root(), "docs/clients.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "| suite | test | needs | why |\n| --- | --- | --- | --- |\n"
+	for _, s := range suites {
+		list, err := readList(filepath.Join("expected", s.name+".tsv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			want += "| " + strings.Join([]string{s.name, "`" + e.test + "`", e.capability, e.reason}, " | ") + " |\n"
+		}
+	}
+	if !strings.HasSuffix(string(page), "\n\n"+want) {
+		t.Errorf("docs/clients.md does not end with\n%s", want)
 	}
 }
