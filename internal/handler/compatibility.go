@@ -58,6 +58,7 @@ A request for one of these closes the connection, as Kafka does with an API that
 		fmt.Fprintf(&b, "| %d | %s | %s |\n", key, key, versions(known.Min, known.Max))
 	}
 	b.WriteString("\nAPIs that only Kafka's own nodes send to one another are left out.\n")
+	b.WriteString(toolsPart)
 	return b.String()
 }
 

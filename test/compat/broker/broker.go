@@ -30,13 +30,14 @@ func Main(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "moldau-compat-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "compat:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	built.dir = dir
 	if *bootstrap == "" {
-		dir, err := os.MkdirTemp("", "moldau-compat-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "compat:", err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
 		p, err := startMoldau(dir)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "compat:", err)

@@ -3,6 +3,7 @@ package broker
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,10 +21,11 @@ import (
 
 // Process is a broker started by a suite, whose data directory outlives it.
 type Process struct {
-	Addr string
-	Data string        // where its topics' directories lie
-	Log  func() string // what Moldau has told of itself, once it has ended
-	stop func() error
+	Addr       string
+	Controller string        // of the listener for controllers, where there is one
+	Data       string        // where its topics' directories lie
+	Log        func() string // what Moldau has told of itself, once it has ended
+	stop       func() error
 }
 
 // Stop ends the broker cleanly and waits for it.
@@ -44,13 +48,41 @@ func MoldauIn(t testing.TB, dir string) *Process {
 	return p
 }
 
-// Command returns Moldau's binary, built from this tree.
+// MoldauWithController starts a Moldau of its own for the test that has a listener for controllers as well.
+func MoldauWithController(t testing.TB) *Process {
+	t.Helper()
+	p, err := Start(t.TempDir(), []string{"KAFKA_LISTENERS=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0", controllerNames + "=CONTROLLER"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Stop() })
+	return p
+}
+
+// controllerNames is the setting with which Moldau has a listener for controllers.
+const controllerNames = "KAFKA_CONTROLLER_LISTENER_NAMES"
+
+// built is Moldau's binary where a suite has built it already. It lies in a folder that Main removes.
+var built struct {
+	sync.Mutex
+	dir, exe string
+}
+
+// Command returns Moldau's binary, built from this tree, in a folder unless it was built before.
 func Command(dir string) (string, error) {
-	exe := filepath.Join(dir, "moldau")
+	built.Lock()
+	defer built.Unlock()
+	if built.exe != "" {
+		return built.exe, nil
+	}
+	exe := filepath.Join(cmp.Or(built.dir, dir), "moldau")
 	build := exec.Command("go", "build", "-o", exe, "./cmd/moldau")
 	build.Dir = Root()
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build moldau: %w\n%s", err, out)
+	}
+	if built.dir != "" {
+		built.exe = exe
 	}
 	return exe, nil
 }
@@ -88,9 +120,18 @@ func Start(dir string, settings []string, flags ...string) (*Process, error) {
 		_ = cmd.Wait()
 		return nil, fmt.Errorf("moldau did not say its address: %q\n%s", first, stderr.String())
 	}
+	controller := ""
+	if strings.Contains(strings.Join(settings, " "), controllerNames) {
+		second, err := lines.ReadString('\n')
+		if controller = address.FindString(second); err != nil || controller == "" {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			return nil, fmt.Errorf("moldau did not say the address of its controller: %q\n%s", second, stderr.String())
+		}
+	}
 	go func() { _, _ = io.Copy(io.Discard, lines) }() // ends with the process
 	stopped := false
-	return &Process{Addr: addr, Data: data, Log: stderr.String, stop: func() error {
+	return &Process{Addr: addr, Controller: controller, Data: data, Log: stderr.String, stop: func() error {
 		if stopped {
 			return nil
 		}
@@ -120,10 +161,15 @@ func Kafka(t testing.TB, port string) *Process {
 	if err != nil {
 		t.Fatal(withStderr(err))
 	}
+	first, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return &Process{
-		Addr: strings.TrimSpace(string(out)),
-		Data: filepath.Join(strings.TrimSpace(string(home)), "data-1"),
-		stop: func() error { return withStderr(exec.Command(script, "term", port, "1").Run()) },
+		Addr:       strings.TrimSpace(string(out)),
+		Controller: fmt.Sprintf("127.0.0.1:%d", first+51),
+		Data:       filepath.Join(strings.TrimSpace(string(home)), "data-1"),
+		stop:       func() error { return withStderr(exec.Command(script, "term", port, "1").Run()) },
 	}
 }
 

@@ -2,6 +2,7 @@
 package tools
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -192,12 +193,63 @@ func TestVerifiable(t *testing.T) {
 	}
 }
 
-// TestApiVersions expects that the tool understands the broker, and that what is served is served up to the newest version.
+// TestApiVersions holds what the tool says of the broker against the page that says what is served: those APIs in these versions, and no others.
 func TestApiVersions(t *testing.T) {
 	t.Parallel()
 	out := tool(t, "", "BrokerApiVersionsCommand")
-	for _, api := range []string{"Produce", "Fetch", "ListOffsets", "Metadata", "CreateTopics", "DeleteTopics", "DeleteRecords", "InitProducerId",
-		"OffsetForLeaderEpoch", "DescribeConfigs", "CreatePartitions", "IncrementalAlterConfigs", "DescribeCluster", "ApiVersions"} {
-		expect(t, out, `^\s+`+api+`\([0-9]+\): [0-9]+( to [0-9]+)? \[usable: [0-9]+\]`)
+	page, err := os.ReadFile(filepath.Join(broker.Root(), "docs/compatibility.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served, missing := 0, 0
+	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) \| (\w+) \| [0-9-]+ \|(?: (\d+)(?:-(\d+))? \|)?`).FindAllStringSubmatch(string(page), -1) {
+		versions := m[3]
+		switch {
+		case m[2] == "Produce": // listed from version 0 for librdkafka's sake
+			versions = "0 to " + m[4]
+		case m[4] != "":
+			versions += " to " + m[4]
+		}
+		if m[3] == "" {
+			missing++
+			reject(t, out, `\(`+m[1]+`\): [0-9]`)
+			continue
+		}
+		served++
+		expect(t, out, `^\s+`+m[2]+`\(`+m[1]+`\): `+versions+` \[usable: \d+\]`)
+	}
+	if served < 40 || missing < 10 {
+		t.Errorf("the page names %d APIs that are served and %d that are not", served, missing)
+	}
+}
+
+// TestReplicaVerification lets kafka-replica-verification, which Kafka still has and means to remove, compare replicas: a node of one has nothing to compare.
+func TestReplicaVerification(t *testing.T) {
+	t.Parallel()
+	topic, _ := filled(t)
+	cmd, err := java.Command("org.apache.kafka.tools.ReplicaVerificationTool", "--broker-list", broker.Addr(), "--topics-include", topic, "--report-interval-ms", "500")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer end.Stop()
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	// It reports until it is ended: what it has fetched at first, and in the end that all is fetched.
+	want := "max lag is 0 for partition " + topic + "-0 at offset 100 among 1 partitions"
+	for lines := bufio.NewScanner(out); ; {
+		if !lines.Scan() {
+			t.Fatalf("the tool ended before it said %q", want)
+		}
+		if strings.HasSuffix(lines.Text(), want) {
+			return
+		}
 	}
 }
