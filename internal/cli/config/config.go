@@ -42,6 +42,9 @@ type subject struct {
 // kinds are what has settings, in the words of the command line.
 var kinds = []string{"topic", "broker", "group", "client-metrics"}
 
+// quotaKinds are what Kafka's tool for settings takes too, and here has a command of its own.
+var quotaKinds = []string{"user", "users", "client", "clients", "ip", "ips"}
+
 var kindOf = map[string]kmsg.ConfigResourceType{
 	"topic": kmsg.ConfigResourceTypeTopic, "broker": kmsg.ConfigResourceTypeBroker,
 	"group": kmsg.ConfigResourceTypeGroupConfig, "client-metrics": kmsg.ConfigResourceTypeClientMetrics,
@@ -73,6 +76,8 @@ func (s subject) words() (kind, name string) {
 func parseSubject(kind, name string) (subject, error) {
 	k, ok := kindOf[kind]
 	switch {
+	case slices.Contains(quotaKinds, kind):
+		return subject{}, fmt.Errorf("%s: want one of %s; users, client ids and addresses have quotas: \"moldau quota\"", kind, strings.Join(kinds, ", "))
 	case !ok:
 		return subject{}, fmt.Errorf("%s: want one of %s", kind, strings.Join(kinds, ", "))
 	case name == "":

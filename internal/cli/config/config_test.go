@@ -54,7 +54,8 @@ func TestParseSubject(t *testing.T) {
 		}
 	}
 	for words, want := range map[string]string{
-		"user u": "user: want one of topic, broker, group, client-metrics", "group ": "group: a name is needed", "broker x": "broker x: want a broker's id, or all for what is set for all of them", "broker -1": "broker -1: want",
+		"user u":   "user: want one of topic, broker, group, client-metrics; users, client ids and addresses have quotas: \"moldau quota\"",
+		"colour c": "colour: want one of topic, broker, group, client-metrics", "group ": "group: a name is needed", "broker x": "broker x: want a broker's id, or all for what is set for all of them", "broker -1": "broker -1: want",
 	} {
 		kind, name, _ := strings.Cut(words, " ")
 		if got, err := parseSubject(kind, name); err == nil || !strings.HasPrefix(err.Error(), want) {
