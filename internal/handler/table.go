@@ -86,6 +86,10 @@ func init() { // serveAPIVersions answers the table itself
 			note: "a broker that is alive is refused"},
 		{key: protocol.KeyListConfigResources, min: 0, max: 1, listed: 0, serve: cold(serveListConfigResources)},
 		{key: protocol.KeyDescribeTopicPartitions, min: 0, max: 0, listed: 0, serve: cold(serveDescribeTopicPartitions)},
+		{key: protocol.KeyAddRaftVoter, min: 0, max: 1, listed: 0, controllers: true, serve: cold(serveAddRaftVoter),
+			note: "the voters are fixed: UNSUPPORTED_VERSION, as Kafka answers where kraft.version is 0"},
+		{key: protocol.KeyRemoveRaftVoter, min: 0, max: 0, listed: 0, controllers: true, serve: cold(serveRemoveRaftVoter), note: "as AddRaftVoter"},
+		{key: protocol.KeyUnregisterController, min: 0, max: 0, listed: 0, controllers: true, serve: cold(serveUnregisterController)},
 	}
 	for i := range table {
 		byKey[table[i].key] = &table[i]

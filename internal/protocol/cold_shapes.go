@@ -395,6 +395,26 @@ var coldShapes = map[APIKey][]field{
 	KeyUnregisterBroker: {
 		one(fixed4), // broker
 	},
+	KeyAddRaftVoter: {
+		one(text).nullSince(0), // cluster
+		one(fixed4),            // timeout
+		one(fixed4),            // voter
+		one(fixed16),           // directory
+		list(sizeOf[kmsg.AddRaftVoterRequestListener](),
+			one(text),   // name
+			one(text),   // host
+			one(fixed2), // port
+		),
+		one(fixed1).since(1), // wait for the commit
+	},
+	KeyRemoveRaftVoter: {
+		one(text).nullSince(0), // cluster
+		one(fixed4),            // voter
+		one(fixed16),           // directory
+	},
+	KeyUnregisterController: {
+		one(fixed4), // controller
+	},
 	KeyDescribeTopicPartitions: {
 		list(sizeOf[kmsg.DescribeTopicPartitionsRequestTopic](),
 			one(text), // name

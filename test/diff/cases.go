@@ -80,6 +80,9 @@ var suites = map[int16]func(version int16) *suite{
 	keyDescribeTopicPartitions:      describePartitionsCases,
 	keyAlterConfigs:                 alterConfigsCases,
 	keyListConfigResources:          listConfigResourcesCases,
+	keyAddRaftVoter:                 addVoterCases,
+	keyRemoveRaftVoter:              removeVoterCases,
+	keyUnregisterController:         unregisterControllerCases,
 }
 
 // suite collects the cases of one version of one API.

@@ -14,6 +14,7 @@ var controllerAPIs = []int16{
 	keyCreatePartitions, keyCreateDelegationToken, keyRenewDelegationToken, keyExpireDelegationToken, keyDescribeDelegationToken, keyElectLeaders,
 	keyIncrementalAlterConfigs, keyAlterPartitionReassignments, keyListPartitionReassignments, keyAlterClientQuotas, keyDescribeUserScramCredentials, keyAlterUserScramCredentials,
 	keyDescribeQuorum, keyUpdateFeatures, keyDescribeCluster, keyUnregisterBroker,
+	keyAddRaftVoter, keyRemoveRaftVoter, keyUnregisterController,
 }
 
 // everyVersion are those of them that are played in every version: what they answer is about the listener. Of the others the newest one

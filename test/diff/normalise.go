@@ -297,6 +297,7 @@ var texts = []struct {
 	{nil, func(*normaliser, string) string { return "~" }, "topics of cases are kept apart by a prefix"},
 	{regexp.MustCompile(`[^ "]*-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), (*normaliser).memberID, "ids of group members end in a random UUID; they are numbered as they appear among those that begin in the same way"},
 	{regexp.MustCompile(`127\.0\.0\.1:[0-9]+`), func(*normaliser, string) string { return "<host>:<port>" }, "ports of listeners are chosen by whoever starts the broker"},
+	{regexp.MustCompile(`match the cluster id "[A-Za-z0-9_-]{22}"`), func(*normaliser, string) string { return "match the cluster id <cluster>" }, "every cluster has its own id"},
 	{regexp.MustCompile(`^/.+`), func(*normaliser, string) string { return "<path>" }, "where data lies is chosen by whoever starts the broker"},
 	{regexp.MustCompile(`-92233[0-9]{14}\b`), func(*normaliser, string) string { return "<now-for-ever>" }, "the earliest time allowed where a topic sets none: now less the largest number"},
 	{regexp.MustCompile(`\b1[0-9]{12}\b`), (*normaliser).timeText, "times near the clock of this run"},

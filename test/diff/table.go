@@ -52,6 +52,10 @@ const (
 	keyUnregisterBroker             = 64
 	keyDescribeTopicPartitions      = 75
 
+	keyAddRaftVoter         = 80
+	keyRemoveRaftVoter      = 81
+	keyUnregisterController = 94
+
 	keyOffsetCommit    = 8
 	keyOffsetFetch     = 9
 	keyFindCoordinator = 10
@@ -105,6 +109,9 @@ func Table() []API {
 		{keyUnregisterBroker, 0, 0},
 		{keyDescribeTopicPartitions, 0, 0},
 		{keyListConfigResources, 0, 1},
+		{keyAddRaftVoter, 0, 1},
+		{keyRemoveRaftVoter, 0, 0},
+		{keyUnregisterController, 0, 0},
 		{keyOffsetCommit, 2, 10},
 		{keyOffsetFetch, 1, 10},
 		{keyFindCoordinator, 0, 6},
@@ -133,7 +140,6 @@ func NotServed() []Missing {
 		consumer = "groups of the consumer protocol (KIP-848) are not served yet"
 		share    = "share groups are not served yet"
 		streams  = "streams groups are not served yet"
-		voters   = "the voters of the quorum are fixed"
 	)
 	return []Missing{
 		{API{17, 0, 1}, login},    // SaslHandshake
@@ -151,8 +157,6 @@ func NotServed() []Missing {
 		{API{77, 1, 1}, share},    // ShareGroupDescribe
 		{API{78, 1, 2}, share},    // ShareFetch
 		{API{79, 1, 2}, share},    // ShareAcknowledge
-		{API{80, 0, 1}, voters},   // AddRaftVoter
-		{API{81, 0, 0}, voters},   // RemoveRaftVoter
 		{API{83, 0, 0}, share},    // InitializeShareGroupState
 		{API{84, 0, 0}, share},    // ReadShareGroupState
 		{API{85, 0, 1}, share},    // WriteShareGroupState
@@ -164,6 +168,5 @@ func NotServed() []Missing {
 		{API{91, 0, 0}, share},    // AlterShareGroupOffsets
 		{API{92, 0, 0}, share},    // DeleteShareGroupOffsets
 		{API{93, 0, 0}, streams},  // StreamsGroupTopologyDescriptionUpdate
-		{API{94, 0, 0}, voters},   // UnregisterController
 	}
 }
