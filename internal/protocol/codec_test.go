@@ -596,6 +596,11 @@ func TestTableAgainstKmsg(t *testing.T) {
 }
 
 func FuzzProduceRequest(f *testing.F) {
+	for _, c := range requests(f) {
+		if c.header.Key == KeyProduce {
+			f.Add(c.header.Version, c.body)
+		}
+	}
 	for v := int16(3); v <= 13; v++ {
 		f.Add(v, newGen(1).kmsgProduce(v).AppendTo(nil))
 	}
@@ -618,6 +623,11 @@ func FuzzProduceRequest(f *testing.F) {
 }
 
 func FuzzFetchRequest(f *testing.F) {
+	for _, c := range requests(f) {
+		if c.header.Key == KeyFetch {
+			f.Add(c.header.Version, c.body)
+		}
+	}
 	for v := int16(4); v <= 18; v++ {
 		f.Add(v, newGen(1).kmsgFetch(v).AppendTo(nil))
 	}
@@ -640,6 +650,9 @@ func FuzzFetchRequest(f *testing.F) {
 }
 
 func FuzzHeader(f *testing.F) {
+	for _, c := range requests(f) {
+		f.Add(c.frame)
+	}
 	f.Add(AppendRequestHeader(nil, RequestHeader{KeyFetch, 12, 3, "x"}))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		var h RequestHeader

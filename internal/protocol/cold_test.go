@@ -167,6 +167,11 @@ func TestDecodeColdRefuses(t *testing.T) {
 }
 
 func FuzzDecodeCold(f *testing.F) {
+	for _, c := range requests(f) {
+		if coldShapes[c.header.Key] != nil {
+			f.Add(int16(c.header.Key), c.header.Version, c.body)
+		}
+	}
 	for key := range coldShapes {
 		for v := apis[key].Min; v <= apis[key].Max; v++ {
 			f.Add(int16(key), v, randomCold(newGen(1), key, v).AppendTo(nil))
