@@ -115,6 +115,20 @@ func (f *frames) park() {
 	f.r, f.w = 0, 0
 }
 
+// shrink puts what is unread into as little memory as it takes, and returns what puts it back.
+func (f *frames) shrink() (back func()) {
+	if f.block == nil {
+		return func() {}
+	}
+	unread := append([]byte(nil), f.block[f.r:f.w]...)
+	blocks.Put(f.block)
+	f.block, f.r, f.w = nil, 0, 0
+	return func() {
+		f.block = blocks.Get().(*block)
+		f.w = copy(f.block[:], unread)
+	}
+}
+
 // waitRest starts the stall time-out.
 func (f *frames) waitRest() {
 	f.c.midFrame.Store(true)

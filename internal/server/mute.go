@@ -26,8 +26,17 @@ func (c *Conn) heed() error {
 }
 
 func (c *Conn) mute() error {
-	s := c.server
 	c.flush() // whoever completes what is still to be answered has to see to it from here on
+	back := c.in.shrink()
+	if err := c.unmuted(); err != nil {
+		return err
+	}
+	back()
+	return nil
+}
+
+func (c *Conn) unmuted() error {
+	s := c.server
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	timer := s.clock.AfterFunc(time.Hour, func() {

@@ -38,6 +38,16 @@ func TestMuted(t *testing.T) {
 		other.send(frame(1, []byte("x")))
 		other.want(1, "x")
 		after(0)
+		synctest.Wait()
+		r.server.mu.Lock()
+		for conn := range r.server.mu.conns {
+			conn.mu.Lock()
+			if conn.muted.Load() != 0 && conn.in.block != nil {
+				t.Error("a connection that is not read from holds a block")
+			}
+			conn.mu.Unlock()
+		}
+		r.server.mu.Unlock()
 		c.want(3, "b")
 		after(10 * time.Second)
 		c.want(4, "c")
