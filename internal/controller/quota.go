@@ -14,5 +14,5 @@ func within(q Quota, n int) Error {
 	if q == nil || q.Record(n) {
 		return Error{}
 	}
-	return Error{protocol.ThrottlingQuotaExceeded, "The throttling quota has been exceeded."}
+	return Error{Code: protocol.ThrottlingQuotaExceeded} // without a message, as in Kafka
 }

@@ -123,8 +123,8 @@ func TestMutationQuota(t *testing.T) {
 		w.conn.Close()
 		for _, rt := range resp.Topics {
 			codes = append(codes, protocol.ErrorCode(rt.ErrorCode))
-			if rt.ErrorCode == int16(protocol.ThrottlingQuotaExceeded) && (rt.ErrorMessage == nil || *rt.ErrorMessage != "The throttling quota has been exceeded.") {
-				t.Errorf("refused with %v", rt.ErrorMessage)
+			if rt.ErrorCode == int16(protocol.ThrottlingQuotaExceeded) && rt.ErrorMessage != nil {
+				t.Errorf("refused with %q, Kafka has no message", *rt.ErrorMessage)
 			}
 		}
 		return codes, resp.ThrottleMillis

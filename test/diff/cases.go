@@ -153,7 +153,7 @@ func Sequences() []Case {
 	for _, some := range [][]Case{
 		wireSequences(), topicSequences(), produceSequences(), idempotentSequences(), fetchSequences(), sessionSequences(), logSequences(), restartSequences(),
 		groupSequences(), staticSequences(), committedSequences(), timerSequences(), limitSequences(), hostileGroupSequences(), groupWireSequences(), walkSequences(), restartGroupSequences(), restartWalkSequences(), restartTimerSequences(),
-		settingsSequences(), valueSequences(), startedSequences(), quotaSequences(), moveSequences(), {firstUse(), controllerWire(), controllerSettings(), controllerSettingsOfBrokers()},
+		settingsSequences(), valueSequences(), startedSequences(), quotaSequences(), actingQuotas(), moveSequences(), {firstUse(), controllerWire(), controllerSettings(), controllerSettingsOfBrokers()},
 	} {
 		all = append(all, some...)
 	}
