@@ -343,7 +343,7 @@ func (b *Broker) refuseLostMetadata() error {
 // lockQuorum keeps a second node off the metadata. They may lie outside the data directories, whose locks then say nothing of them.
 func (b *Broker) lockQuorum() error {
 	dir := b.quorumPath()
-	if err := vfs.MkdirAllSynced(b.opts.FS, dir, 0o755); err != nil {
+	if err := vfs.MkdirAllSynced(b.opts.FS, dir, 0o700); err != nil {
 		return fmt.Errorf("make metadata directory: %w", err)
 	}
 	lock, err := b.opts.FS.Lock(filepath.Join(dir, ".lock"))

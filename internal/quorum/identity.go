@@ -76,7 +76,7 @@ const (
 // format makes the directory of a new voter. The identity comes last: a directory without one was never used, and what a crash
 // left in it is removed. One that was used and lost its identity is refused.
 func format(fsys vfs.FS, dir string, id uint64, voters []uint64, segmentBytes int64) error {
-	if err := vfs.MkdirAllSynced(fsys, dir, 0o755); err != nil {
+	if err := vfs.MkdirAllSynced(fsys, dir, 0o700); err != nil { // what is in it is nobody else's business: the keys of credentials
 		return err
 	}
 	entries, err := fsys.ReadDir(dir)

@@ -190,3 +190,22 @@ func longGroups(t *testing.T) {
 		t.Errorf("%d bytes more are held", grown)
 	}
 }
+
+// foreignPaths is row 127: a directory that the configuration does not name is none, however it is written.
+func foreignPaths(t *testing.T) {
+	n := start(t, "")
+	n.create("orders", 1)
+	n.produce("orders", good().bytes())
+	for _, dir := range []string{"", "/", "/etc", "..", "../..", "data/..", "data/../elsewhere", "data/orders-0", "data\x00", "/data/./../tmp", strings.Repeat("d", 30_000)} {
+		req := kmsg.NewPtrAlterReplicaLogDirsRequest()
+		req.Version = 2
+		req.Dirs = []kmsg.AlterReplicaLogDirsRequestDir{{Dir: dir, Topics: []kmsg.AlterReplicaLogDirsRequestDirTopic{{Topic: "orders", Partitions: []int32{0}}}}}
+		got := ask[*kmsg.AlterReplicaLogDirsResponse](n, req)
+		if code := got.Topics[0].Partitions[0].ErrorCode; code != 57 {
+			t.Errorf("a move to %.30q: %d", dir, code)
+		}
+	}
+	if end := n.logEnd("orders"); end != 2 {
+		t.Errorf("the log ends at %d", end)
+	}
+}

@@ -56,7 +56,6 @@ var (
 	voting       = api(protocol.KeyVote, "the quorum over the network")
 	snapshots    = api(protocol.KeyFetchSnapshot, "snapshots over the network")
 	replication  = api(protocol.KeyAlterPartition, "replication between brokers")
-	assignment   = api(protocol.KeyAssignReplicasToDirs, "AssignReplicasToDirs")
 )
 
 const close1 = "the connection is closed without an answer"
@@ -152,7 +151,7 @@ var catalogue = []row{
 	{number: 122, sent: "SCRAM credentials with iterations 1 and 2^31-1, no name, twice", want: "UNACCEPTABLE_CREDENTIAL, DUPLICATE_RESOURCE", here: funcs(secrets), shown: []string{"test/diff alteruserscramcredentials wrong", "internal/handler TestScramCredential"}},
 	{number: 124, sent: "UpdateFeatures to levels that are none", want: "as Kafka answers", shown: []string{"test/diff updatefeatures wrong"}},
 	{number: 125, sent: "CreateTopics 10,000 times a second", want: "THROTTLING_QUOTA_EXCEEDED where a quota says so", shown: []string{"internal/handler TestMutationQuota"}},
-	{number: 127, sent: "AlterReplicaLogDirs and AssignReplicasToDirs with a foreign path", want: "not taken from clients", waits: assignment},
+	{number: 127, sent: "AlterReplicaLogDirs and AssignReplicasToDirs with a foreign path", want: "LOG_DIR_NOT_FOUND, and no such folder comes to be; closed", here: funcs(foreignPaths, notServed), shown: []string{"test/diff alterreplicalogdirs wrong"}},
 
 	{number: 128, sent: "group ids that are empty, of 32 KiB, not UTF-8", want: "INVALID_GROUP_ID; closed", here: funcs(longGroups, oddNames), shown: []string{"test/diff joingroup wrong", "test/diff heartbeat wrong", "test/diff offsetcommit boundary-empty-group-id"}},
 	{number: 130, sent: "JoinGroup without a member id", want: "MEMBER_ID_REQUIRED", shown: []string{"test/diff seq-group-id-required sequence"}},

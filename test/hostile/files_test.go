@@ -171,6 +171,9 @@ func hurtCheckpoints(t *testing.T) {
 		"hurt-0/00000000000000000006.snapshot", "hurt-0/00000000000000000000.txnindex"}
 	for _, name := range files {
 		for about, b := range contents {
+			if raced && about != "garbage" && about != "too far" {
+				continue
+			}
 			for _, clean := range []bool{true, false} {
 				if name == "hurt-0/leader-epoch-checkpoint" && about == "an epoch of 2^31-1" {
 					continue // may be true: then what it says holds

@@ -90,3 +90,23 @@ func specialFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestMetadataIsClosedToOthers: the folder of the metadata has the keys of SCRAM credentials.
+func TestMetadataIsClosedToOthers(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	cfg, _, err := config.Load(config.Sources{FileName: "test", Flags: config.Flags{Data: data, Listen: brokerAddr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.Start(broker.Options{Config: cfg, Network: network.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(data, "quorum"))
+	if err != nil || info.Mode().Perm()&0o077 != 0 {
+		t.Errorf("the mode is %v, %v", info.Mode(), err)
+	}
+}

@@ -268,6 +268,14 @@ func requestFrame(req kmsg.Request) []byte {
 	return frame(req.Key(), req.GetVersion(), req.IsFlexible(), req.AppendTo(nil))
 }
 
+// fewer is n, or a part of it where everything takes longer.
+func fewer(n int) int {
+	if raced {
+		return max(n/10, 1)
+	}
+	return n
+}
+
 // allocated returns the bytes that the process allocates while f runs.
 func allocated(f func()) int64 {
 	var before, after runtime.MemStats
