@@ -65,3 +65,23 @@ func TestNoControllerListener(t *testing.T) {
 		t.Errorf("quorum %+v: %v", r, err)
 	}
 }
+
+// TestAdvertisedController tells clients of the controller what advertised.listeners says, and where controller.quorum.voters says so the quorum's voter.
+func TestAdvertisedController(t *testing.T) {
+	n := start(t, vfs.NewMem(), "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093\ncontroller.listener.names=CONTROLLER\n"+
+		"advertised.listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://controller.example:19093\ncontroller.quorum.voters=1@voter.example:29093\n")
+	cl := n.client(kgo.SeedBrokers("127.0.0.1:9093"))
+	cluster := kmsg.NewPtrDescribeClusterRequest()
+	cluster.EndpointType = 2
+	if r, err := cluster.RequestWith(n.context(), cl.SeedBrokers()[0]); err != nil || len(r.Brokers) != 1 || r.Brokers[0].Host != "controller.example" || r.Brokers[0].Port != 19093 {
+		t.Errorf("cluster %+v: %v", r, err)
+	}
+	quorum := kmsg.NewPtrDescribeQuorumRequest()
+	topic := kmsg.NewDescribeQuorumRequestTopic()
+	topic.Topic, topic.Partitions = "__cluster_metadata", []kmsg.DescribeQuorumRequestTopicPartition{{}}
+	quorum.Topics = append(quorum.Topics, topic)
+	r, err := quorum.RequestWith(n.context(), cl.SeedBrokers()[0])
+	if err != nil || len(r.Nodes) != 1 || len(r.Nodes[0].Listeners) != 1 || r.Nodes[0].Listeners[0].Host != "voter.example" || r.Nodes[0].Listeners[0].Port != 29093 {
+		t.Errorf("quorum %+v: %v", r, err)
+	}
+}

@@ -218,16 +218,20 @@ func (l *loader) checkListeners(c *Config, controllers map[string]bool) {
 }
 
 func (l *loader) advertised(c *Config, protocols map[string]string, controllers map[string]bool, overridden bool) {
-	if !l.isSet("advertised.listeners") || overridden {
+	if !l.isSet("advertised.listeners") {
 		return
 	}
 	all, err := parseListeners(l.parsed["advertised.listeners"].list, protocols)
+	if err != nil && overridden {
+		return
+	}
 	if err != nil {
 		l.failKey("advertised.listeners", err.Error())
 		return
 	}
 	for _, at := range all {
 		switch {
+		case overridden && !controllers[at.Name]: // --listen has replaced what it belongs to
 		case at.Host == "0.0.0.0":
 			l.failKey("advertised.listeners", "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address.")
 		case controllers[at.Name]: // told to those who come in by listeners for controllers
