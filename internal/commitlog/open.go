@@ -457,6 +457,7 @@ func (o *opening) setMarks() {
 	m.written.Store(size)
 	m.durable.Store(flushed)
 	m.flushed.Store(flushed)
+	l.recovered.Lost = o.r.Clean && l.recovered.TruncatedBytes > 0 // nothing was torn by a clean stop
 	if !o.r.Clean {
 		l.recovered.Lost = o.end < o.r.Point
 		l.mu.sinceDerived = size - flushed + 1 // a clean close has something to write

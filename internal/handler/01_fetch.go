@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -291,6 +292,12 @@ func (f *fetch) isLeaderError(code protocol.ErrorCode) bool {
 
 func (f *fetch) errorCode(err error) protocol.ErrorCode {
 	code := codeOf(err)
+	if errors.Is(err, commitlog.ErrCorrupt) { // consumers tell their users of the offset, where the other code has them try for ever
+		if f.why == nil {
+			f.why = err
+		}
+		return protocol.CorruptMessage
+	}
 	if code == protocol.StorageError {
 		if f.why == nil {
 			f.why = err

@@ -40,6 +40,10 @@ func (d *Dir) Log(id commitlog.ID, cfg *commitlog.Config, onSynced func(end int6
 	} else if l, err = d.newLog(st, cfg); err != nil {
 		return nil, err
 	} else {
+		if found := l.Recovered(); found.Lost {
+			d.opts.Warn(fmt.Errorf("log %s ends at offset %d, although more was synced once: its last %d bytes are damaged and were cut off",
+				id, l.LogEnd(), found.TruncatedBytes))
+		}
 		st.log.Store(l)
 		d.committer.add(st)
 		if l.UnflushedBytes() > 0 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/moldau/moldau/internal/commitlog/index"
+	"github.com/moldau/moldau/internal/record"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
@@ -21,8 +22,10 @@ func (s *Segment) Find(offset int64) (pos int64, ok bool, err error) {
 	return pos, ok, err
 }
 
-// broken says whether err may come from a wrong index, which is then rebuilt.
-func (s *Segment) broken(err error) bool { return errors.Is(err, ErrCorrupt) }
+// broken says whether err may come from a wrong index, which is then rebuilt. A batch whose content is damaged is not the index's fault.
+func (s *Segment) broken(err error) bool {
+	return errors.Is(err, ErrCorrupt) && !errors.Is(err, record.ErrCorrupt)
+}
 
 // hintLocked returns the position of the batch with this base offset if it is one of the last or one where a read was cut.
 func (s *Segment) hintLocked(base int64) (pos int64, ok bool) {
@@ -65,11 +68,16 @@ func (s *Segment) find(offset int64) (pos int64, ok bool, err error) {
 	}
 	defer w.close()
 	pos = int64(entry.Pos)
+	before := int64(-1) // end of the batch before
 	for first := true; pos < size; first = false {
 		b, err := w.header(pos)
 		if err != nil {
 			return 0, false, err
 		}
+		if b.BaseOffset() < before {
+			return 0, false, w.disordered(pos, b.BaseOffset(), before)
+		}
+		before = b.NextOffset()
 		if first && entry.Pos > 0 && b.LastOffset()-s.base != int64(entry.Rel) {
 			return 0, false, s.wrongEntry(entry)
 		}
@@ -97,8 +105,8 @@ func (s Slice) Release() {
 }
 
 // Read returns whole batches from the one that contains offset, before the offset end, at most maxBytes; with atLeastOne the first
-// one even if it is larger. ok is false when no batch of the segment ends above offset. It reads no data, only the headers that
-// it needs to find where to begin and to cut.
+// one even if it is larger. ok is false when no batch of the segment ends above offset. It reads no data of this
+// process, only the headers that it needs to find where to begin and to cut; what was there before is checked once.
 func (s *Segment) Read(offset, maxBytes, end int64, atLeastOne bool) (slice Slice, ok bool, err error) {
 	slice, ok, err = s.read(offset, maxBytes, end, atLeastOne)
 	if s.broken(err) {
@@ -139,6 +147,11 @@ func (s *Segment) read(offset, maxBytes, end int64, atLeastOne bool) (slice Slic
 	if n <= 0 {
 		return Slice{More: all > 0}, true, nil
 	}
+	good, err := s.verify(pos, pos+n)
+	if err != nil {
+		return Slice{}, false, err
+	}
+	n = good - pos
 	f, err := s.log.Acquire()
 	if err != nil {
 		return Slice{}, false, err
@@ -169,14 +182,17 @@ func (s *Segment) cut(pos, size, maxBytes int64, atLeastOne bool) (int64, error)
 	defer w.close()
 	for first := true; at < size; first = false {
 		b, err := w.header(at)
-		if err != nil {
+		switch {
+		case err != nil && at == pos:
 			return 0, err
-		}
-		if first && at > pos && b.LastOffset()-s.base != int64(entry.Rel) {
-			return 0, s.wrongEntry(entry)
+		case err != nil && !first:
+			return at - pos, nil // the next read meets the damage
+		case first && at > pos && (err != nil || b.LastOffset()-s.base != int64(entry.Rel)):
+			at, enough = pos, false // the index or that batch is wrong; those before may be good
+			continue
 		}
 		n := Length(b)
-		if first && at == pos && n > maxBytes && atLeastOne {
+		if at == pos && n > maxBytes && atLeastOne {
 			return n, nil
 		}
 		if first && enough || at+n-pos > maxBytes {

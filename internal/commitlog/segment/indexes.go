@@ -257,6 +257,9 @@ func (s *Segment) remake() (fresh *Segment, err error) {
 	for pos, last := int64(0), int64(0); pos < size; pos += last {
 		w.scanning(false, last)
 		b, err := w.header(pos)
+		if err == nil && pos > 0 && b.BaseOffset() < fresh.mu.end {
+			err = w.disordered(pos, b.BaseOffset(), fresh.mu.end)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -295,6 +298,8 @@ func (s *Segment) Forget(offset int64) (end int64, err error) {
 	}
 	s.mu.offsets, s.mu.times = s.mu.offsets[:keep:keep], s.mu.times[:times:times]
 	s.mu.size, s.mu.end, s.mu.recentN, s.mu.hintN, s.mu.filed = pos, s.base, 0, 0, min(s.mu.filed, keep)
+	s.mu.own = min(s.mu.own, pos)
+	s.checked.cut(s.mu.own)
 	s.mu.firstSet = s.mu.firstSet && pos > 0
 	s.mu.max, s.mu.maxSet = timeMark{NoTimestamp, s.base}, true
 	if times > 0 {

@@ -38,7 +38,8 @@ func (s *Segment) Recover(fileSize, known, recoveryPoint int64, limits Limits, v
 	if err != nil {
 		return r, err
 	}
-	s.active, s.mu.maxSet = true, true
+	s.active, s.mu.maxSet, s.mu.own = true, true, end
+	s.checked.cut(end)
 	s.backed.Store(end)
 	r.Truncated = fileSize - end
 	if r.Truncated > 0 {

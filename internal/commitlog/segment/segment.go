@@ -64,6 +64,7 @@ type Segment struct {
 	mu struct {
 		sync.RWMutex
 		size    int64          // bytes of whole batches
+		own     int64          // from here on this process wrote them
 		end     int64          // offset after the last batch; of an old segment the next one's base
 		offsets []index.Offset // the whole index of an active segment; of an old one nil until it is needed
 		times   []index.Time
@@ -95,6 +96,8 @@ type Segment struct {
 		reserved      int64 // bytes allocated on disk
 		step          int64 // by which reserved last grew
 	}
+
+	checked checked
 
 	backed atomic.Int64 // bytes whose write-back was started
 
@@ -141,7 +144,7 @@ func Create(cache *FileCache, fsys vfs.FS, dir string, base int64) (*Segment, er
 // Open returns an old segment of the given file size that ends where the next one begins. It touches no file.
 func Open(cache *FileCache, fsys vfs.FS, dir string, base, size, end int64) *Segment {
 	s := newSegment(cache, fsys, dir, base)
-	s.mu.size, s.mu.end = size, end
+	s.mu.size, s.mu.own, s.mu.end = size, size, end
 	return s
 }
 

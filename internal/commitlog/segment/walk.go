@@ -127,3 +127,8 @@ func (w *walker) scanning(whole bool, lastBatch int64) {
 		w.next = searchChunk
 	}
 }
+
+// disordered is the error about a batch at pos that begins below the end of the one before.
+func (w *walker) disordered(pos, base, before int64) error {
+	return fmt.Errorf("%w: %s at %d: base offset %d below %d", ErrCorrupt, w.s.log.path, pos, base, before)
+}
