@@ -106,6 +106,15 @@ func (l *Log) TakeOver(whole *Log) error {
 	l.unstable.Store(true) // LastStable finds out
 	l.marks.cleaned.Store(min(whole.Cleaned(), l.marks.logEnd.Load()))
 	l.unclean.Store(whole.unclean.Load())
+	l.takeEpochsLocked(epochs)
+	l.mu.Unlock()
+	if known {
+		return nil
+	}
+	return l.snapshotNow()
+}
+
+func (l *Log) takeEpochsLocked(epochs []epoch.Entry) {
 	l.changeEpochsLocked(func(c *epoch.Cache) bool {
 		if slices.Equal(c.Entries(), epochs) {
 			return false
@@ -116,8 +125,33 @@ func (l *Log) TakeOver(whole *Log) error {
 		}
 		return true
 	})
+}
+
+// Learn makes durable in a copy, as far as it reaches, what cannot be read from the batches that it has: producers whose batches are
+// gone, and of a compacted log where the leader epochs began. A start believes both at a snapshot of the producers below the recovery point,
+// so there is one then.
+func (l *Log) Learn(whole *Log) error {
+	var epochs []epoch.Entry
+	whole.mu.Lock()
+	producers := whole.mu.producers.Clone()
+	whole.mu.Unlock()
+	l.mu.Lock()
+	end := l.marks.logEnd.Load()
+	news := l.mu.producers.Learn(producers, end)
+	if whole.Cleaned() > 0 {
+		for _, e := range whole.Epochs() {
+			if e.Start < end {
+				epochs = append(epochs, e)
+			}
+		}
+		l.takeEpochsLocked(epochs)
+		news = true
+	}
+	if news {
+		l.mu.learned = end
+	}
 	l.mu.Unlock()
-	if known {
+	if !news {
 		return nil
 	}
 	return l.snapshotNow()

@@ -71,6 +71,7 @@ type Log struct {
 		sealed       []*segment.Segment // whose indexes are not durable yet
 		pending      []snapshot         // to be written by derive
 		snapshots    []int64            // offsets of the snapshot files
+		learned      int64              // that of the one that Learn wrote, which no later one makes useless; 0: none
 		created      time.Time          // when the active segment was made, for records without timestamps
 		jitter       time.Duration      // by which the active segment rolls earlier
 		dirtySince   time.Time          // when bytes became unflushed, for flush.ms

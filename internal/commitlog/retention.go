@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"errors"
 	"fmt"
 	"github.com/moldau/moldau/internal/commitlog/producer"
 	"time"
@@ -33,7 +34,8 @@ func (l *Log) DeleteOld(now time.Time, highWatermark int64) (Deleted, error) {
 		return Deleted{}, nil
 	}
 	defer l.kick()
-	defer l.hold()()
+	release := l.hold()
+	defer func() { release() }()
 	cfg := l.config.Load()
 	old, err := l.countOld(cfg, now, highWatermark)
 	n := old.Segments()
@@ -43,6 +45,21 @@ func (l *Log) DeleteOld(now time.Time, highWatermark int64) (Deleted, error) {
 	if n == len(l.segments()) {
 		if err := l.roll(); err != nil {
 			return Deleted{}, err
+		}
+	}
+	if l.hasPending() {
+		// What is known of the producers whose batches go must be on the disk before; where that has no room, space is worth more.
+		release()
+		_, err := l.derive()
+		release = l.hold()
+		if err != nil && (!errors.Is(err, ErrReadOnly) || errors.Is(err, ErrOffline)) {
+			return Deleted{}, err
+		}
+		if old, err = l.countOld(cfg, now, highWatermark); err != nil || old.Segments() == 0 {
+			return Deleted{}, err
+		}
+		if n = old.Segments(); n == len(l.segments()) {
+			return Deleted{}, nil // it was appended to meanwhile, and is old already: the next call's
 		}
 	}
 	if l.segments()[n-1].End() > l.RecoveryPoint() {
@@ -62,6 +79,13 @@ func (l *Log) DeleteOld(now time.Time, highWatermark int64) (Deleted, error) {
 		return Deleted{}, l.env.fail(fmt.Errorf("retention of %s: %w", l.id, err))
 	}
 	return old, nil
+}
+
+// hasPending says whether snapshots of the producers wait to be written.
+func (l *Log) hasPending() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.mu.pending) > 0
 }
 
 // countOld counts the segments that DeleteOld removes. It takes the lock only for a moment, since it may have to read indexes.

@@ -279,6 +279,9 @@ func (l *Log) writeSnapshot(snap snapshot) error {
 		bases[s.Base()] = true
 	}
 	l.mu.Lock()
+	if l.mu.learned > 0 {
+		bases[l.mu.learned] = true
+	}
 	var keep, stray []int64
 	have := append(slices.Clone(l.mu.snapshots), snap.offset)
 	slices.Sort(have)

@@ -262,6 +262,9 @@ func (f *Future) Ready(from *Dir) error {
 	if err := f.sync(); err != nil {
 		return err
 	}
+	if err := f.Log().Learn(f.source); err != nil {
+		return err
+	}
 	if f.moves == 0 {
 		n, err := from.movesIn(f.st.id.DirName())
 		if err != nil {

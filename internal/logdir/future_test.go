@@ -22,7 +22,6 @@ type house struct {
 	futures map[int]*Future
 	compact bool
 	next    int
-	cut     map[int]int // truncations of each log, which Replay makes when it opens, are none of the test's
 }
 
 const houseLogs = 3
@@ -105,7 +104,9 @@ func (h *house) hand(n int, l *commitlog.Log) {
 
 func (h *house) config() *commitlog.Config {
 	c := config(true)
-	c.Compact = h.compact
+	if h.compact {
+		c.Compact, c.SegmentBytes = true, 4<<10
+	}
 	return c
 }
 

@@ -48,6 +48,18 @@ func (s *State) Clone() *State {
 	return c
 }
 
+// Learn takes over the producers that s does not know and o does, whose last batch lies below an offset. It says whether there were any.
+func (s *State) Learn(o *State, below int64) (any bool) {
+	for id, e := range o.entries {
+		if b, ok := e.last(); s.entries[id] != nil || ok && b.lastOffset >= below {
+			continue
+		}
+		any = true
+		*s.entry(id) = *e
+	}
+	return any
+}
+
 // Knows says whether s knows every producer that o knows.
 func (s *State) Knows(o *State) bool {
 	for id := range o.entries {
