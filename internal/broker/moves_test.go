@@ -88,6 +88,16 @@ func (n *node) awaitMoved(topic string, number int32, want string) {
 	}
 }
 
+// await waits until something is so.
+func (n *node) await(what string, is func() bool) {
+	n.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			n.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 func other(dir string) string { return map[string]string{"one": "two", "two": "one"}[dir] }
 
 const twoDirs = "log.dirs=one,two\nmetadata.log.dir=meta\n"
@@ -361,8 +371,8 @@ func TestCopyWithoutItsLog(t *testing.T) {
 }
 
 func mustPlaced(t *testing.T, n *node, topic string) interface {
+	ID() commitlog.ID
 	Offsets() (int64, int64, int64, int64)
-	Log() *commitlog.Log
 } {
 	t.Helper()
 	p, _ := n.replicas.Placed(n.publisher.Image().Topic(topic).ID, 0)
