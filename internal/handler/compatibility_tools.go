@@ -22,10 +22,11 @@ transcripts there, word for word; a call that differs says why. "both" is ` + "`
 | kafka-get-offsets | every time and filter |  |
 | kafka-consumer-groups, kafka-groups | list, describe, reset, delete of classic groups | other groups are not served yet |
 | kafka-acls | the refusal without an authorizer; both |  |
+| kafka-delegation-tokens | the refusal on a listener without a login |  |
 | kafka-client-metrics | alter, describe, list, delete | no receiver takes metrics |
 | kafka-transactions | describe-producers, find-hanging, abort of what is not there | the rest, with transactions |
 | kafka-replica-verification | its report (Kafka means to remove it) |  |
 | kafka-console-producer, kafka-console-consumer, kafka-producer-perf-test, kafka-verifiable-producer | every codec, acks, keys, headers, offsets, time-outs |  |
 
-kafka-storage, kafka-metadata-shell and kafka-dump-log read Kafka's own files and ask no broker; kafka-delegation-tokens needs a listener with a login.
+kafka-storage and kafka-metadata-shell work on Kafka's own files and ask no broker. kafka-dump-log reads Moldau's logs too (` + "`test/compat/dump`" + `).
 `

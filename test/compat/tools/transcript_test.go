@@ -45,6 +45,7 @@ var classes = map[string]string{
 	"kafka-client-metrics":      "org.apache.kafka.tools.ClientMetricsCommand",
 	"kafka-cluster":             "org.apache.kafka.tools.ClusterTool",
 	"kafka-configs":             "kafka.admin.ConfigCommand",
+	"kafka-delegation-tokens":   "org.apache.kafka.tools.DelegationTokenCommand",
 	"kafka-delete-records":      "org.apache.kafka.tools.DeleteRecordsCommand",
 	"kafka-features":            "org.apache.kafka.tools.FeatureCommand",
 	"kafka-get-offsets":         "org.apache.kafka.tools.GetOffsetShell",
