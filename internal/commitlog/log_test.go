@@ -324,8 +324,9 @@ func TestDelete(t *testing.T) {
 	mem := vfs.NewMem()
 	w := newWorld(t, mem)
 	var steps []func() (bool, error)
-	w.env.Background = func(_ time.Duration, step func() (bool, error)) { steps = append(steps, step) }
-	l := w.open(t, Config{SegmentBytes: 300}, Recovery{Missing: true})
+	var delay time.Duration
+	w.env.Background = func(d time.Duration, step func() (bool, error)) { delay, steps = d, append(steps, step) }
+	l := w.open(t, Config{SegmentBytes: 300, FileDeleteDelay: 7 * time.Second}, Recovery{Missing: true})
 	for range 5 {
 		if _, err := l.Append(batchSpec{size: 100}.build(), 0); err != nil {
 			t.Fatal(err)
@@ -341,6 +342,9 @@ func TestDelete(t *testing.T) {
 	}
 	if err := l.Delete(); err != nil {
 		t.Fatal(err)
+	}
+	if delay != 7*time.Second {
+		t.Errorf("its files go after %v", delay)
 	}
 	got := names(t, mem, testDir)
 	if len(got) != 1 || !IsDeletedDir(got[0]) || !strings.HasPrefix(got[0], "orders-3.") || len(got[0]) != len("orders-3.")+32+len("-delete") {
