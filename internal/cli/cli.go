@@ -47,11 +47,11 @@ func Main(ctx context.Context, p Process) int {
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
-	err := root.ExecuteContext(ctx)
+	ran, err := root.ExecuteContextC(ctx)
 	if err == nil || ctx.Err() != nil && isInterruption(err) {
 		return 0
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
+	for line := range strings.SplitSeq(err.Error()+usage(ran, err), "\n") {
 		fmt.Fprintf(p.Err, "moldau: %s\n", line)
 	}
 	var own exitStatus
@@ -59,6 +59,19 @@ func Main(ctx context.Context, p Process) int {
 		return own.ExitStatus()
 	}
 	return 1
+}
+
+// usage says how a command is called that was called wrongly, where the words of the library do not: they count arguments and name flags.
+func usage(c *cobra.Command, err error) string {
+	for _, begin := range []string{"requires at least ", "accepts ", "unknown flag: ", "unknown shorthand flag: ", "flag needs an argument: "} {
+		if strings.HasPrefix(err.Error(), begin) {
+			return "; it is called as \"" + c.UseLine() + "\", and --help says more"
+		}
+	}
+	if strings.HasPrefix(err.Error(), "unknown command ") {
+		return "; \"" + c.CommandPath() + " --help\" lists them"
+	}
+	return ""
 }
 
 func command(p Process) *cobra.Command {
