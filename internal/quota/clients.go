@@ -258,7 +258,11 @@ func (c *Client) Most(k Kind) int64 {
 		return math.MaxInt64
 	}
 	w := c.all.windows(k)
-	return int64(min(c.limits[k].limit*float64(w.Samples-1)*w.Size.Seconds(), math.MaxInt64))
+	most := c.limits[k].limit * float64(w.Samples-1) * w.Size.Seconds()
+	if most >= math.MaxInt64 { // which is 1<<63 as a float, and no int64
+		return math.MaxInt64
+	}
+	return int64(most)
 }
 
 // Throttled counts a request that was held back for a quota of the kind.

@@ -299,6 +299,47 @@ func TestDebtIsKept(t *testing.T) {
 	r.want("deep", m.Throttle(), (1000-11-300)*time.Second)
 }
 
+// A full table of clients that all owe something lets one more in.
+func TestFullOfDebts(t *testing.T) {
+	r := newRig(t)
+	r.set(entity("-/*"), Mutation, 0.001)
+	for i := range measuresMax + 1000 {
+		m := r.Client("ANONYMOUS", fmt.Sprint(i), nil).Mutations(false)
+		m.Record(1)
+		r.want(fmt.Sprint(i), m.Throttle(), 989*time.Second) // 0.011 of 1 are there
+	}
+	if n := r.Measures(); n != measuresMax {
+		t.Errorf("%d measures are kept, want %d", n, measuresMax)
+	}
+}
+
+// Quotas as small and as large as they may be.
+func TestQuotasAtTheEdge(t *testing.T) {
+	r := newRig(t)
+	const longest = math.MaxInt32 * ms
+	for _, limit := range []float64{math.SmallestNonzeroFloat64, 1e-9, 0.001, math.MaxInt64, 1e308, math.MaxFloat64} {
+		r.set(entity("-/app"), Fetch, limit)
+		r.set(entity("-/app"), Request, limit)
+		r.set(entity("-/app"), Mutation, limit)
+		app := r.Client("ANONYMOUS", "app", nil)
+		large := limit > 1
+		most, bytes, request, changes := int64(0), longest, time.Second, longest
+		if large {
+			most, bytes, request, changes = math.MaxInt64, 0, 0, 0
+		}
+		if got := app.Most(Fetch); got != most {
+			t.Errorf("at %g, %d may be fetched at once, want %d", limit, got, most)
+		}
+		r.want(fmt.Sprintf("bytes at %g", limit), app.Take(Fetch, 1<<40), bytes)
+		r.want(fmt.Sprintf("time at %g", limit), app.Take(Request, int64(time.Hour)), request)
+		m := app.Mutations(false)
+		m.Record(math.MaxInt32)
+		r.want(fmt.Sprintf("changes at %g", limit), m.Throttle(), changes)
+		r.clock.Advance(time.Hour)
+		r.want(fmt.Sprintf("nothing at %g", limit), app.Take(Fetch, 0), 0)
+	}
+}
+
 func BenchmarkNoQuota(b *testing.B) {
 	r := newRig(b)
 	var known *Client

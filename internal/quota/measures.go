@@ -2,6 +2,7 @@ package quota
 
 import (
 	"crypto/sha256"
+	"math"
 	"sync"
 )
 
@@ -55,7 +56,7 @@ func (m *measures[K]) get(w Windows, owner K, limit float64, version uint64, now
 func (m *measures[K]) roomLocked(w Windows, now int64) {
 	left := sampled
 	var idlest K
-	oldest := now + 1
+	oldest := int64(math.MaxInt64)  // a bucket that owes something is used in the future
 	for owner, is := range m.kept { // Go begins anywhere
 		is.mu.Lock()
 		last := is.last
