@@ -216,7 +216,8 @@ func TestApiVersions(t *testing.T) {
 			continue
 		}
 		served++
-		expect(t, out, `^\s+`+m[2]+`\(`+m[1]+`\): `+versions+` \[usable: \d+\]`)
+		// The tool is a release older than the protocol, and has no name for what is new.
+		expect(t, out, `^\s+(`+m[2]+`\(`+m[1]+`\): `+versions+` \[usable: \d+\]|UNKNOWN\(`+m[1]+`\): `+versions+`,?$)`)
 	}
 	if served < 40 || missing < 10 {
 		t.Errorf("the page names %d APIs that are served and %d that are not", served, missing)
