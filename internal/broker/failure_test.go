@@ -25,8 +25,13 @@ import (
 // produceOnce sends one record to partition 0 with acks=all and no time-out, and returns the code of the answer.
 func (n *node) produceOnce(topic string) protocol.ErrorCode {
 	n.t.Helper()
+	return n.produceValue(topic, []byte("value"))
+}
+
+func (n *node) produceValue(topic string, value []byte) protocol.ErrorCode {
+	n.t.Helper()
 	b := record.NewBuilder(record.Compression{})
-	b.Append(record.Record{Timestamp: 1, Value: []byte("value")})
+	b.Append(record.Record{Timestamp: 1, Value: value})
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = -1, 0
 	part := kmsg.ProduceRequestTopicPartition{Partition: 0, Records: b.Build()}

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -253,4 +256,66 @@ func TestFaultyDirectory(t *testing.T) {
 			n.stop()
 		})
 	}
+}
+
+// TestNearlyFullDisk: producers are refused before there is no space at all; groups commit, readers read, topics are made and deleted
+// in what is kept, and producers are served again when a topic was deleted, without a restart.
+func TestNearlyFullDisk(t *testing.T) {
+	mem := vfs.NewMem()
+	mem.SetCapacity(48 << 20)
+	var failed atomic.Int64
+	n := start(t, vfs.NewFault(mem, func(op vfs.Op) error {
+		if free, _ := mem.Free("."); op.Kind == vfs.OpWrite && int64(free) < op.N {
+			failed.Add(1)
+		}
+		return nil
+	}), "offsets.topic.num.partitions=1\n")
+	n.create("fill", 1, nil)
+	n.create("other", 1, nil)
+	n.produce("other", 10)
+	admin := kadm.NewClient(n.client())
+	commit := func(at int64) {
+		t.Helper()
+		var offsets kadm.Offsets
+		offsets.AddOffset("other", 0, at, -1)
+		if resp, err := admin.CommitOffsets(n.context(), "group", offsets); err != nil || resp.Error() != nil {
+			t.Fatal(err, resp.Error())
+		}
+	}
+	commit(1)
+	large := make([]byte, 500_000)
+	full := false
+	for range 200 {
+		if code := n.produceValue("fill", large); code == protocol.StorageError {
+			full = true
+			break
+		} else if code != protocol.None {
+			t.Fatalf("a producer was answered with %v", code)
+		}
+	}
+	if free, _ := mem.Free("."); !full || free < 1<<20 {
+		t.Fatalf("producers are refused: %v, with %d bytes free", full, free)
+	}
+	if code := n.produceOnce("other"); code != protocol.StorageError {
+		t.Errorf("a small batch was answered with %v", code)
+	}
+	for i := range 50 {
+		commit(int64(i))
+	}
+	if got, code := n.readAt("other", 0, 1<<20); code != protocol.None || len(got) != 10 {
+		t.Errorf("a reader got %d records and %v", len(got), code)
+	}
+	n.create("new", 1, nil)
+	n.remove("fill")
+	deadline := time.Now().Add(20 * time.Second)
+	for code := protocol.StorageError; code != protocol.None; code = n.produceOnce("other") {
+		if time.Now().After(deadline) {
+			t.Fatalf("with space again a producer is answered with %v", code)
+		}
+		runtime.Gosched()
+	}
+	if failed.Load() > 0 {
+		t.Errorf("%d writes found no space", failed.Load())
+	}
+	n.stop()
 }

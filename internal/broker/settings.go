@@ -117,6 +117,7 @@ func partitionSettings(cfg *config.Config, topic string, overrides map[string]st
 			FlushMessages:      t.FlushMessages,
 			FlushInterval:      t.FlushInterval,
 			Durable:            t.Durable,
+			Reserved:           topic == offsetsTopic,
 		},
 		Rules: record.Rules{
 			Topic:                topic,

@@ -25,7 +25,7 @@ func (l *Log) Append(b record.Batch, epoch LeaderEpoch) (AppendInfo, error) {
 	if int64(len(b)) > cfg.SegmentBytes {
 		return AppendInfo{}, fmt.Errorf("append %d bytes to %s: %w of %d", len(b), l.id, ErrTooLargeForSegment, cfg.SegmentBytes)
 	}
-	if err := l.env.Err(); err != nil {
+	if err := l.env.admit(cfg); err != nil {
 		return AppendInfo{}, err
 	}
 	for {
@@ -89,6 +89,7 @@ func (l *Log) writeLocked(run []byte, last record.Batch, size int64, cfg *Config
 	}
 	l.marks.size.Add(size)
 	l.marks.written.Add(size)
+	l.env.took(size)
 	l.mu.sinceDerived += size
 	l.marks.logEnd.Store(last.LastOffset() + 1)
 	return nil
@@ -217,10 +218,10 @@ func (l *Log) FlushDue(now time.Time) bool {
 // below the log end is ErrUnexpectedOffset, unless the log is empty. Batches before a failing one stay appended; the result
 // covers them. First is -1 if there are none.
 func (l *Log) AppendReplica(batches []byte) (AppendInfo, error) {
-	if err := l.env.Err(); err != nil {
+	cfg := l.config.Load()
+	if err := l.env.admit(cfg); err != nil {
 		return AppendInfo{First: -1, Last: -1}, err
 	}
-	cfg := l.config.Load()
 	info := AppendInfo{First: -1, Last: -1, Timestamp: record.NoTimestamp, LogStart: l.LogStart()}
 	for {
 		l.mu.Lock()

@@ -48,6 +48,9 @@ type EnvOptions struct {
 	// OnFull hears of each write that found no space, before the call returns ErrReadOnly. The owner calls
 	// Env.SetReadOnly and probes for space.
 	OnFull func(error)
+	// OnRoomUsed hears that as much was appended as SetRoom allowed. It must not block, nor call back into a log. The owner looks how much
+	// space there is, and calls SetRoom and SetLow. Nil: nobody looks.
+	OnRoomUsed func()
 	// OnFailure hears once that a write, sync, rename or truncation failed otherwise. The Env is offline by then.
 	OnFailure func(error)
 	// OnTruncated is called by TruncateTo and TruncateFullyAt when the log has lower marks already and its files are not cut yet: what
@@ -67,6 +70,8 @@ type EnvOptions struct {
 type Env struct {
 	EnvOptions
 	readOnly atomic.Bool
+	low      atomic.Bool
+	room     atomic.Int64 // bytes that may be appended until OnRoomUsed is called; below 0: it was
 	failure  atomic.Pointer[error]
 }
 
@@ -80,6 +85,36 @@ func NewEnv(opts EnvOptions) (*Env, error) {
 
 // SetReadOnly makes every append fail with ErrReadOnly, or takes that back.
 func (e *Env) SetReadOnly(on bool) { e.readOnly.Store(on) }
+
+// SetLow makes appends fail with ErrReadOnly that have no right to the last space, or takes that back.
+func (e *Env) SetLow(on bool) { e.low.Store(on) }
+
+// SetRoom says how much may be appended until OnRoomUsed is called.
+func (e *Env) SetRoom(bytes int64) { e.room.Store(max(bytes, 0)) }
+
+// errLow is told to producers before the disk is full.
+var errLow = fmt.Errorf("%w: the little that is left is for groups and metadata", ErrReadOnly)
+
+// admit says whether an append to a log of that configuration may be tried.
+func (e *Env) admit(cfg *Config) error {
+	if err := e.Err(); err != nil {
+		return err
+	}
+	if e.low.Load() && !cfg.Reserved {
+		return errLow
+	}
+	return nil
+}
+
+// took notes an append, and calls OnRoomUsed for the one that uses the room up.
+func (e *Env) took(bytes int64) {
+	if e.OnRoomUsed == nil {
+		return
+	}
+	if left := e.room.Add(-bytes); left < 0 && left+bytes >= 0 {
+		e.OnRoomUsed()
+	}
+}
 
 // SetOffline makes every change fail with ErrOffline for good. Reads go on. The first cause counts.
 func (e *Env) SetOffline(cause error) { e.failure.CompareAndSwap(nil, &cause) }

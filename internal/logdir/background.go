@@ -31,7 +31,7 @@ func newBackground(d *Dir) *background {
 
 // run implements commitlog's Background. On a full disk nothing waits: what is removed makes room.
 func (b *background) run(delay time.Duration, step func() (again bool, err error)) {
-	if delay > 0 && !b.d.full.Load() {
+	if delay > 0 && !b.d.full.Load() && !b.d.low.Load() {
 		b.d.opts.Clock.AfterFunc(delay, func() { b.add(step) })
 		return
 	}

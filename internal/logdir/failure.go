@@ -3,6 +3,8 @@ package logdir
 import (
 	"errors"
 	"fmt"
+	"math"
+	"sync"
 	"syscall"
 
 	"github.com/moldau/moldau/internal/commitlog"
@@ -34,9 +36,52 @@ func (d *Dir) offline() bool {
 // isFull makes the directory read-only until the sweeper finds space again.
 func (d *Dir) isFull(error) {
 	d.env.SetReadOnly(true)
-	if !d.full.Swap(true) {
-		d.opts.OnFull(true)
+	d.full.Store(true)
+	d.tellFull()
+}
+
+// fullness is what was told of a disk.
+type fullness struct {
+	sync.Mutex
+	full bool
+}
+
+// tellFull tells once that the disk is full, or so nearly that producers are refused, and once that it is not.
+func (d *Dir) tellFull() {
+	d.told.Lock()
+	defer d.told.Unlock()
+	if full := d.full.Load() || d.low.Load(); full != d.told.full {
+		d.told.full = full
+		d.opts.OnFull(full)
 	}
+}
+
+// roomUsed asks the sweeper to look how much space is left. It may come before there is a sweeper.
+func (d *Dir) roomUsed() { signal(d.measuring) }
+
+// measure looks how much space there is, and refuses producers before there is none. Where it cannot be known, the write that finds none
+// decides.
+func (d *Dir) measure() {
+	if d.offline() {
+		return
+	}
+	free, total, err := d.Space()
+	if err != nil {
+		d.low.Store(false)
+		d.env.SetLow(false)
+		return
+	}
+	least := min(2*d.opts.FreeMin, total/16)
+	if d.low.Load() {
+		least += least / 4 // so that it does not begin again at once
+	}
+	low := free < least
+	if !low { // small appends are written to the journal too
+		d.env.SetRoom(int64(min((free-least)/2, math.MaxInt64)))
+	}
+	d.env.SetLow(low)
+	d.low.Store(low)
+	d.tellFull()
 }
 
 // judge applies the rule for a failed write of a small file: lack of space makes the directory read-only, lack of descriptors
@@ -55,6 +100,7 @@ func (d *Dir) judge(err error) error {
 
 // probe looks whether a full disk has space again, and lets try again what found no descriptor.
 func (d *Dir) probe() {
+	d.measure()
 	if !d.full.Load() {
 		if d.committer.starving() {
 			d.committer.again()
@@ -68,5 +114,5 @@ func (d *Dir) probe() {
 	d.full.Store(false)
 	d.env.SetReadOnly(false)
 	d.committer.again()
-	d.opts.OnFull(false)
+	d.tellFull()
 }

@@ -64,7 +64,7 @@ func TestRemovalMakesRoom(t *testing.T) {
 		return left
 	}
 	deadline := time.Now().Add(20 * time.Second)
-	for len(folders(mem)) > 1 || w.d.Err() != nil {
+	for len(folders(mem)) > 1 || w.d.Condition() != Online {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d folders are left, the directory is %v", len(folders(mem)), w.d.Err())
 		}
@@ -126,4 +126,64 @@ func TestUnfinishedRemoval(t *testing.T) {
 	if logs := d.Logs(); len(logs) != len(w.models)-2 {
 		t.Errorf("after the next start there are %v", logs)
 	}
+}
+
+// TestLittleSpaceIsKept: producers are refused before the disk is full, without a tick of the clock where they are fast; a broker's own
+// topic goes on in what is left. There is no failed write on the way, and it ends by itself when there is space.
+func TestLittleSpaceIsKept(t *testing.T) {
+	const size = 16 << 20
+	mem := vfs.NewMem()
+	mem.SetCapacity(size)
+	manual := clock.NewManual(time.Unix(1_700_000_000, 0))
+	opts := options(mem)
+	opts.Clock, opts.FreeMin = manual, 1<<20 // so that a 16th of the disk is kept
+	w := newWorld()
+	must(t, w.open(opts))
+	log := func(n int, reserved bool) *commitlog.Log {
+		c := config(true)
+		c.Reserved, c.SegmentBytes = reserved, 1<<20
+		l, err := w.d.Log(logID(n), c, nil)
+		must(t, err)
+		return l
+	}
+	producers, groups := log(0, false), log(1, true)
+	var err error
+	for range 10_000 {
+		if _, err = producers.Append(batch("key", 10_000), 1); err != nil {
+			break
+		}
+		runtime.Gosched()
+	}
+	if !errors.Is(err, commitlog.ErrReadOnly) || errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("producers are answered %v", err)
+	}
+	if free, _, _ := w.d.Space(); free < size/32 || free > size/16 {
+		t.Errorf("%d bytes of %d are left when producers are refused", free, size)
+	}
+	if w.d.Err() != nil || w.d.Condition() != Full {
+		t.Errorf("the directory is %v, %v", w.d.Condition(), w.d.Err())
+	}
+	if err := producers.CheckAppend(); !errors.Is(err, commitlog.ErrReadOnly) {
+		t.Errorf("an append is said to be answered %v", err)
+	}
+	for range 100 {
+		if _, err := groups.Append(batch("key", 1000), 1); err != nil {
+			t.Fatalf("groups are answered %v", err)
+		}
+	}
+	must(t, groups.CheckAppend())
+	must(t, w.d.Checkpoint())
+	mem.SetCapacity(2 * size)
+	deadline := time.Now().Add(20 * time.Second)
+	for w.d.Condition() != Online {
+		if time.Now().After(deadline) {
+			t.Fatal("the directory stays full")
+		}
+		manual.Advance(time.Second)
+		runtime.Gosched()
+	}
+	if _, err := producers.Append(batch("key", 10_000), 1); err != nil {
+		t.Fatalf("producers are answered %v when there is space", err)
+	}
+	must(t, w.d.Close())
 }

@@ -73,7 +73,8 @@ type Options struct {
 	// logs with durability=memory, and what the journal holds. Defaults 64 MiB and 30 s.
 	FlushBytes int64
 	FlushAge   time.Duration
-	// FreeMin is the free space from which a full directory is written again; default 16 MiB.
+	// FreeMin is the free space from which a full directory is written again; default 16 MiB. Producers are refused while there is less than
+	// twice as much, or a 16th of the file system where that is less: the rest is for groups, metadata and what makes room.
 	FreeMin uint64
 
 	journal journal.Options // sizes, for tests
@@ -152,8 +153,12 @@ type Dir struct {
 	checkpoints checkpoints
 	sweeper     *sweeper
 
-	full    atomic.Bool // the disk is
-	failure struct {
+	full atomic.Bool // the disk is
+	low  atomic.Bool // there is less space than is kept for groups and metadata
+	told fullness    // what OnFull was told
+
+	measuring chan struct{} // the room for appends is used up
+	failure   struct {
 		sync.Once
 		err atomic.Pointer[error]
 	}
@@ -174,7 +179,7 @@ type Dir struct {
 // Open opens the data directory, makes it if it is not there, and recovers its logs if the last stop was not clean. What the options claim
 // belongs to it from then on, whatever comes of it.
 func Open(opts Options) (_ *Dir, err error) {
-	d := &Dir{opts: opts.withDefaults(), epoch: -1}
+	d := &Dir{opts: opts.withDefaults(), epoch: -1, measuring: make(chan struct{}, 1)}
 	d.brokerEpoch.Store(-1)
 	d.mu.logs = map[string]*state{}
 	d.mu.futures = map[string]*Future{}
@@ -210,6 +215,7 @@ func Open(opts Options) (_ *Dir, err error) {
 	if err := d.recover(); err != nil {
 		return nil, err
 	}
+	d.measure()
 	d.committer.start()
 	d.sweeper = newSweeper(d)
 	return d, nil
@@ -222,6 +228,7 @@ func (d *Dir) newEnv() error {
 		Committer:   d.committer,
 		Background:  d.background.run,
 		OnFull:      d.isFull,
+		OnRoomUsed:  d.roomUsed,
 		OnFailure:   d.fail,
 		OnTruncated: d.truncated,
 		OnClean:     d.cleaning,

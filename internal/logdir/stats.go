@@ -22,7 +22,7 @@ type Condition string
 // The conditions of a directory.
 const (
 	Online  Condition = "online"
-	Full    Condition = "full"    // nothing is appended until there is space again
+	Full    Condition = "full"    // producers are refused until there is space again
 	Offline Condition = "offline" // for good
 )
 
@@ -32,7 +32,7 @@ var Conditions = []Condition{Online, Full, Offline}
 // Condition says what the directory is good for now.
 func (d *Dir) Condition() Condition {
 	switch err := d.Err(); {
-	case err == nil:
+	case err == nil && !d.low.Load():
 		return Online
 	case errors.Is(err, commitlog.ErrOffline):
 		return Offline

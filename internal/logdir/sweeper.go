@@ -49,6 +49,9 @@ func (s *sweeper) loop() {
 		select {
 		case <-s.stop:
 			return
+		case <-s.d.measuring:
+			s.d.measure()
+			continue
 		case <-s.early:
 			s.warn(s.d.checkpointRecoveryIfUp())
 			continue
