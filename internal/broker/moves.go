@@ -71,7 +71,7 @@ const maxPreferred = 10_000
 // another directory that is under way ends; to move a replica to where it is does no more than that.
 func (r *replicas) Move(topic string, number int32, path string) error {
 	id := commitlog.ID{Topic: topic, Partition: number}
-	if logdir.FutureName(id) > maxFileName {
+	if logdir.FutureNameLength(id) > maxFileName {
 		return fmt.Errorf("%w: %s", handler.ErrTopicTooLong, topic)
 	}
 	to := -1

@@ -12,6 +12,7 @@
 //	<offset>.snapshot                        state of the producers before offset; see package producer
 //	leader-epoch-checkpoint                  which leader epoch begins where; see package epoch
 //	partition.metadata                       the topic id, two lines: "version: 0" and "topic_id: " and the id
+//	moves                                    how often the log changed its data directory; see package logdir
 //	*.deleted, *.tmp                         on their way out; removed at start
 //	*.cleaned, *.swap                        made by a cleaning that did not end; see finishSwaps
 //

@@ -14,9 +14,9 @@ import (
 // futureSuffix ends the name of the directory of a copy that is being made: topic-partition.<32 hex digits>-future. It is Kafka's.
 const futureSuffix = "-future"
 
-// FutureName is the longest name that a copy of a partition's log may have; a topic whose name is so long that this is no
-// file name cannot be moved, as in Kafka.
-func FutureName(id commitlog.ID) int { return len(id.DirName()) + 1 + 32 + len(futureSuffix) }
+// FutureNameLength is the length of the names of copies of a partition's log. Where it is too much for a file name, the partition cannot be
+// moved, as in Kafka.
+func FutureNameLength(id commitlog.ID) int { return len(id.DirName()) + 1 + 32 + len(futureSuffix) }
 
 // Future is a copy of a log of another data directory, on its way into this one (KIP-113).
 //

@@ -24,6 +24,11 @@
 // Compaction changes what lies below the durable recovery point, and nothing else. So a scan never meets it, and neither does the
 // replay, which passes over what lies there.
 //
+// # Moves between directories
+//
+// A log moves by a copy that takes its place with one rename; see Future. At any moment, whatever a crash leaves, one directory has the log
+// with all that was acknowledged: of two folders the one that was moved more often.
+//
 // A crash may lose the high watermarks, log starts and cleaner offsets since their last checkpoint, as in Kafka.
 package logdir
 
