@@ -162,7 +162,8 @@ func (c *Conn) fail(reason error) {
 // onTimer closes a connection that is idle or stalled, and otherwise comes back when it could be.
 func (c *Conn) onTimer() {
 	s := c.server
-	quiet := s.clock.Now().Sub(s.start) - time.Duration(c.lastActive.Load())
+	now := s.clock.Now().Sub(s.start)
+	quiet := now - time.Duration(c.lastActive.Load())
 	limit, reason := s.IdleTimeout, ErrIdle
 	if c.midFrame.Load() {
 		limit, reason = s.StallTimeout, ErrStalled
@@ -170,11 +171,12 @@ func (c *Conn) onTimer() {
 	c.mu.Lock() // also orders this after the timer was noted
 	dead, busy := c.mu.dead, c.mu.inFlight > 0
 	c.mu.Unlock()
+	muted := time.Duration(c.muted.Load()) > now
 	switch {
 	case dead:
 	case quiet < limit:
 		c.timer.Reset(limit - quiet)
-	case reason == ErrIdle && busy: // it waits for us
+	case reason == ErrIdle && busy && !muted: // it waits for us; of a muted one we would not know whether it is there still
 		c.timer.Reset(limit)
 	default:
 		c.fail(reason)

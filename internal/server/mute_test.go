@@ -101,6 +101,82 @@ func TestMutedByLaterAnswer(t *testing.T) {
 	})
 }
 
+// That a request waits to be answered does not keep a muted connection whose client may be gone: it could be for days.
+func TestMutedEndsWithRequestsInFlight(t *testing.T) {
+	h := &held{}
+	bubble(t, Options{Handler: h, IdleTimeout: time.Hour}, func(r *rig) {
+		c, patient := r.dial(), r.dial()
+		defer patient.Close()
+		begin := time.Now()
+		c.send(frame(1, []byte("a")), frame(2, []byte("b")))
+		patient.send(frame(1, []byte("x")))
+		synctest.Wait()
+		q := h.take()
+		for i := range q {
+			if string(q[i].req.Body) == "b" {
+				q[i].reply.Throttle(24 * 24 * time.Hour)
+			}
+		}
+		c.send(frame(3, []byte("c")))
+		synctest.Wait() // from here on the reader waits
+		c.Close()
+		time.Sleep(time.Hour - 1)
+		synctest.Wait()
+		if n := r.server.Connections(); n != 2 {
+			t.Errorf("%d connections after %v, want 2", n, time.Since(begin))
+		}
+		time.Sleep(1)
+		r.wantReason(ErrIdle)
+		if n := r.server.Connections(); n != 1 {
+			t.Errorf("%d connections after %v, want the one that waits and is not muted", n, time.Since(begin))
+		}
+		for _, x := range q {
+			x.echo()
+		}
+		patient.want(1, "x")
+	})
+}
+
+// Ten thousand muted connections, of which half have clients that go, hold nothing but what is unread, and end when they are no longer muted, or
+// with the server.
+func TestManyMuted(t *testing.T) {
+	const n = 10_000
+	bubble(t, Options{Handler: handlerFunc(throttle)}, func(r *rig) {
+		var stay []*client
+		for i := range n {
+			c := r.dial()
+			c.send(frame(1, []byte("5m")), frame(2, []byte("5m"))[:20])
+			c.want(1, "5m")
+			if i%2 == 0 {
+				stay = append(stay, c)
+			} else {
+				c.Close()
+			}
+		}
+		synctest.Wait()
+		if got := r.server.Connections(); got != n {
+			t.Errorf("%d connections while they are muted, want %d", got, n)
+		}
+		if got := r.server.MemoryInUse(); got != 0 {
+			t.Errorf("they hold %d bytes of the budget", got)
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if got := r.server.Connections(); got != n/2 {
+			t.Errorf("%d connections are left, want %d", got, n/2)
+		}
+		for _, c := range stay {
+			c.send(frame(2, []byte("5m"))[20:])
+			c.want(2, "5m")
+		}
+		r.stop()
+		for _, c := range stay {
+			c.wantEnd()
+			c.Close()
+		}
+	})
+}
+
 // A muted connection ends with the server, and when it is idle for too long, but is never taken for stalled.
 func TestMutedEnds(t *testing.T) {
 	for _, partial := range []bool{false, true} {
