@@ -78,7 +78,7 @@ type owner struct {
 
 // NewClients returns Clients that know no quota yet.
 func NewClients(o Options) *Clients {
-	return &Clients{Options: o, start: o.Clock.Now()}
+	return &Clients{Options: o, start: o.Clock.Now(), kept: measures[owner]{max: measuresMax}}
 }
 
 // Stats returns the counters, which go on.

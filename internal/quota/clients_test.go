@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -240,18 +241,20 @@ func TestQuotasChange(t *testing.T) {
 // Measures that are idle are forgotten, one that is held finds its way back, and however many ids there are, memory is bounded.
 func TestMeasuresAreBounded(t *testing.T) {
 	r := newRig(t)
+	const most = 1 << 12
+	r.kept.max = most
 	r.set(entity("-/*"), Produce, 100)
 	busy := r.Client("ANONYMOUS", "busy", nil)
 	busy.Take(Produce, 900)
-	for i := range measuresMax + 1000 {
+	for i := range most + 1000 {
 		r.Client("ANONYMOUS", fmt.Sprint("id", i), nil).Take(Produce, 1)
 		if i%100 == 0 {
 			r.clock.Advance(ms)
 			busy.Take(Produce, 1)
 		}
 	}
-	if n := r.Measures(); n > measuresMax {
-		t.Errorf("%d measures are kept, want %d at most", n, measuresMax)
+	if n := r.Measures(); n > most {
+		t.Errorf("%d measures are kept, want %d at most", n, most)
 	}
 	if busy.Take(Produce, 1000) == 0 {
 		t.Error("a client that goes on was forgotten")
@@ -259,14 +262,14 @@ func TestMeasuresAreBounded(t *testing.T) {
 	held := r.Client("ANONYMOUS", "held", nil)
 	held.Take(Produce, 900)
 	r.clock.Advance(12 * time.Second)
-	for i := range measuresMax { // each new one makes room
+	for i := range most { // each new one makes room
 		r.Client("ANONYMOUS", fmt.Sprint("later", i), nil).Take(Produce, 1)
 	}
 	r.clock.Advance(12 * time.Second)
-	for i := range 2 * measuresMax / sampled {
+	for i := range 2 * most / sampled {
 		r.Client("ANONYMOUS", fmt.Sprint("last", i), nil).Take(Produce, 1)
 	}
-	if n := r.Measures(); n > 3*measuresMax/sampled {
+	if n := r.Measures(); n > 3*most/sampled {
 		t.Errorf("%d measures are kept, most of which are idle", n)
 	}
 	held.Take(Produce, 1000)
@@ -302,14 +305,16 @@ func TestDebtIsKept(t *testing.T) {
 // A full table of clients that all owe something lets one more in.
 func TestFullOfDebts(t *testing.T) {
 	r := newRig(t)
+	const most = 1 << 10
+	r.kept.max = most
 	r.set(entity("-/*"), Mutation, 0.001)
-	for i := range measuresMax + 1000 {
+	for i := range most + 1000 {
 		m := r.Client("ANONYMOUS", fmt.Sprint(i), nil).Mutations(false)
 		m.Record(1)
 		r.want(fmt.Sprint(i), m.Throttle(), 989*time.Second) // 0.011 of 1 are there
 	}
-	if n := r.Measures(); n != measuresMax {
-		t.Errorf("%d measures are kept, want %d", n, measuresMax)
+	if n := r.Measures(); n != most {
+		t.Errorf("%d measures are kept, want %d", n, most)
 	}
 }
 
@@ -337,6 +342,59 @@ func TestQuotasAtTheEdge(t *testing.T) {
 		r.want(fmt.Sprintf("changes at %g", limit), m.Throttle(), changes)
 		r.clock.Advance(time.Hour)
 		r.want(fmt.Sprintf("nothing at %g", limit), app.Take(Fetch, 0), 0)
+	}
+}
+
+// Quotas change while clients take, and the last change counts.
+func TestQuotasChangeMeanwhile(t *testing.T) {
+	r := newRig(t)
+	at := NewConnections(r.Options)
+	r.set(entity("-/*"), Fetch, 1)
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	for i := range 8 {
+		wg.Go(func() {
+			var known *Client
+			for n := 0; ; n++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				known = r.Client("ANONYMOUS", fmt.Sprint(i%2), known)
+				known.Take(Produce, 10)
+				known.Take(Fetch, 10)
+				known.GiveBack(Fetch, 10)
+				known.Most(Fetch)
+				m := known.Mutations(n%2 == 0)
+				m.Record(1)
+				m.Throttle()
+				at.Accept("A", false)
+				at.From("A", false, "10.0.0.1")
+			}
+		})
+	}
+	for i := range 500 {
+		r.set(entity("-/*"), Kind(i%int(kinds)), float64(i+1))
+		r.set(entity("-/*"), Kind(i%int(kinds)), 0)
+		r.set(entity("-/0"), Produce, float64(i+1))
+		v := float64(i + 1)
+		after, delta, err := metadata.Apply(r.image, r.index+1, []metadata.Record{&metadata.QuotaRecord{
+			Entity: metadata.QuotaEntity{IP: metadata.QuotaDefault}, Name: metadata.QuotaConnectionCreationRate, Value: &v}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at.Follow(r.image, after, delta)
+		r.clock.Advance(ms)
+	}
+	close(done)
+	wg.Wait()
+	r.clock.Advance(time.Minute)
+	app := r.Client("ANONYMOUS", "0", nil)
+	r.want("what the last quota gives", app.Take(Produce, 5000), 0)
+	r.want("and as much again", app.Take(Produce, 5000), 10*time.Second)
+	if app.Limits(Fetch) {
+		t.Error("a quota that was removed counts")
 	}
 }
 

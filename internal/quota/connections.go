@@ -37,7 +37,7 @@ type host struct {
 
 // NewConnections returns Connections without any limit.
 func NewConnections(o Options) *Connections {
-	return &Connections{Options: o, start: o.Clock.Now(), limit: math.MaxInt32, listeners: map[string]*listener{},
+	return &Connections{Options: o, start: o.Clock.Now(), kept: measures[netip.Addr]{max: measuresMax}, limit: math.MaxInt32, listeners: map[string]*listener{},
 		addresses: map[netip.Addr]float64{}, hosts: map[string]host{}}
 }
 

@@ -26,6 +26,8 @@ type measure struct {
 
 // measures keeps the measures of owners.
 type measures[K comparable] struct {
+	max int // how many are kept
+
 	mu   sync.Mutex // guards kept; taken before the mu of a measure
 	kept map[K]*measure
 }
@@ -72,7 +74,7 @@ func (m *measures[K]) roomLocked(w Windows, now int64) {
 			break
 		}
 	}
-	if len(m.kept) < measuresMax {
+	if len(m.kept) < m.max {
 		return
 	}
 	is := m.kept[idlest]
