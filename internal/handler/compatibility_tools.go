@@ -14,7 +14,7 @@ transcripts there, word for word; a call that differs says why. "both" is ` + "`
 | kafka-log-dirs | describe, by brokers and topics |  |
 | kafka-reassign-partitions | generate, execute, verify, cancel, list; throttles set, kept and cleared; both where the tool has both | no other broker to move to |
 | kafka-leader-election | preferred and unclean; of a partition, of all, of a file; errors |  |
-| kafka-metadata-quorum | describe status and replication, human-readable; both | add-controller, remove-controller: the voters are fixed |
+| kafka-metadata-quorum | describe status and replication, human-readable; the refusal of remove-controller where voters are fixed; both |  |
 | kafka-features | describe, version-mapping, feature-dependencies, upgrade, downgrade, disable, dry runs; both | no feature has levels yet |
 | kafka-cluster | cluster-id, list-endpoints, unregister; both | a broker that is alive is not unregistered |
 | kafka-broker-api-versions | what is served, and nothing else | the table above |
