@@ -319,3 +319,51 @@ func TestNearlyFullDisk(t *testing.T) {
 	}
 	n.stop()
 }
+
+// TestLostDirectory: a node starts without a directory that is lost for good, and with an empty one in its place. What was in it has no leader
+// until somebody says that it may begin with what is there, which is nothing, or the folders that were saved; all else is served at once.
+func TestLostDirectory(t *testing.T) {
+	for name, after := range map[string]string{"left out": "log.dirs=good", "replaced": "log.dirs=new,good", "saved": "log.dirs=good"} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			n, err := startIn(t, mem, "log.dirs=bad,good\nmetadata.log.dir=good")
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.create("on-bad", 1, nil)
+			n.create("on-good", 1, nil)
+			n.produce("on-bad", 100)
+			n.produce("on-good", 100)
+			n.Abort()
+			kept := 0
+			if name == "saved" {
+				kept = 100
+				if err := mem.Rename("bad/on-bad-0", "good/on-bad-0"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n, err = startIn(t, mem, after+"\nmetadata.log.dir=good"); err != nil {
+				t.Fatal(err)
+			}
+			if code := n.produceOnce("on-bad"); code != protocol.NotLeaderOrFollower {
+				t.Errorf("a producer to what is lost was answered with %v", code)
+			}
+			elect := kmsg.NewPtrElectLeadersRequest()
+			elect.ElectionType = 1 // unclean
+			elect.TimeoutMillis = 10_000
+			elect.Topics = []kmsg.ElectLeadersRequestTopic{{Topic: "on-bad", Partitions: []int32{0}}}
+			if resp, err := elect.RequestWith(n.context(), n.client()); err != nil || resp.ErrorCode != 0 || resp.Topics[0].Partitions[0].ErrorCode != 0 {
+				t.Fatalf("unclean election: %v, %+v", err, resp)
+			}
+			for topic, want := range map[string]int{"on-bad": kept, "on-good": 100} {
+				if got, code := n.readAt(topic, 0, 1<<20); code != protocol.None || len(got) != want {
+					t.Errorf("%s has %d records, want %d; %v", topic, len(got), want, code)
+				}
+				if code := n.produceOnce(topic); code != protocol.None {
+					t.Errorf("a producer to %s was answered with %v", topic, code)
+				}
+			}
+			n.stop()
+		})
+	}
+}
