@@ -22,7 +22,7 @@ type AppendInfo struct {
 // epoch into b and writes it with one call. Control batches skip the sequence check.
 func (l *Log) Append(b record.Batch, epoch LeaderEpoch) (AppendInfo, error) {
 	cfg := l.config.Load()
-	if int64(len(b)) > cfg.SegmentBytes {
+	if int64(len(b)) > cfg.SegmentBytes && !cfg.Reserved { // what a broker writes itself goes into a segment of its own then
 		return AppendInfo{}, fmt.Errorf("append %d bytes to %s: %w of %d", len(b), l.id, ErrTooLargeForSegment, cfg.SegmentBytes)
 	}
 	if err := l.env.admit(cfg); err != nil {

@@ -26,7 +26,9 @@ type Config struct {
 	FlushMessages int64         // records after which an append flushes the files itself (flush.messages); zero: never
 	FlushInterval time.Duration // age at which unflushed records make FlushDue true (flush.ms); zero: never
 
-	Reserved bool // appends go on when little space is left (Env.SetLow): a broker's own topic
+	// Reserved is set for a broker's own topics: appends go on when little space is left (Env.SetLow), and a batch larger than SegmentBytes
+	// is taken, since nobody could make it smaller.
+	Reserved bool
 
 	Durable bool // topic setting durability=disk: unsynced appends are announced to the Committer
 }

@@ -633,3 +633,32 @@ func TestPreallocate(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnBatchesAreNeverTooLarge: a batch that a broker writes itself goes into a segment of its own where it is larger than one, and
+// is there after a restart; a producer's is refused.
+func TestOwnBatchesAreNeverTooLarge(t *testing.T) {
+	for _, reserved := range []bool{true, false} {
+		mem := vfs.NewMem()
+		cfg := Config{SegmentBytes: 200, Reserved: reserved}
+		l := newWorld(t, mem).open(t, cfg, Recovery{Missing: true})
+		for _, size := range []int{10, 1000, 10, 1000, 1000} {
+			_, err := l.Append(batchSpec{size: size}.build(), 1)
+			if want := !reserved && size == 1000; errors.Is(err, ErrTooLargeForSegment) != want || !want && err != nil {
+				t.Fatalf("own: %v: a batch of %d bytes is answered %v", reserved, size, err)
+			}
+		}
+		if !reserved {
+			continue
+		}
+		if n := len(l.segments()); n != 5 {
+			t.Errorf("there are %d segments", n)
+		}
+		if err := l.Close(true); err != nil {
+			t.Fatal(err)
+		}
+		l = newWorld(t, mem).open(t, cfg, Recovery{Clean: true, Point: 5})
+		if got := readAll(t, l, 0); len(got) != 5 {
+			t.Errorf("after a restart there are %d batches", len(got))
+		}
+	}
+}
