@@ -44,6 +44,14 @@ func (c *memConn) SetDeadline(t time.Time) error {
 // WaitReadable returns when Read would not wait.
 func (c *memConn) WaitReadable() error { return c.in.wait() }
 
+// Ended says that Read would bring nothing but an error.
+func (c *memConn) Ended() bool {
+	p := c.in
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.dropped || p.mu.readBy.passed || p.mu.ended && len(p.mu.buf) == 0
+}
+
 // CloseWrite ends the direction out; the other end reads what is there and then EOF.
 func (c *memConn) CloseWrite() error { c.out.end(false); return nil }
 

@@ -188,6 +188,53 @@ func TestReaderHoldsNoBufferWhileWaiting(t *testing.T) {
 	}
 }
 
+// What is there to be read is found before the end, and nothing is taken by looking.
+func TestReaderEnded(t *testing.T) {
+	for name, n := range networks() {
+		t.Run(name, func(t *testing.T) {
+			client, server := connect(t, n)
+			b := make([]byte, 8)
+			r := NewReader(server, func() []byte { return b }, func() {})
+			becomes := func(want bool) {
+				t.Helper()
+				if name == "os" && !r.sys.able() {
+					want = false
+				}
+				for end := time.Now().Add(10 * time.Second); r.Ended() != want; time.Sleep(time.Millisecond) { // loopback takes its time
+					if time.Now().After(end) {
+						t.Fatalf("ended %v, want %v", !want, want)
+					}
+				}
+			}
+			becomes(false)
+			if _, err := io.WriteString(client, "ab"); err != nil {
+				t.Fatal(err)
+			}
+			client.Close()
+			for range 3 {
+				becomes(false)
+			}
+			if n, err := r.Read(); string(b[:n]) != "ab" || err != nil {
+				t.Fatalf("read %q, %v", b[:n], err)
+			}
+			becomes(true)
+			if _, err := r.Read(); err != io.EOF {
+				t.Fatalf("after the end: %v", err)
+			}
+
+			client, server = connect(t, n)
+			r = NewReader(server, func() []byte { return b }, func() {})
+			if err := server.SetReadDeadline(time.Unix(1, 0)); err != nil {
+				t.Fatal(err)
+			}
+			becomes(true)
+			server.Close()
+			becomes(true)
+			client.Close()
+		})
+	}
+}
+
 func TestReaderDeadlineAndClose(t *testing.T) {
 	for name, n := range networks() {
 		t.Run(name, func(t *testing.T) {

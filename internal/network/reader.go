@@ -6,12 +6,18 @@ import "io"
 // It is not safe for concurrent use.
 type Reader struct {
 	conn    Conn
-	waiter  interface{ WaitReadable() error } // connections of Mem
+	waiter  waiter // connections of Mem
 	sys     readerSys
 	small   []byte // for connections that cannot wait without a buffer
 	busy    bool   // the last read of such a connection filled small: the next goes to a real buffer
 	acquire func() []byte
 	release func()
+}
+
+// waiter is a connection that can be asked what Read would do.
+type waiter interface {
+	WaitReadable() error // returns when Read would not wait
+	Ended() bool         // says that Read would bring nothing but an error
 }
 
 // smallRead is the buffer that a connection keeps where waiting without one is not possible (TLS, Windows).
@@ -21,7 +27,7 @@ const smallRead = 1 << 10
 // when there was nothing to read and the wait begins. Both are called by the goroutine that calls Read.
 func NewReader(conn Conn, acquire func() []byte, release func()) *Reader {
 	r := &Reader{conn: conn, acquire: acquire, release: release}
-	r.waiter, _ = conn.(interface{ WaitReadable() error })
+	r.waiter, _ = conn.(waiter)
 	r.sys.init(r)
 	return r
 }
@@ -62,4 +68,16 @@ func (r *Reader) Read() (n int, err error) {
 		err = io.EOF
 	}
 	return n, err
+}
+
+// Ended says that Read would bring nothing but an error, now and later: most often that the other side has closed the connection. It does not
+// wait, and is false where this can only be known by reading.
+func (r *Reader) Ended() bool {
+	switch {
+	case r.sys.able():
+		return r.sys.ended()
+	case r.waiter != nil:
+		return r.waiter.Ended()
+	}
+	return false
 }

@@ -10,3 +10,4 @@ type readerSys struct{}
 func (*readerSys) init(*Reader)       {}
 func (*readerSys) able() bool         { return false }
 func (*readerSys) read() (int, error) { return 0, errors.ErrUnsupported }
+func (*readerSys) ended() bool        { return false }

@@ -50,3 +50,14 @@ func (s *readerSys) try(fd uintptr) bool {
 		return true
 	}
 }
+
+// ended looks at what could be read and leaves it there.
+func (s *readerSys) ended() (ended bool) {
+	err := s.raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK)
+		ended = n <= 0 && err != unix.EAGAIN && err != unix.EINTR
+		return true
+	})
+	return ended || err != nil
+}

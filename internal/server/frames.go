@@ -48,7 +48,7 @@ func (f *frames) read() error {
 			return err
 		}
 		f.c.flush()
-		if err := f.c.heed(); err != nil {
+		if err := f.c.heed(true); err != nil {
 			return err
 		}
 		n, err := f.in.Read()
@@ -139,7 +139,7 @@ func (f *frames) waitRest() {
 // more of it is there than may be stashed.
 func (f *frames) whole() error {
 	for f.w-f.r >= 4 {
-		if err := f.c.heed(); err != nil {
+		if err := f.c.heed(false); err != nil {
 			return err
 		}
 		size := int(int32(binary.BigEndian.Uint32(f.block[f.r:])))

@@ -15,27 +15,31 @@ func (r Reply) Throttle(d time.Duration) {
 	}
 }
 
-// heed waits while the connection is muted. Only the reader calls it, before it looks at the next request and before it reads: bytes that
-// have come by then lie in its block, the rest stays in the socket, and the client is held back. The client's own end of the connection is not
-// noticed meanwhile; a connection that is idle for too long is closed as always.
-func (c *Conn) heed() error {
+// lookAfter is how often a muted connection is looked after, whether its client has closed it.
+const lookAfter = 2 * time.Second
+
+// heed waits while the connection is muted. Only the reader calls it, before it looks at the next request and, with reading, before it
+// reads: bytes that have come by then lie in its block, the rest stays in the socket, and the client is held back. When there is nothing left to
+// read because the client has gone, it waits no longer: the reader is to notice. Who is throttled and dials again, and again, would leave a
+// connection behind each time. A request that is there waits its time, also of a client that has gone: it may be one with acks=0.
+func (c *Conn) heed(reading bool) error {
 	if c.muted.Load() == 0 {
 		return nil
 	}
-	return c.mute()
+	return c.mute(reading)
 }
 
-func (c *Conn) mute() error {
+func (c *Conn) mute(reading bool) error {
 	c.flush() // whoever completes what is still to be answered has to see to it from here on
 	back := c.in.shrink()
-	if err := c.unmuted(); err != nil {
+	if err := c.unmuted(reading); err != nil {
 		return err
 	}
 	back()
 	return nil
 }
 
-func (c *Conn) unmuted() error {
+func (c *Conn) unmuted(reading bool) error {
 	s := c.server
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,7 +58,10 @@ func (c *Conn) unmuted() error {
 			}
 			continue
 		}
-		timer.Reset(left)
+		if reading && c.in.in.Ended() {
+			return nil
+		}
+		timer.Reset(min(left, lookAfter))
 		c.changed.Wait()
 	}
 	return errStopped
