@@ -33,7 +33,7 @@ type scenario struct {
 
 func main() {
 	bootstrap := flag.String("bootstrap", "", "the brokers, NAME=HOST:PORT with a comma between them; the first is what the others are compared with")
-	length := flag.Duration("time", 22*time.Second, "how long rates are measured; a multiple of 11s, after which a burst is forgotten and another one let through")
+	length := flag.Duration("time", 22*time.Second, "how long rates are measured: 22s or 33s. A burst is forgotten between 11s and 12s, and another one let through: what ends near it shows one broker with it and one without")
 	only := flag.String("only", "", "scenarios whose names have this in them")
 	flag.Parse()
 	if err := run(*bootstrap, *length, *only); err != nil {
