@@ -205,12 +205,30 @@ func (b Batch) computeCRC() uint32 { return crc32.Checksum(b[attributesAt:], cas
 
 func (b Batch) updateCRC() { binary.BigEndian.PutUint32(b[crcAt:], b.computeCRC()) }
 
-// CheckCRC returns an error that wraps ErrCorrupt where the content does not match the CRC.
-func (b Batch) CheckCRC() error {
-	if computed := b.computeCRC(); computed != b.CRC() {
-		return failf(ErrCorrupt, "Record is corrupt (stored crc = %d, computed crc = %d)", b.CRC(), computed)
+// CheckCRCOf is CheckCRC of a batch of size bytes of which b has the header, and read returns n bytes from an offset in it on, which need
+// not live longer than until the next call. It holds no more of the batch at a time than piece.
+func (b Batch) CheckCRCOf(size, piece int64, read func(at, n int64) ([]byte, error)) error {
+	stored, computed := b.CRC(), uint32(0)
+	for at := int64(attributesAt); at < size; at += piece {
+		part, err := read(at, min(piece, size-at))
+		if err != nil {
+			return err
+		}
+		computed = crc32.Update(computed, castagnoli, part)
+	}
+	return compareCRC(stored, computed)
+}
+
+func compareCRC(stored, computed uint32) error {
+	if computed != stored {
+		return failf(ErrCorrupt, "Record is corrupt (stored crc = %d, computed crc = %d)", stored, computed)
 	}
 	return nil
+}
+
+// CheckCRC returns an error that wraps ErrCorrupt where the content does not match the CRC.
+func (b Batch) CheckCRC() error {
+	return compareCRC(b.CRC(), b.computeCRC())
 }
 
 // String describes the header on one line, for logs and tools.
