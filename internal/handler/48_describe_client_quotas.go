@@ -30,7 +30,7 @@ func serveDescribeClientQuotas(h *Handler, c call, req *kmsg.DescribeClientQuota
 	for e, values := range img.QuotaEntities() {
 		if filter.matches(e) {
 			found = append(found, e)
-			size += int64(len(values)+3) * itemSize
+			size += int64(len(values)+3)*itemSize + int64(len(e.User.Name)+len(e.ClientID.Name)+len(e.IP.Name))
 		}
 	}
 	if !c.charge(size) {

@@ -78,16 +78,18 @@ func serveAlterClientQuotas(h *Handler, c call, req *kmsg.AlterClientQuotasReque
 
 // quotaParts puts the parts of an entity in order. Of a kind that stands there twice the last one counts, as in Kafka.
 func quotaParts(entity []kmsg.AlterClientQuotasRequestEntryEntity) []controller.QuotaPart {
-	parts := make([]controller.QuotaPart, 0, len(entity))
+	parts := make([]controller.QuotaPart, len(entity))
 	for i := range entity {
-		e := &entity[i]
-		at, twice := slices.BinarySearchFunc(parts, e.Type, func(p controller.QuotaPart, kind string) int { return strings.Compare(p.Kind, kind) })
-		if !twice {
-			parts = slices.Insert(parts, at, controller.QuotaPart{Kind: e.Type})
-		}
-		parts[at].Name = e.Name
+		parts[i] = controller.QuotaPart{Kind: entity[i].Type, Name: entity[i].Name}
 	}
-	return parts
+	slices.SortStableFunc(parts, func(a, b controller.QuotaPart) int { return strings.Compare(a.Kind, b.Kind) })
+	kept := parts[:0]
+	for i, p := range parts {
+		if i+1 == len(parts) || parts[i+1].Kind != p.Kind {
+			kept = append(kept, p)
+		}
+	}
+	return kept
 }
 
 // isAddress says whether a name is an address or a host's that has one.
