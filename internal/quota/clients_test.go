@@ -345,6 +345,23 @@ func TestQuotasAtTheEdge(t *testing.T) {
 	}
 }
 
+// Windows of settings beyond reason.
+func TestWindowsAtTheEdge(t *testing.T) {
+	r := newRig(t)
+	r.Windows = Windows{Samples: math.MaxInt32, Size: math.MaxInt32 * time.Second}
+	r.Mutations = r.Windows
+	r.set(entity("-/app"), Produce, 1)
+	r.set(entity("-/app"), Mutation, 1)
+	app := r.Client("ANONYMOUS", "app", nil)
+	for range 3 {
+		r.want("bytes", app.Take(Produce, 1<<40), 0)
+		m := app.Mutations(false)
+		m.Record(math.MaxInt32)
+		r.want("changes", m.Throttle(), 0)
+		r.clock.Advance(100 * 24 * time.Hour)
+	}
+}
+
 // Quotas change while clients take, and the last change counts.
 func TestQuotasChangeMeanwhile(t *testing.T) {
 	r := newRig(t)

@@ -64,8 +64,8 @@ func (r *rate) measure(w Windows, now int64) (perSecond float64, window int64) {
 	}
 	size := w.Size.Milliseconds()
 	window = now - oldest
-	if full := window / size; full < int64(w.Samples-1) {
-		window += (int64(w.Samples-1) - full) * size
+	if window/size < int64(w.Samples-1) {
+		window = w.span() - size + window%size
 	}
 	window = max(window, 1)
 	return sum / (float64(window) / 1000), window
