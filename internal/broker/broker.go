@@ -87,7 +87,8 @@ type Broker struct {
 	groups      *groups
 	quotas      *quota.Clients
 	connections *quota.Connections
-	hosts       hosts // whose addresses are looked up
+	hosts       hosts      // whose addresses are looked up
+	limiting    sync.Mutex // held while the server is told of limits
 	handler     *handler.Handler
 	server      *server.Server
 	serverNow   atomic.Pointer[server.Server] // server, for those who do not wait for the start
@@ -516,7 +517,7 @@ func (b *Broker) serve() error {
 		return err
 	}
 	b.serverNow.Store(b.server)
-	b.limit(b.live.now()) // what was changed before the start, or just now
+	b.limit() // what was changed before the start, or just now
 	for _, l := range slices.Concat(b.listeners, b.controllers) {
 		b.serving.Go(func() {
 			if err := b.server.Serve(context.Background(), l.Name, l.socket); err != nil && !errors.Is(err, server.ErrShutdown) {

@@ -100,12 +100,15 @@ func (b *Broker) settingsChanged(now *config.Config) {
 	default:
 	}
 	b.cleaning <- now.Cleaner()
-	b.limit(now)
+	b.limit()
 }
 
-// limit tells the server of its limits, once there is one.
-func (b *Broker) limit(now *config.Config) {
+// limit tells the server of the limits in force, once there is one. The start, a change and the look-up of a host may all come to it at once:
+// none may overtake another with settings that are old.
+func (b *Broker) limit() {
+	b.limiting.Lock()
+	defer b.limiting.Unlock()
 	if s := b.serverNow.Load(); s != nil {
-		s.Limit(b.connectionLimits(now))
+		s.Limit(b.connectionLimits(b.live.now()))
 	}
 }

@@ -43,7 +43,7 @@ func (b *Broker) connectionLimits(now *config.Config) server.Limits {
 		} else if a := b.hosts.known(host); a.IsValid() {
 			l.Hosts[a.String()] = limit
 		} else {
-			b.hosts.find(host, func(netip.Addr) { b.limit(b.live.now()) })
+			b.hosts.find(host, func(netip.Addr) { b.limit() })
 		}
 	}
 	b.connections.Limit(now.MaxConnectionRate, rates)
