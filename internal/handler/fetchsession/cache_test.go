@@ -128,6 +128,31 @@ func TestOvertakenFetchIsRefused(t *testing.T) {
 	}
 }
 
+// A round that is held back tells nothing and keeps nothing from being told by the next.
+func TestSkippedRound(t *testing.T) {
+	c, _ := newCache(10)
+	full, ps, _ := c.Begin(Request{Epoch: FirstEpoch, Parts: parts("a", 0, 0)}, nil)
+	tell := make([]bool, len(ps))
+	full.Look(make([]Result, len(ps)), tell)
+	if id, code := full.Skip(); id != NoSession || code != protocol.None || slices.Contains(tell, false) {
+		t.Errorf("a full fetch that is held back: session %d, %s, would tell %v", id, code, tell)
+	}
+	id, _, _ := round(t, c, Request{Epoch: FirstEpoch, Parts: parts("a", 0, 0)}, 5)
+	held, ps, _ := c.Begin(Request{SessionID: id, Epoch: 1}, nil)
+	results := []Result{{Part: ps[0], HighWatermark: 5}, {Part: ps[1], HighWatermark: 6}}
+	held.Look(results, tell)
+	if got, code := held.Skip(); got != id || code != protocol.None || !slices.Equal(tell, []bool{false, true}) {
+		t.Errorf("held back: session %d, want %d, %s, would tell %v", got, id, code, tell)
+	}
+	next, _, _ := c.Begin(Request{SessionID: id, Epoch: 2}, nil)
+	if _, code := held.Skip(); code != protocol.InvalidFetchSessionEpoch {
+		t.Errorf("an overtaken fetch that is held back was answered %s", code)
+	}
+	if _, code := next.End(results, tell); code != protocol.None || !slices.Equal(tell, []bool{false, true}) {
+		t.Errorf("the next: %s, told %v", code, tell)
+	}
+}
+
 func TestForgettingEverythingClosesTheSession(t *testing.T) {
 	c, _ := newCache(10)
 	id, _, _ := round(t, c, Request{Epoch: FirstEpoch, Parts: parts("a", 0)}, 5)
