@@ -191,7 +191,7 @@ func (d *Dir) checkpointRecovery() error {
 // held.
 func (d *Dir) checkpointHeld(name string, found func(*state) int64, of func(*commitlog.Log) int64) error {
 	var offsets []Offset
-	for _, st := range append(d.states(), d.announcedFutures()...) {
+	for _, st := range d.checkpointed() {
 		offset := found(st)
 		if l := st.log.Load(); l != nil {
 			offset = of(l)

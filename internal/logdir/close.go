@@ -71,6 +71,9 @@ func (d *Dir) closeClean() error {
 			}
 		}
 	}
+	if d.doubtful.Load() {
+		return nil // the next start must not rely on the copy
+	}
 	return d.writeCleanShutdown()
 }
 

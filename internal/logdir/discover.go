@@ -101,12 +101,15 @@ func (d *Dir) readTopicID(dir string) (uuid.UUID, error) {
 	return id, err
 }
 
-// Logs returns the partitions whose logs are in the directory. A zero topic id means that the directory does not say.
+// Logs returns the partitions whose logs are in the directory, without those that are being removed. A zero topic id means that the
+// directory does not say.
 func (d *Dir) Logs() []commitlog.ID {
 	states := d.states()
-	ids := make([]commitlog.ID, len(states))
-	for i, st := range states {
-		ids[i] = st.id
+	ids := make([]commitlog.ID, 0, len(states))
+	for _, st := range states {
+		if !st.removing.Load() {
+			ids = append(ids, st.id)
+		}
 	}
 	return ids
 }

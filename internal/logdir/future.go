@@ -113,7 +113,11 @@ func (d *Dir) clearName(id commitlog.ID) error {
 	case st.handed.Load():
 		return fmt.Errorf("log %s is in use in %s", id, d.opts.Path)
 	case samePartition(st.id, id):
-		return d.Remove(st.id)
+		err := d.Remove(st.id)
+		if err == nil && d.lookup(st.id) == st { // it is tried again, and the copy could not get the name
+			err = fmt.Errorf("%w: what was left of log %s in %s is not removed yet", commitlog.ErrReadOnly, id, d.opts.Path)
+		}
+		return err
 	}
 	return d.setAside(st)
 }
@@ -385,6 +389,7 @@ func (f *Future) isAnnounced() bool {
 // revoke makes the log in from the one that counts, whatever became of the copy's name. If that fails both directories are offline: nothing
 // is acknowledged any more, and each of both folders has all that was.
 func (f *Future) revoke(from *Dir) error {
+	defer func() { f.moves = 0 }() // the copy's number is too low from now on: another Ready writes one that is higher again
 	err := f.source.MakeFiles()
 	if err == nil {
 		err = from.setMoves(f.st.id.DirName(), f.moves+1)
@@ -410,6 +415,7 @@ func (f *Future) Drop() error {
 	d.mu.Unlock()
 	if l := f.Log(); l != nil {
 		if err := l.Delete(); err != nil {
+			d.doubtful.Store(true) // what is left is not synced
 			return fmt.Errorf("drop the copy of %s: %w", f.st.id, err)
 		}
 		return nil
@@ -431,8 +437,13 @@ func (f *Future) Leave() {
 		f.d.checkpoints.stale.Store(true)
 	}
 	f.d.mu.Unlock()
-	if l := f.Log(); l != nil {
-		_ = l.Close(false)
+	l := f.Log()
+	if l == nil {
+		return
+	}
+	offline := f.d.offline()
+	if err := l.Close(!offline); err != nil && !offline {
+		f.d.doubtful.Store(true)
 	}
 }
 
@@ -480,10 +491,12 @@ func (d *Dir) findFutureLocked(name string, id commitlog.ID) *Future {
 	return f
 }
 
-// announcedFutures returns the copies that are in the checkpoints.
-func (d *Dir) announcedFutures() (all []*state) {
+// checkpointed returns the logs and copies that are in the checkpoints, at one moment: a copy that becomes a log meanwhile is there as the
+// one or the other. Without its recovery point a log that was compacted would be scanned, and cut at the first gap.
+func (d *Dir) checkpointed() []*state {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	all := append([]*state(nil), d.mu.order...)
 	for _, f := range d.mu.futures {
 		if f.announced {
 			all = append(all, f.st)

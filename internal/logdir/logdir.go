@@ -150,6 +150,7 @@ type Dir struct {
 	epoch int64 // the broker epoch in the clean-shutdown file; -1
 
 	marked   atomic.Bool // the clean-shutdown file is there
+	doubtful atomic.Bool // a copy is left that is not synced: the stop is not clean
 	touching sync.Mutex  // one removes it
 
 	report      Report

@@ -117,10 +117,21 @@ func (d *Dir) lookup(id commitlog.ID) *state {
 // use the log any more. Removing one that is not there is no error. What finds no space or descriptor is tried again every second, and by
 // Close: a removal needs a little of both before it makes room.
 func (d *Dir) Remove(id commitlog.ID) error {
-	st := d.lookup(id)
-	if st == nil {
-		return nil
+	if st := d.lookup(id); st != nil {
+		return d.removeSoon(st)
 	}
+	return nil
+}
+
+// RemoveMoved removes what a move to another directory left. A log that has come back meanwhile is in use, and stays.
+func (d *Dir) RemoveMoved(id commitlog.ID) error {
+	if st := d.lookup(id); st != nil && !st.handed.Load() {
+		return d.removeSoon(st)
+	}
+	return nil
+}
+
+func (d *Dir) removeSoon(st *state) error {
 	err := d.remove(st)
 	if lacks(err) {
 		st.removing.Store(true)

@@ -97,7 +97,9 @@ func FinishMoves(dirs []*Dir) error {
 				if loser == p.dir {
 					winner = best
 				}
-				if err := loser.Remove(map[*Dir]commitlog.ID{best.dir: best.id, p.dir: p.id}[loser]); err != nil {
+				left := loser.lookup(map[*Dir]commitlog.ID{best.dir: best.id, p.dir: p.id}[loser])
+				left.removing.Store(true) // whatever becomes of the removal, nobody finds the log there
+				if err := loser.removeSoon(left); err != nil {
 					loser.opts.Warn(fmt.Errorf("remove what a move of %s to %s left: %w", name, winner.dir.opts.Path, err))
 				}
 				best = winner

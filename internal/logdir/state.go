@@ -17,7 +17,7 @@ type state struct {
 	err      error                         // why recovery could not open it; set before the Dir is handed out
 	onSynced atomic.Pointer[func(end int64)]
 	handed   atomic.Bool // Log returned it: it belongs to a partition
-	removing atomic.Bool // Remove could not remove it yet
+	removing atomic.Bool // it is to go, but may be there still: Remove could not remove it yet, or a move left it
 	gone     bool        // it did, guarded by opening
 	index    int         // in Dir.mu.order, guarded by Dir.mu
 
