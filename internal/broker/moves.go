@@ -203,7 +203,7 @@ func (m *moves) drop(mv *move) {
 		mv.future.Leave()
 	}
 	mv.future = nil
-	mv.p.Log().Copying(false)
+	m.compact(mv)
 }
 
 // leave ends a move and leaves the copy where it is.
@@ -211,6 +211,15 @@ func (m *moves) leave(mv *move) {
 	if mv.future != nil {
 		mv.future.Leave()
 		mv.future = nil
+		m.compact(mv)
+	}
+}
+
+// compact lets compaction in again after a move, unless the replica is on its way to a third directory by now.
+func (m *moves) compact(mv *move) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if under := m.mu.all[replicaOf(mv.p.ID())]; under == nil || under == mv {
 		mv.p.Log().Copying(false)
 	}
 }
@@ -384,7 +393,7 @@ func (r *replicas) finishMove(mv *move) (again bool, later time.Duration) {
 		return r.moveFailed(mv, err)
 	}
 	id := mv.p.ID()
-	if err := from.Remove(id); err != nil { // the next start does it
+	if err := from.RemoveMoved(id); err != nil { // the next start does it
 		r.log.Warn("remove a replica that has moved", "partition", id.String(), "directory", from.Path(), "error", err)
 	}
 	for _, d := range []*logdir.Dir{to, from} {
