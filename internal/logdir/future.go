@@ -322,7 +322,8 @@ func (f *Future) renounce() error {
 	return f.d.refresh()
 }
 
-// ErrBehind says that the copy is not complete: the log was cut, or compaction has been where the copy may not rely on its recovery point.
+// ErrBehind says that the copy is not complete: the log was cut, has grown by more than producers should wait for, or compaction has been
+// where the copy may not rely on its recovery point.
 var ErrBehind = errors.New("copy is not complete")
 
 // Finish does step 3: it puts the copy, which was Ready, in the place of the log in from, and returns the log that it is now. Nothing is
@@ -330,13 +331,16 @@ var ErrBehind = errors.New("copy is not complete")
 // log is where it was; if the error wraps commitlog.ErrOffline one of the directories is offline.
 func (f *Future) Finish(from *Dir, cfg *commitlog.Config, onSynced func(end int64)) (*commitlog.Log, error) {
 	l := f.Log()
-	for {
+	for copied := int64(0); ; {
 		n, err := f.Copy(maxPiece)
 		if err != nil {
 			return nil, err
 		}
 		if n == 0 {
 			break
+		}
+		if copied += n; copied > f.d.opts.finishMax {
+			return nil, ErrBehind
 		}
 	}
 	if !f.isAnnounced() || f.point < f.source.Cleaned() {

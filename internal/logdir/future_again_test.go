@@ -156,3 +156,27 @@ func TestCopyThatIsLeft(t *testing.T) {
 	must(t, h.finish(0))
 	must(t, h.close())
 }
+
+// TestProducersDoNotWaitForMuch: a log that has grown by much since its copy was ready is not exchanged, but copied on while it is appended to.
+func TestProducersDoNotWaitForMuch(t *testing.T) {
+	opts := options(vfs.NewMem())
+	opts.finishMax = 4 << 10
+	h := newHouse()
+	must(t, h.open(opts))
+	must(t, h.append(0, 500, 1, true))
+	must(t, h.begin(0))
+	must(t, h.copy(0))
+	f, from := h.futures[0], h.dirs[h.at[0]]
+	must(t, f.Ready(from))
+	for range 3 {
+		must(t, h.append(0, 3<<10, 1, true))
+		must(t, h.logs[0].Roll())
+	}
+	if _, err := f.Finish(from, h.config(), nil); !errors.Is(err, ErrBehind) {
+		t.Fatalf("more than is allowed was copied while producers waited: %v", err)
+	}
+	must(t, h.append(0, 500, 1, true))
+	must(t, h.copy(0))
+	must(t, h.finish(0))
+	must(t, h.close())
+}

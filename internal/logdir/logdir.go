@@ -82,7 +82,8 @@ type Options struct {
 	// twice as much, or a 16th of the file system where that is less: the rest is for groups, metadata and what makes room.
 	FreeMin uint64
 
-	journal journal.Options // sizes, for tests
+	journal   journal.Options // sizes, for tests
+	finishMax int64           // what is copied at most while producers wait for the end of a move; default 128 MiB
 }
 
 func (o Options) withDefaults() Options {
@@ -115,6 +116,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.FlushBytes, 64<<20)
 	setDefault(&o.FlushAge, 30*time.Second)
 	setDefault(&o.FreeMin, 16<<20)
+	setDefault(&o.finishMax, 128<<20)
 	return o
 }
 

@@ -142,6 +142,9 @@ func (d *Dir) removeSoon(st *state) error {
 	return err
 }
 
+// Passes says that err is for lack of space or descriptors, after which the same may be tried again.
+func Passes(err error) bool { return lacks(err) }
+
 // lacks says that err is one of those that pass.
 func lacks(err error) bool {
 	return !errors.Is(err, commitlog.ErrOffline) && (errors.Is(err, commitlog.ErrReadOnly) || errors.Is(err, syscall.ENOSPC) ||
