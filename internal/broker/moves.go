@@ -305,7 +305,7 @@ const (
 	movePiece  = 1 << 20                // read and written at once
 	movePieces = 8                      // of one move, before another has its turn
 	moveSoon   = 10 * time.Millisecond  // until a pass of compaction has given up
-	moveLater  = 500 * time.Millisecond // until there may be room on the disk
+	moveLater  = 500 * time.Millisecond // until there may be room on the disk, or a descriptor
 )
 
 // moveOn does the next part of a move. It says whether there is more to do, and when.
@@ -369,7 +369,7 @@ func (r *replicas) moveFailed(mv *move, err error) (again bool, later time.Durat
 		r.moves.leave(mv)
 		r.log.Error("a replica cannot move", "partition", id, "to", r.dirs[mv.to].Path(), "error", err)
 		return false, 0
-	case errors.Is(err, commitlog.ErrNoRoom), errors.Is(err, commitlog.ErrReadOnly), errors.Is(err, logdir.ErrBehind):
+	case errors.Is(err, commitlog.ErrNoRoom), errors.Is(err, logdir.ErrBehind), logdir.Passes(err):
 		if !mv.warned && !errors.Is(err, logdir.ErrBehind) {
 			mv.warned = true
 			r.log.Warn("a replica cannot move on now: it is tried again from time to time", "partition", id, "to", r.dirs[mv.to].Path(), "error", err)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -120,6 +121,34 @@ func TestMoveWaitsForRoom(t *testing.T) {
 	mem.SetCapacity(1 << 30)
 	n.awaitMoved("topic", 0, other(home))
 	n.stop()
+}
+
+// TestMoveOutlivesLacks: what a move lacks for a while, space for a small file or a descriptor, does not end it.
+func TestMoveOutlivesLacks(t *testing.T) {
+	for _, lack := range []error{syscall.ENOSPC, syscall.EMFILE} {
+		mem := vfs.NewMem()
+		var failed atomic.Int64
+		disk := vfs.NewFault(mem, func(op vfs.Op) error {
+			if op.Kind == vfs.OpCreate && strings.Contains(op.Name, "-future/moves") && failed.Add(1) <= 2 {
+				return lack
+			}
+			return nil
+		})
+		n, err := startIn(t, disk, twoDirs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.create("topic", 1, nil)
+		n.fill("topic", 1)
+		home, _ := n.lies("topic", 0)
+		n.moveTo("topic", 0, other(home))
+		n.awaitMoved("topic", 0, other(home))
+		n.fill("topic", 1)
+		if failed.Load() < 3 {
+			t.Errorf("%v: the number of moves was written at the first try", lack)
+		}
+		n.stop()
+	}
 }
 
 // TestMovesAreThrottled: bytes are paid for at the rate, a rate that changes acts soon, and the end of the move or of the broker ends the wait.
