@@ -56,7 +56,7 @@ var (
 	// begin at once.
 	ErrDisturbed = errors.New("log was cut, or its policy changed, while it was compacted")
 	// ErrNoRoom: the disk has no room for the compacted segments beside the old ones.
-	ErrNoRoom = errors.New("too little space to compact")
+	ErrNoRoom = errors.New("too little space on the disk")
 )
 
 // Clean compacts the log: one pass over what is not compacted yet, for its keys, and one over everything below the end of that, which
