@@ -3,6 +3,7 @@ package hostile
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"strings"
 	"testing"
 
@@ -168,11 +169,15 @@ func headerTags(t *testing.T) {
 	million := with(uvarint(1_000_000), many)
 	other := bytes.Clone(million) // as long, and refused before its tags are looked at
 	binary.BigEndian.PutUint16(other[4:], 999)
-	for range 2 { // the first fills pools
-		plain := allocated(func() { n.closes("an unknown api", other) })
-		if got := allocated(func() { n.closes("a million tags", million) }); got > plain+1<<20 {
-			t.Errorf("a million tags cost %d bytes, the frame %d", got, plain)
+	least := func(what string, frame []byte) int64 { // pools may have a buffer for it or not
+		cost := int64(math.MaxInt64)
+		for range 5 {
+			cost = min(cost, allocated(func() { n.closes(what, frame) }))
 		}
+		return cost
+	}
+	if plain, got := least("an unknown api", other), least("a million tags", million); got > plain+1<<20 {
+		t.Errorf("a million tags cost %d bytes, the frame %d", got, plain)
 	}
 	if got, _ := n.exchange(with(uvarint(128), most), true); len(got) == 0 {
 		t.Error("128 tags are not passed over")
