@@ -74,14 +74,6 @@ func (h *house) giveUp() {
 func (h *house) abort() error { return errors.Join(h.dirs[0].Abort(), h.dirs[1].Abort()) }
 func (h *house) close() error { return errors.Join(h.dirs[0].Close(), h.dirs[1].Close()) }
 
-// stop is close, which works on after an error too.
-func (h *house) stop(clean bool) error {
-	if clean {
-		return h.close()
-	}
-	return h.abort()
-}
-
 func (h *house) log(n int) (*commitlog.Log, error) {
 	if l := h.logs[n]; l != nil {
 		return l, nil

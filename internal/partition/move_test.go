@@ -46,7 +46,7 @@ func TestMove(t *testing.T) {
 		first int64
 		err   error
 	}
-	during := func(finish func() (*commitlog.Log, error)) (error, result, result) {
+	during := func(finish func() (*commitlog.Log, error)) (result, result, error) {
 		t.Helper()
 		appended, deleted := make(chan result, 1), make(chan result, 1)
 		err := p.Move(func() (*commitlog.Log, error) {
@@ -80,11 +80,11 @@ func TestMove(t *testing.T) {
 				return result{}
 			}
 		}
-		return err, got(appended), got(deleted)
+		return got(appended), got(deleted), err
 	}
 
 	broken := errors.New("broken")
-	if err, appended, deleted := during(func() (*commitlog.Log, error) { return nil, broken }); !errors.Is(err, broken) || p.Log() != old ||
+	if appended, deleted, err := during(func() (*commitlog.Log, error) { return nil, broken }); !errors.Is(err, broken) || p.Log() != old ||
 		appended != (result{3, nil}) || deleted != (result{1, nil}) || old.LogEnd() != 5 || old.LogStart() != 1 {
 		t.Errorf("after a move that failed: %v, appended %v, deleted %v, log %d to %d", err, appended, deleted, old.LogStart(), old.LogEnd())
 	}
@@ -99,7 +99,7 @@ func TestMove(t *testing.T) {
 	if err := copied.Ready(dirs[0]); err != nil {
 		t.Fatal(err)
 	}
-	err, appended, _ := during(func() (*commitlog.Log, error) { return copied.Finish(dirs[0], settings.Log, p.Synced) })
+	appended, _, err := during(func() (*commitlog.Log, error) { return copied.Finish(dirs[0], settings.Log, p.Synced) })
 	if err != nil || appended != (result{5, nil}) || p.Log() == old || p.Log().LogEnd() != 7 || p.Log().LogStart() != 1 || old.LogEnd() != 5 {
 		t.Fatalf("%v, appended %v, the old log ends at %d, the new one reaches from %d to %d", err, appended, old.LogEnd(), p.Log().LogStart(), p.Log().LogEnd())
 	}

@@ -126,7 +126,7 @@ func TestMutedEndsWithRequestsInFlight(t *testing.T) {
 		if n := r.server.Connections(); n != 2 {
 			t.Errorf("%d connections after %v, want 2", n, time.Since(begin))
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		r.wantReason(ErrIdle)
 		if n := r.server.Connections(); n != 1 {
 			t.Errorf("%d connections after %v, want the one that waits and is not muted", n, time.Since(begin))
@@ -167,7 +167,7 @@ func TestMutedClientGoes(t *testing.T) {
 		if n := r.server.Connections(); n != 2 || served.Load() != 3 {
 			t.Errorf("%d connections are left with %d requests served, want 2 with 3", n, served.Load())
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		r.wantReason(ErrDisconnected)
 		if n := r.server.Connections(); n != 1 || served.Load() != 4 {
 			t.Errorf("%d connections are left with %d requests served, want 1 with 4", n, served.Load())
