@@ -33,15 +33,8 @@ func breakable(mem *vfs.Mem) (disk vfs.FS, broken *atomic.Pointer[string]) {
 func TestTargetOfMoveFails(t *testing.T) {
 	mem := vfs.NewMem()
 	disk, broken := breakable(mem)
-	n, err := startIn(t, disk, slow)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.create("topic", 1, nil)
-	n.fill("topic", 3)
-	home, _ := n.lies("topic", 0)
+	n, home := moving(t, disk)
 	target := other(home)
-	n.moveTo("topic", 0, target)
 	broken.Store(&target)
 	n.create("witness", 2, nil) // one of its partitions is there, unless the failure is known already
 	c := n.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordRetries(0), kgo.DisableIdempotentWrite())
@@ -59,7 +52,8 @@ func TestTargetOfMoveFails(t *testing.T) {
 	_, _, _, end := mustPlaced(t, n, "topic").Offsets()
 	n.Abort()
 	broken.Store(nil)
-	if n, err = startIn(t, mem, twoDirs); err != nil {
+	n, err := startIn(t, mem, twoDirs)
+	if err != nil {
 		t.Fatal(err)
 	}
 	n.awaitMoved("topic", 0, target)
@@ -73,14 +67,7 @@ func TestTargetOfMoveFails(t *testing.T) {
 func TestSourceOfMoveFails(t *testing.T) {
 	mem := vfs.NewMem()
 	disk, broken := breakable(mem)
-	n, err := startIn(t, disk, slow)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.create("topic", 1, nil)
-	n.fill("topic", 3)
-	home, _ := n.lies("topic", 0)
-	n.moveTo("topic", 0, other(home))
+	n, home := moving(t, disk)
 	broken.Store(&home)
 	c := n.client(kgo.RecordRetries(0), kgo.DisableIdempotentWrite())
 	if err := c.ProduceSync(n.context(), &kgo.Record{Topic: "topic", Value: []byte("x")}).FirstErr(); err == nil {
@@ -92,7 +79,8 @@ func TestSourceOfMoveFails(t *testing.T) {
 	}
 	n.Abort()
 	broken.Store(nil)
-	if n, err = startIn(t, mem, twoDirs); err != nil {
+	n, err := startIn(t, mem, twoDirs)
+	if err != nil {
 		t.Fatal(err)
 	}
 	n.awaitMoved("topic", 0, other(home))

@@ -208,6 +208,20 @@ func TestReplicaMoves(t *testing.T) {
 // slow is a limit on moves under which none of more than a few records ends.
 const slow = twoDirs + "replica.alter.log.dirs.io.max.bytes.per.second=1\n"
 
+// moving starts a node on which the replica of a topic is on its way from its home to the other directory, and for long.
+func moving(t *testing.T, disk vfs.FS) (n *node, home string) {
+	t.Helper()
+	n, err := startIn(t, disk, slow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.create("topic", 1, nil)
+	n.fill("topic", 3)
+	home, _ = n.lies("topic", 0)
+	n.moveTo("topic", 0, other(home))
+	return n, home
+}
+
 // TestMovesThatDoNotEnd: one is seen, cancelled, replaced, interrupted by a stop and by a kill, and ended by the deletion of the topic.
 func TestMovesThatDoNotEnd(t *testing.T) {
 	disk := vfs.NewMem()
@@ -341,16 +355,10 @@ func TestMoveOfWhatIsNotThere(t *testing.T) {
 // TestCopyWithoutItsLog: a directory is taken away with the log of which another has a copy. The copy is not taken for the log.
 func TestCopyWithoutItsLog(t *testing.T) {
 	disk := vfs.NewMem()
-	n, err := startIn(t, disk, slow)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.create("topic", 1, nil)
-	n.fill("topic", 3)
-	home, _ := n.lies("topic", 0)
-	n.moveTo("topic", 0, other(home))
+	n, home := moving(t, disk)
 	n.stop()
-	if n, err = startIn(t, disk, "log.dirs="+other(home)+"\nmetadata.log.dir=meta\n"); err != nil {
+	n, err := startIn(t, disk, "log.dirs="+other(home)+"\nmetadata.log.dir=meta\n")
+	if err != nil {
 		t.Fatal(err)
 	}
 	_, _, _, end := mustPlaced(t, n, "topic").Offsets()

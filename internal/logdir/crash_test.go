@@ -188,41 +188,50 @@ func openAndAbort(opts Options) error {
 // TestErrorEverywhere fails each operation in turn, once: whatever happens then, what was acknowledged survives a crash.
 func TestErrorEverywhere(t *testing.T) {
 	for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
-		t.Run(cause.Error(), func(t *testing.T) {
-			for at := int64(1); ; at++ {
-				w := newWorld()
-				mem := vfs.NewMem()
-				hit := false
-				var mu sync.Mutex
-				fault := vfs.NewFault(mem, func(op vfs.Op) error {
-					mu.Lock()
-					defer mu.Unlock()
-					if op.Seq != at {
-						return nil
-					}
-					hit = true
-					if op.Kind == vfs.OpWrite {
-						return &vfs.Partial{N: op.N / 2, Err: cause}
-					}
-					return cause
-				})
-				err := w.live(options(fault))
-				mu.Lock()
-				done := !hit
-				mu.Unlock()
-				if done {
-					if err != nil {
-						t.Fatal(err)
-					}
-					t.Logf("%d operations", at-1)
-					return
-				}
-				for _, model := range []vfs.Survivors{vfs.LoseUnsynced, vfs.TearSectors} {
-					if err := w.check(options(mem.Peek(model, uint64(at)))); err != nil {
-						t.Fatalf("%v at operation %d, then a crash (%s): %v", cause, at, model, err)
-					}
-				}
+		t.Run(cause.Error(), func(t *testing.T) { failInTurn(t, cause, 1, 1, func() survivor { return newWorld() }) })
+	}
+}
+
+// survivor lives on a disk that may fail, and checks what is left on it.
+type survivor interface {
+	live(Options) error
+	check(Options) error
+}
+
+// failInTurn fails one operation of a life, then another of a new life, until a life has no more: from the first on, each step-th.
+func failInTurn(t *testing.T, cause error, first, step int64, born func() survivor) {
+	for at := first; ; at += step {
+		s := born()
+		mem := vfs.NewMem()
+		hit := false
+		var mu sync.Mutex
+		fault := vfs.NewFault(mem, func(op vfs.Op) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if op.Seq != at {
+				return nil
 			}
+			hit = true
+			if op.Kind == vfs.OpWrite {
+				return &vfs.Partial{N: op.N / 2, Err: cause}
+			}
+			return cause
 		})
+		err := s.live(options(fault))
+		mu.Lock()
+		done := !hit
+		mu.Unlock()
+		if done {
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d operations", at-1)
+			return
+		}
+		for _, model := range []vfs.Survivors{vfs.LoseUnsynced, vfs.TearSectors} {
+			if err := s.check(options(mem.Peek(model, uint64(at)))); err != nil {
+				t.Fatalf("%v at operation %d, then a crash (%s): %v", cause, at, model, err)
+			}
+		}
 	}
 }

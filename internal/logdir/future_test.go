@@ -410,41 +410,6 @@ func TestMoveCrashInRecovery(t *testing.T) {
 // TestMoveErrorEverywhere fails operations in turn, once: every fourth with the one error, those between with the other.
 func TestMoveErrorEverywhere(t *testing.T) {
 	for i, cause := range []error{syscall.EIO, syscall.ENOSPC} {
-		t.Run(cause.Error(), func(t *testing.T) {
-			for at := int64(2*i + 1); ; at += 4 {
-				h := newHouse()
-				mem := vfs.NewMem()
-				hit := false
-				var mu sync.Mutex
-				fault := vfs.NewFault(mem, func(op vfs.Op) error {
-					mu.Lock()
-					defer mu.Unlock()
-					if op.Seq != at {
-						return nil
-					}
-					hit = true
-					if op.Kind == vfs.OpWrite {
-						return &vfs.Partial{N: op.N / 2, Err: cause}
-					}
-					return cause
-				})
-				err := h.live(options(fault))
-				mu.Lock()
-				done := !hit
-				mu.Unlock()
-				if done {
-					if err != nil {
-						t.Fatal(err)
-					}
-					t.Logf("%d operations", at-1)
-					return
-				}
-				for _, model := range []vfs.Survivors{vfs.LoseUnsynced, vfs.TearSectors} {
-					if err := h.check(options(mem.Peek(model, uint64(at)))); err != nil {
-						t.Fatalf("%v at operation %d, then a crash (%s): %v", cause, at, model, err)
-					}
-				}
-			}
-		})
+		t.Run(cause.Error(), func(t *testing.T) { failInTurn(t, cause, int64(2*i+1), 4, func() survivor { return newHouse() }) })
 	}
 }
