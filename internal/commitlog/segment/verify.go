@@ -79,6 +79,9 @@ func (s *Segment) verify(pos, to int64) (int64, error) {
 	s.mu.RLock()
 	own, size, last := s.mu.own, s.mu.size, s.mu.end
 	s.mu.RUnlock()
+	if pos >= own {
+		return to, nil // as most reads are
+	}
 	start, end := pos, min(to, own)
 	if pos = s.checked.skip(pos); pos >= end {
 		return to, nil
