@@ -54,6 +54,7 @@ var mayImport = map[string][]string{
 	"internal/docgen":  {"internal/config", "internal/handler", "internal/metrics"},
 	"bench/compaction": {},
 	"bench/quotas":     {},
+	"bench/race":       {},
 	"bench/durability": {"internal/logdir", "internal/commitlog", "internal/record"},
 	"test/diff":        {"internal/broker", "internal/config", "internal/handler", "internal/protocol", "internal/record"},
 	"test/crash":       {},

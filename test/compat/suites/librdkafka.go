@@ -167,14 +167,34 @@ func librdkafkaBuilt(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	for _, step := range [][]string{
-		{"./configure", "--disable-ssl", "--disable-gssapi", "--disable-curl"}, {"make", "-j2", "libs"}, {"make", "-j2", "-C", "tests", "test-runner"},
-	} {
+	return source, librdkafkaMake(ctx, source, "tests", "test-runner")
+}
+
+// librdkafkaMake builds the library where it has not been built, and then a target in one of its folders.
+func librdkafkaMake(ctx context.Context, source, folder, target string) error {
+	steps := [][]string{{"make", "-j2", "-C", folder, target}}
+	if _, err := os.Stat(filepath.Join(source, "src/librdkafka.a")); err != nil {
+		steps = append([][]string{{"./configure", "--disable-ssl", "--disable-gssapi", "--disable-curl"}, {"make", "-j2", "libs"}}, steps...)
+	}
+	for _, step := range steps {
 		if _, err := command(ctx, source, nil, step[0], step[1:]...); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return source, nil
+	return nil
+}
+
+// rdkafkaPerformance returns its load generator, which races use (bench/race).
+func rdkafkaPerformance(ctx context.Context) (string, error) {
+	source, err := debianSource(ctx, "librdkafka")
+	if err != nil {
+		return "", err
+	}
+	exe := filepath.Join(source, "examples/rdkafka_performance")
+	if _, err := os.Stat(exe); err == nil {
+		return exe, nil
+	}
+	return exe, librdkafkaMake(ctx, source, "examples", "rdkafka_performance")
 }
 
 // kafkaHome makes what the tests take for an installed Kafka: its commands by the names of their scripts.

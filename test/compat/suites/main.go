@@ -5,6 +5,7 @@
 //
 //	go run ./suites [-records N] [-out FOLDER] [SUITE...]
 //	go run ./suites -list
+//	go run ./suites -rdkafka-performance    builds librdkafka's load generator and prints where it is
 //
 // Sources come from the registries that the machine's own clients use: Go modules, Debian's source packages, PyPI. The
 // last line that it prints for each suite is the result.
@@ -28,6 +29,7 @@ var (
 	records = flag.Int("records", 500_000, "records that go through each of franz-go's chains of groups")
 	out     = flag.String("out", "", "folder that keeps what each suite printed")
 	list    = flag.Bool("list", false, "print the names of the suites")
+	tool    = flag.Bool("rdkafka-performance", false, "build librdkafka's load generator and print its path")
 )
 
 // suite is the published tests of one client.
@@ -50,6 +52,15 @@ func main() {
 		for _, s := range suites {
 			fmt.Println(s.name)
 		}
+		return
+	}
+	if *tool {
+		path, err := rdkafkaPerformance(context.Background())
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "suites:", err)
+			os.Exit(1)
+		}
+		fmt.Println(path)
 		return
 	}
 	wanted := flag.Args()

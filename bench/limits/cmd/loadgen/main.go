@@ -8,7 +8,7 @@
 //	loadgen rawe2e      both on two connections at a fixed rate: the latency without a client's own
 //	loadgen start       run the command after the flags; print the milliseconds until the broker's first answer and the
 //	                    command's process id, and leave it running
-//	loadgen summary     read such objects from standard input, print medians and ratios to the first label
+//	loadgen create      make the topic, and nothing else; delete removes it; touch makes memory ready
 //
 // Latency at a fixed rate counts from the time a record was due, not from when it could be sent,
 // so a stalled broker cannot hide the records it held up (no coordinated omission).
@@ -99,17 +99,26 @@ type meter struct {
 
 func main() {
 	if len(os.Args) < 2 {
-		die("loadgen produce|consume|e2e|rawproduce|rawfetch|rawe2e|start|summary [flags]")
+		die("loadgen produce|consume|e2e|rawproduce|rawfetch|rawe2e|start|create|delete|touch [flags]")
 	}
 	mode := os.Args[1]
 	fs.Parse(os.Args[2:])
 	modes := map[string]func(*meter){"produce": produce, "consume": consume, "e2e": e2e, "rawproduce": rawProduce, "rawfetch": rawFetch, "rawe2e": rawE2E}
-	if mode == "summary" {
-		summary(os.Stdin)
-		return
-	}
-	if mode == "start" {
+	switch mode {
+	case "start":
 		startCommand(fs.Args())
+		return
+	case "create":
+		createTopic()
+		return
+	case "delete":
+		cl := newClient()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		deleteTopic(ctx, cl)
+		return
+	case "touch":
+		hostmem.Touch(*touch)
 		return
 	}
 	run, ok := modes[mode]
@@ -122,6 +131,9 @@ func main() {
 	hostmem.Touch(*touch)
 	m := &meter{}
 	run(m)
+	if m.bytes.Load() == 0 {
+		die("nothing was done in", *secs)
+	}
 	s := m.end.Sub(m.t0).Seconds()
 	gb := float64(m.bytes.Load()) / 1e9
 	own, brk := ownCPU()-m.c0, brokerCPU()-m.b0
@@ -134,7 +146,7 @@ func main() {
 	if *scenario == "" {
 		r.Scenario = mode
 	}
-	json.NewEncoder(os.Stdout).Encode(r)
+	check(json.NewEncoder(os.Stdout).Encode(r))
 }
 
 // start begins the measured time; until tells when the load ends.
@@ -196,12 +208,7 @@ func createTopic() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if *remove {
-		del := kmsg.NewPtrDeleteTopicsRequest()
-		del.TopicNames = []string{*topic}
-		t := kmsg.NewDeleteTopicsRequestTopic()
-		t.Topic = topic
-		del.Topics = append(del.Topics, t)
-		del.RequestWith(ctx, cl)
+		deleteTopic(ctx, cl)
 	}
 	req := kmsg.NewPtrCreateTopicsRequest()
 	t := kmsg.NewCreateTopicsRequestTopic()
@@ -226,6 +233,17 @@ func createTopic() {
 	for len(leaders(ctx, cl)) == 0 {
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// deleteTopic asks for the end of the topic, which need not be there.
+func deleteTopic(ctx context.Context, cl *kgo.Client) {
+	del := kmsg.NewPtrDeleteTopicsRequest()
+	del.TopicNames, del.TimeoutMillis = []string{*topic}, 10000
+	t := kmsg.NewDeleteTopicsRequestTopic()
+	t.Topic = topic
+	del.Topics = append(del.Topics, t)
+	_, err := del.RequestWith(ctx, cl)
+	check(err)
 }
 
 // leaders returns the address of each partition's leader, or nothing while some partition has none.
