@@ -141,6 +141,11 @@ func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logge
 	if at := b.AdminAddress(); at != "" {
 		fmt.Fprintf(out, "moldau: metrics and health on http://%s\n", at)
 	}
+	idle, stop := context.WithCancel(ctx)
+	var tidying sync.WaitGroup
+	tidying.Go(func() { giveBack(idle, b.opts.Clock) })
+	defer tidying.Wait()
+	defer stop()
 	return b.until(ctx)
 }
 

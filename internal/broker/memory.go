@@ -1,0 +1,72 @@
+package broker
+
+import (
+	"context"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+
+	"github.com/moldau/moldau/internal/clock"
+)
+
+const (
+	memoryLook = 5 * time.Second
+	// quietBytes is how much is allocated between two looks at most while there is hardly anything to do.
+	quietBytes = 1 << 20
+	// quietLooks is how many such looks come before memory is given back, so that a short pause costs nothing.
+	quietLooks = 2
+	// wornBytes must have been allocated since the last time; of less than that there is little to give back.
+	wornBytes = 8 << 20
+	// liveShare of the memory that is in use, the least to have been allocated as well: going through much of it takes time.
+	liveShare = 4
+	// releases is how often memory is given back, look by look. What lies in pools is free the second time.
+	releases = 2
+)
+
+// spareMemory decides when memory that requests have left behind goes back to the system. The runtime does that by itself, but after minutes,
+// because it waits for a collection that nothing asks for any more once the load is gone.
+type spareMemory struct {
+	allocated uint64 // since the start, at the last look
+	since     uint64 // allocated when memory was given back
+	quiet     int    // looks
+	given     int    // times since there was load
+}
+
+// look is told how much was allocated since the start and how much is in use, and says whether to give memory back now.
+func (m *spareMemory) look(allocated, live uint64) bool {
+	if allocated-m.allocated > quietBytes {
+		m.quiet = 0
+	} else {
+		m.quiet++
+	}
+	m.allocated = allocated
+	if m.quiet < quietLooks {
+		return false
+	}
+	if allocated-m.since >= max(wornBytes, live/liveShare) {
+		m.given = 0
+	} else if m.given == 0 || m.given == releases {
+		return false
+	}
+	m.since = allocated
+	m.given++
+	return true
+}
+
+// giveBack gives memory back to the system, whenever there is hardly anything to do, until ctx ends. It concerns the whole process, so that a
+// program that has a broker in it is left alone.
+func giveBack(ctx context.Context, c clock.Clock) {
+	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	var m spareMemory
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.After(memoryLook):
+		}
+		metrics.Read(samples)
+		if m.look(samples[0].Value.Uint64(), samples[1].Value.Uint64()) {
+			debug.FreeOSMemory()
+		}
+	}
+}

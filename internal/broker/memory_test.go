@@ -1,0 +1,38 @@
+package broker
+
+import "testing"
+
+// TestSpareMemory lets load come and go: memory is given back twice after each load, not during one, not after next to nothing, and
+// later where much of it is in use.
+func TestSpareMemory(t *testing.T) {
+	const mb = 1 << 20
+	var m spareMemory
+	allocated := uint64(0)
+	looks := func(name string, each, live uint64, want string) {
+		t.Helper()
+		got := ""
+		for range want {
+			allocated += each
+			if m.look(allocated, live) {
+				got += "x"
+			} else {
+				got += "."
+			}
+		}
+		if got != want {
+			t.Errorf("%s: gives back at %s, want %s", name, got, want)
+		}
+	}
+	looks("load", 100*mb, 50*mb, ".....")
+	looks("after it", mb/100, 5*mb, ".xx.....")
+	looks("little by little", mb, 5*mb, "......")
+	looks("and again", mb, 5*mb, ".xx......")
+	looks("some load", 3*mb, 5*mb, "....")
+	looks("a pause", 0, 5*mb, ".")
+	looks("some load again", 3*mb, 5*mb, "....")
+	looks("after it", 0, 5*mb, ".xx...")
+	looks("load with much in use", 10*mb, 200*mb, "....")
+	looks("after it", 0, 200*mb, ".....")
+	looks("more of it", 10*mb, 200*mb, "....")
+	looks("after that", 0, 200*mb, ".xx..")
+}
