@@ -52,6 +52,9 @@ var mayImport = map[string][]string{
 	"internal/vfs":        {},
 
 	"internal/docgen":  {"internal/config", "internal/handler", "internal/metrics"},
+	"bench/node":       {},
+	"bench/small":      {"bench/node"},
+	"bench/steady":     {"bench/node"},
 	"bench/compaction": {},
 	"bench/quotas":     {},
 	"bench/race":       {},
