@@ -17,42 +17,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-const sessionTimeout = 6 * time.Second
+const sessionTimeout = 3 * time.Second
 
 // goOn is how long consumers may take to read on by themselves after a start: a session and a rebalance.
-const goOn = sessionTimeout + 10*time.Second
+const goOn = sessionTimeout + 20*time.Second
 
-// TestKillUnderGroups kills the broker while groups consume, commit, rebalance and lose members. Committed offsets must never go
-// back, no group may be stuck, and every record reaches every group.
-func TestKillUnderGroups(t *testing.T) {
-	t.Logf("seed %d", *seed)
-	random := rand.New(rand.NewSource(*seed))
-	p := newProcess(t)
-	p.start(t)
-	w := newWorkers(t, p.addr, random)
-	for round := 1; round <= *rounds; round++ {
-		w.churn(random)
-		w.await(t, w.produced.Load()+500+random.Int63n(2000))
-		p.kill(t)
-		took := p.start(t)
-		w.checkCommitted(t)
-		began := time.Now()
-		w.await(t, w.produced.Load()+200)
-		t.Logf("round %d: answered %v after its start, all groups went on after %v", round, took.Round(time.Millisecond),
-			time.Since(began).Round(time.Millisecond))
-		if t.Failed() {
-			t.Fatalf("round %d failed; again with -seed %d", round, *seed)
-		}
-	}
-	w.finish(t)
-	if w.writes.Load() == 0 || w.commits.Load() == 0 || w.reads.Load() == 0 {
-		t.Error("nothing was committed or read")
-	}
-	t.Logf("%d records, %d commits of consumers and %d of others acknowledged, %d reads of offsets, %d kills",
-		w.produced.Load(), w.commits.Load(), w.writes.Load(), w.reads.Load(), *rounds)
-}
-
-// workers are the clients: a producer, groups of consumers, and registers, which are groups without members.
+// workers are the clients of groups: a producer, groups of consumers, which rebalance and lose members, and registers, which are groups
+// without members. Committed offsets must never go back, no group may be stuck, and every record reaches every group.
 type workers struct {
 	addr      string
 	topic     string
@@ -116,7 +87,7 @@ func (w *workers) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 
 // options make clients notice soon that the broker is back.
 func (w *workers) options() []kgo.Opt {
-	return []kgo.Opt{kgo.SeedBrokers(w.addr), kgo.MetadataMinAge(20 * time.Millisecond), kgo.RequestRetries(1000),
+	return []kgo.Opt{kgo.SeedBrokers(w.addr), kgo.MetadataMinAge(20 * time.Millisecond), kgo.AlwaysRetryEOF(), kgo.RequestRetries(1000),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond })}
 }
 
@@ -125,13 +96,13 @@ func (w *workers) fail(format string, args ...any) {
 	w.failed.CompareAndSwap(nil, &err)
 }
 
-// produce writes some thousand records a second until finish.
+// produce writes some hundred records a second until finish.
 func (w *workers) produce(t *testing.T) {
 	cl := w.client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(1000))
 	ctx, cancel := context.WithCancel(w.alive)
 	w.producing = cancel
 	w.producer.Go(func() {
-		tick := time.NewTicker(2 * time.Millisecond)
+		tick := time.NewTicker(15 * time.Millisecond)
 		defer tick.Stop()
 		for i := 0; ctx.Err() == nil; i++ {
 			<-tick.C
@@ -245,6 +216,9 @@ func (w *workers) finish(t *testing.T) {
 	w.running.Wait()
 	if err := w.failed.Load(); err != nil {
 		t.Fatal(*err)
+	}
+	if w.writes.Load() == 0 || w.commits.Load() == 0 || w.reads.Load() == 0 {
+		t.Error("nothing was committed or read")
 	}
 	for _, g := range w.groups {
 		for p := range g.seen {
@@ -405,6 +379,7 @@ func (r *register) run(t *testing.T) {
 	writer, reader := kadm.NewClient(r.w.client(t)), kadm.NewClient(r.w.client(t))
 	r.w.running.Go(func() {
 		for n := int64(1); r.w.alive.Err() == nil; n++ {
+			<-time.After(2 * time.Millisecond)
 			r.sent.Store(n)
 			if r.write(writer, n) {
 				r.acked.Store(n)
@@ -414,7 +389,7 @@ func (r *register) run(t *testing.T) {
 	})
 	r.w.running.Go(func() {
 		last := int64(0)
-		for r.w.alive.Err() == nil {
+		for ; r.w.alive.Err() == nil; <-time.After(5 * time.Millisecond) {
 			least := max(last, r.acked.Load())
 			got, ok := r.read(reader)
 			if most := r.sent.Load(); ok && (got < least || got > most) {
@@ -432,7 +407,11 @@ func (r *register) run(t *testing.T) {
 func (r *register) write(cl *kadm.Client, n int64) bool {
 	var offsets kadm.Offsets
 	offsets.AddOffset(r.w.topic, 0, n, -1)
-	for r.w.alive.Err() == nil {
+	for deadline := time.Now().Add(2 * time.Minute); r.w.alive.Err() == nil; {
+		if time.Now().After(deadline) {
+			r.w.fail("register %s: offset %d cannot be committed", r.group, n)
+			return false
+		}
 		ctx, cancel := context.WithTimeout(r.w.alive, 30*time.Second)
 		err := cl.CommitAllOffsets(ctx, r.group, offsets)
 		cancel()

@@ -22,6 +22,7 @@ type load struct {
 	producers         []*producer
 	acked             atomic.Int64
 	failed            atomic.Pointer[error]
+	pace              time.Duration   // between some records of a producer; 0: as fast as it can
 	alive             context.Context // ends when a test is given up, so that no producer waits for a broker that is gone
 	abort             context.CancelFunc
 }
@@ -35,14 +36,14 @@ type producer struct {
 	next   [partitions]uint64
 
 	mu    sync.Mutex
-	acked [partitions]map[uint64]int64 // number of an acknowledged record: its offset
+	acked [partitions][]int64 // by number: the offset that was acknowledged, -1 where none was
 }
 
-func newLoad(t *testing.T, addr string, seed int64) *load {
+func newLoad(t *testing.T, addr string, seed int64, durability string) *load {
 	t.Helper()
 	l := &load{idempotent: fmt.Sprintf("crash-idempotent-%d", seed), plain: fmt.Sprintf("crash-plain-%d", seed)}
 	l.alive, l.abort = context.WithCancel(context.Background())
-	t.Cleanup(l.abort)
+	t.Cleanup(l.close)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
 	if err != nil {
 		t.Fatal(err)
@@ -50,30 +51,37 @@ func newLoad(t *testing.T, addr string, seed int64) *load {
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	var configs map[string]*string
+	if *bootstrap == "" {
+		configs = map[string]*string{"durability": &durability}
+	}
 	for _, topic := range []string{l.idempotent, l.plain} {
-		if _, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, 1, nil, topic); err != nil {
+		if _, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, 1, configs, topic); err != nil {
 			t.Fatalf("create topic: %v", err)
 		}
 	}
 	for i := range 5 {
 		p := &producer{id: uint32(i), topic: l.idempotent, random: rand.New(rand.NewSource(seed + int64(i)))}
 		opts := []kgo.Opt{kgo.SeedBrokers(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(300),
-			kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MetadataMinAge(20 * time.Millisecond),
+			kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MetadataMinAge(20 * time.Millisecond), kgo.AlwaysRetryEOF(),
 			kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.StopProducerOnDataLossDetected()}
 		if i >= 3 { // without idempotence a retry may repeat records, and only one request in flight keeps their order
 			p.topic = l.plain
 			opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(1))
 		}
-		for k := range p.acked {
-			p.acked[k] = map[uint64]int64{}
-		}
 		if p.client, err = kgo.NewClient(opts...); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(p.client.Close)
 		l.producers = append(l.producers, p)
 	}
 	return l
+}
+
+func (l *load) close() {
+	l.abort()
+	for _, p := range l.producers {
+		p.client.Close()
+	}
 }
 
 // run produces as long as during takes.
@@ -84,6 +92,9 @@ func (l *load) run(during func()) {
 		wg.Go(func() {
 			for ctx.Err() == nil && l.failed.Load() == nil {
 				l.produce(p)
+				if l.pace > 0 && p.random.Intn(4) == 0 {
+					<-time.After(l.pace)
+				}
 			}
 		})
 	}
@@ -119,6 +130,9 @@ func (l *load) produce(p *producer) {
 			return
 		}
 		p.mu.Lock()
+		for uint64(len(p.acked[part])) <= number {
+			p.acked[part] = append(p.acked[part], -1)
+		}
 		p.acked[part][number] = r.Offset
 		p.mu.Unlock()
 		l.acked.Add(1)

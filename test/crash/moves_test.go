@@ -24,11 +24,10 @@ func TestKillMoves(t *testing.T) {
 	}
 	t.Logf("seed %d", *seed)
 	random := rand.New(rand.NewSource(*seed))
-	p := newProcess(t)
-	p.dirs = [2]string{p.data + "-one", p.data + "-two"}
-	p.configure(t, fmt.Sprintf("log.dirs=%s,%s\nmetadata.log.dir=%s\nlog.segment.bytes=1048576\nlog.segment.delete.delay.ms=0\n", p.dirs[0], p.dirs[1], p.data))
+	p := newProcess(t, 2)
+	p.configure(t, "log.segment.bytes=1048576\nlog.segment.delete.delay.ms=0\n")
 	p.start(t)
-	l := newLoad(t, p.addr, random.Int63())
+	l := newLoad(t, p.addr, random.Int63(), "disk")
 	v := newVerifier(t, p.addr)
 	m := newMover(t, p, l, random.Int63())
 	l.run(func() { l.awaitAcks(t, 500) }) // so that every replica has a place to move from
@@ -134,7 +133,7 @@ func (m *mover) settle(t *testing.T) {
 					}
 				}
 				if dirs != m.p.dirs[0] && dirs != m.p.dirs[1] {
-					wrong = fmt.Sprintf("%s lies in %q", name, strings.ReplaceAll(dirs, m.p.data, " "))
+					wrong = fmt.Sprintf("%s lies in %q", name, strings.ReplaceAll(dirs, m.p.home, " "))
 				}
 				if was, known := m.at[name]; wrong == "" && (!known || was != dirs) {
 					if m.at[name] = dirs; known {

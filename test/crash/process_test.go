@@ -6,11 +6,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -25,29 +29,53 @@ var (
 type process struct {
 	addr   string
 	exe    string
-	data   string
-	dirs   [2]string // instead, where the settings name them
-	config string    // file of settings; may be empty
+	home   string
+	dirs   []string // of data
+	config string   // file of settings
+	log    *os.File
 	cmd    *exec.Cmd
 	runs   int
+	random *rand.Rand
+
+	cut   bool    // a kill cuts the power
+	disks []*disk // of the directories, then
 }
 
-func newProcess(t *testing.T) *process {
+// newProcess makes a broker with so many data directories, each on a disk of its own where the power is to be cut.
+func newProcess(t *testing.T, dirs int) *process {
 	t.Helper()
 	if *bootstrap != "" {
 		return &process{addr: *bootstrap}
 	}
-	dir := t.TempDir()
-	p := &process{exe: filepath.Join(dir, "moldau"), data: filepath.Join(dir, "data"), addr: "127.0.0.1:0"}
+	p := &process{home: t.TempDir(), addr: "127.0.0.1:0", random: rand.New(rand.NewSource(*seed)), cut: *power}
+	for i := range dirs {
+		dir := filepath.Join(p.home, fmt.Sprintf("disk-%d", i))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if p.cut {
+			p.disks = append(p.disks, newDisk(t, dir))
+		}
+		p.dirs = append(p.dirs, filepath.Join(dir, "data"))
+	}
+	p.exe, p.config = filepath.Join(p.home, "moldau"), filepath.Join(p.home, "server.properties")
+	p.configure(t, "")
+	var err error
+	if p.log, err = os.OpenFile(filepath.Join(p.home, "moldau.log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	build := exec.Command("go", "build", "-o", p.exe, "../../cmd/moldau")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build moldau: %v\n%s", err, out)
 	}
 	t.Cleanup(func() {
 		if p.cmd != nil {
-			_ = p.cmd.Process.Kill()
-			_ = p.cmd.Wait()
+			p.end()
 		}
+		if t.Failed() {
+			p.warnings(t)
+		}
+		p.log.Close()
 	})
 	return p
 }
@@ -58,7 +86,7 @@ func (p *process) configure(t *testing.T, properties string) {
 	if p.exe == "" {
 		return
 	}
-	p.config = filepath.Join(filepath.Dir(p.data), "server.properties")
+	properties += "log.dirs=" + strings.Join(p.dirs, ",") + "\n"
 	if err := os.WriteFile(p.config, []byte(properties), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -73,15 +101,7 @@ func (p *process) start(t *testing.T) time.Duration {
 	began := time.Now()
 	switch {
 	case p.exe != "":
-		args := []string{"serve", "--listen", p.addr}
-		if p.dirs[0] == "" {
-			args = append(args, "--data", p.data)
-		}
-		if p.config != "" {
-			args = append(args, "--config", p.config)
-		}
-		p.cmd = exec.Command(p.exe, args...)
-		p.cmd.Stderr = os.Stderr
+		p.cmd = p.command()
 		out, err := p.cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -104,6 +124,22 @@ func (p *process) start(t *testing.T) time.Duration {
 	return time.Since(began)
 }
 
+func (p *process) command() *exec.Cmd {
+	cmd := exec.Command(p.exe, "serve", "--listen", p.addr, "--config", p.config)
+	cmd.Stderr = p.log
+	return cmd
+}
+
+// warnings prints what the broker complained of last.
+func (p *process) warnings(t *testing.T) {
+	b, err := os.ReadFile(p.log.Name())
+	if err != nil {
+		t.Log(err)
+	}
+	lines := slices.DeleteFunc(strings.Split(string(b), "\n"), func(line string) bool { return strings.Contains(line, " level=INFO ") })
+	t.Logf("the broker said last:\n%s", strings.Join(lines[max(0, len(lines)-40):], "\n"))
+}
+
 // kill ends the broker as nothing can prevent.
 func (p *process) kill(t *testing.T) {
 	t.Helper()
@@ -111,10 +147,39 @@ func (p *process) kill(t *testing.T) {
 		shell(t, *killCommand)
 		return
 	}
-	if err := p.cmd.Process.Kill(); err != nil {
-		t.Fatalf("kill: %v", err)
+	// Half the cuts find the broker stopped: all its disks lose power before it does anything more. The others let it run on for a
+	// moment on disks that fail one by one.
+	if p.cut && p.random.Intn(2) == 0 {
+		if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatalf("stop: %v", err)
+		}
 	}
-	_ = p.cmd.Wait() // says that it was killed
+	for _, d := range p.disks {
+		d.cut(t)
+	}
+	p.end()
+	for _, d := range p.disks {
+		d.replug(t)
+	}
+}
+
+func (p *process) end() {
+	_ = p.cmd.Process.Kill() // it may have ended by itself, when its disks failed
+	_ = p.cmd.Wait()         // says that it was killed
+}
+
+// startAndKill kills the broker while it starts.
+func (p *process) startAndKill(t *testing.T, after time.Duration) {
+	t.Helper()
+	if p.exe == "" {
+		return
+	}
+	p.cmd = p.command()
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("start moldau: %v", err)
+	}
+	<-time.After(after)
+	p.kill(t)
 }
 
 func shell(t *testing.T, command string) {
