@@ -54,7 +54,7 @@ func (w *walker) close() {
 // bytes returns n bytes at pos, which are valid until the next call.
 func (w *walker) bytes(pos, n int64) ([]byte, error) {
 	if pos+n > w.size {
-		return nil, fmt.Errorf("read %d bytes at %d of %s, which has %d: %w", n, pos, w.s.log.path, w.size, io.ErrUnexpectedEOF)
+		return nil, fmt.Errorf("%w: %d bytes at %d of %s, which has %d: %w", ErrCorrupt, n, pos, w.s.log.path, w.size, io.ErrUnexpectedEOF)
 	}
 	if at := pos - w.from; at >= 0 && at+n <= int64(len(w.have)) {
 		return w.have[at : at+n], nil
