@@ -20,7 +20,7 @@ import (
 
 const mostTopics = 15
 
-// topics come and go, get partitions and settings, and hold one record each that says which of all topics of that name it was written to.
+// topics come and go, get partitions and settings, and hold records that say which of all topics of that name they were written to.
 // What was acknowledged stays, and what became of a change whose answer was lost stays as it was first seen.
 type topics struct {
 	p      *process
@@ -41,7 +41,7 @@ type topicState struct {
 	id         kadm.TopicID
 	partitions int
 	retention  int64
-	record     string // empty: none was written
+	records    int // of partition 0; each says the topic's id
 }
 
 func newTopics(t *testing.T, p *process, seed int64) *topics {
@@ -61,7 +61,7 @@ func (tp *topics) run() (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		cl, err := kgo.NewClient(kgo.SeedBrokers(tp.p.addr), kgo.RequestRetries(0), kgo.RecordRetries(0), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		cl, err := kgo.NewClient(kgo.SeedBrokers(tp.p.addr), kgo.RequestRetries(0))
 		if err != nil {
 			tp.failed = err
 			return
@@ -72,7 +72,14 @@ func (tp *topics) run() (stop func()) {
 			<-time.After(time.Duration(tp.random.Intn(5000)) * time.Microsecond)
 		}
 	}()
-	return func() { cancel(); <-done }
+	return func() {
+		cancel()
+		select {
+		case <-done:
+		case <-time.After(time.Minute):
+			panic("a change of topics does not end")
+		}
+	}
 }
 
 // change makes one.
@@ -153,25 +160,34 @@ func (tp *topics) create(ctx context.Context, admin *kadm.Client) {
 	}
 }
 
-// write writes the record of a topic, with a client of its own: others remember the last topic of that name.
+// write writes some records to a topic, with a client of its own: others remember the last topic of that name.
 func (tp *topics) write(ctx context.Context, name string, topic *topicState) {
-	if topic.record != "" {
-		return
-	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(tp.p.addr), kgo.RequestRetries(0), kgo.RecordRetries(0), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(tp.p.addr), kgo.RequestRetries(0), kgo.RecordRetries(0), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(1)) // an idempotent one tries again in spite of all
 	if err != nil {
 		tp.failed = err
 		return
 	}
 	defer cl.Close()
-	record := topic.id.String()
-	err = cl.ProduceSync(ctx, &kgo.Record{Topic: name, Value: []byte(record)}).FirstErr()
+	records := make([]*kgo.Record, 1+tp.random.Intn(30))
+	for i := range records {
+		records[i] = &kgo.Record{Topic: name, Value: []byte(topic.id.String())}
+	}
+	acked := 0
+	for _, result := range cl.ProduceSync(ctx, records...) {
+		if result.Err == nil {
+			acked++
+		} else {
+			err = result.Err
+		}
+	}
+	before := topic.records
 	if tp.settle(err, name, func(now *topicState) {
-		if now != nil && now.record != "" {
-			topic.record = record
+		if now != nil && now.records >= before+acked && now.records <= before+len(records) {
+			topic.records = now.records
 		}
 	}) {
-		topic.record = record
+		topic.records += len(records)
 	}
 }
 
@@ -251,13 +267,14 @@ func (tp *topics) read(t *testing.T) map[string]*topicState {
 	if err != nil {
 		t.Fatalf("list ends: %v", err)
 	}
-	from := map[string]map[int32]kgo.Offset{}
+	from, left := map[string]map[int32]kgo.Offset{}, 0
 	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 1 || o.Offset == 1 && o.Partition != 0 {
+		if o.Partition != 0 && o.Offset != 0 {
 			t.Errorf("%s-%d ends at offset %d", o.Topic, o.Partition, o.Offset)
 		}
-		if o.Offset == 1 {
+		if o.Partition == 0 && o.Offset > 0 {
 			from[o.Topic] = map[int32]kgo.Offset{o.Partition: kgo.NewOffset().AtStart()}
+			left += int(o.Offset)
 		}
 	})
 	cl, err := kgo.NewClient(append((&workers{addr: tp.p.addr}).options(), kgo.ConsumePartitions(from))...)
@@ -265,13 +282,17 @@ func (tp *topics) read(t *testing.T) map[string]*topicState {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	for left := len(from); left > 0; {
+	for left > 0 {
 		fetches := cl.PollFetches(ctx)
 		if ctx.Err() != nil {
 			t.Fatalf("%d records of topics cannot be read: %v", left, fetches.Err())
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			now[r.Topic].record = string(r.Value)
+			topic := now[r.Topic]
+			if string(r.Value) != topic.id.String() || r.Offset != int64(topic.records) {
+				t.Errorf("%s has record %q at offset %d after %d records", r.Topic, r.Value, r.Offset, topic.records)
+			}
+			topic.records++
 			left--
 		})
 	}
