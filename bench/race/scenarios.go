@@ -48,12 +48,12 @@ var scenarios = []scenario{
 	{name: "rdkafka-consume-1K", driver: "rdkafka", fill: everything, unit: "MB/s", tool: &tool{size: 1024, consume: true}},
 	{name: "rdkafka-consume-100B", driver: "rdkafka", fill: everything, unit: "k rec/s", tool: &tool{size: 100, consume: true}},
 
-	{name: "java-produce-1K", driver: "java", unit: "MB/s", tool: &tool{size: 1024, records: 1_400_000}},
-	{name: "java-produce-100B", driver: "java", unit: "k rec/s", tool: &tool{size: 100, records: 6_000_000}},
-	{name: "java-ack-1K-5k/s", driver: "java", unit: "us", tool: &tool{size: 1024, records: 20_000, rate: 5000}},
+	{name: "java-produce-1K", driver: "java", unit: "MB/s", tool: &tool{size: 1024, records: 600_000}},
+	{name: "java-produce-100B", driver: "java", unit: "k rec/s", tool: &tool{size: 100, records: 3_000_000}},
+	{name: "java-ack-1K-5k/s", driver: "java", unit: "us", tool: &tool{size: 1024, records: 15_000, rate: 5000}},
 	{name: "java-consume-1K", driver: "java", fill: everything, unit: "MB/s", tool: &tool{size: 1024, consume: true}},
 	{name: "java-consume-100B", driver: "java", fill: everything, unit: "k rec/s", tool: &tool{size: 100, consume: true}},
-	{name: "java-e2e-100B", driver: "java", unit: "us", tool: &tool{size: 100, records: 5_000, endToEnd: true}},
+	{name: "java-e2e-100B", driver: "java", unit: "us", tool: &tool{size: 100, records: 2_000, endToEnd: true}},
 }
 
 func init() {
