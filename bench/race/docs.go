@@ -75,7 +75,7 @@ func replaceBlock(page, name, text string) (string, error) {
 func block(name string, r *results) string {
 	w := &strings.Builder{}
 	for _, h := range r.headers {
-		fmt.Fprintf(w, "Commit %s, %s UTC, %s; %s. `%s`: %s; %d rounds, seed %d.\n", h.Commit, h.Date, h.Machine, pairs(h.Versions), h.Command, pairs(h.Settings), rounds(r), h.Seed)
+		fmt.Fprintf(w, "Commit %s, %s UTC, %s; %s. `%s`: %s; rounds: %s, seed %d.\n", h.Commit, h.Date, h.Machine, pairs(h.Versions), h.Command, pairs(h.Settings), rounds(r), h.Seed)
 	}
 	fmt.Fprintf(w, "Others took at most %.0f %% of the processor in a run (median %.0f %%).\n\n![%s](race-%s.svg)\n\n", worst(r), others(r), title(r), name)
 	raceTable(w, r)
@@ -97,12 +97,22 @@ func title(r *results) string {
 	return fmt.Sprintf("%s, acks=%s, log.durability=%s", h.Driver, h.Settings["acks"], h.Settings["log.durability"])
 }
 
-func rounds(r *results) int {
-	seen := map[int]bool{}
-	for _, x := range r.runs {
-		seen[x.Round] = true
+// rounds says how often each scenario was measured: a race that was stopped has one round less of some.
+func rounds(r *results) string {
+	var least, most int
+	for _, name := range r.scenarios() {
+		for _, label := range r.labels(name) {
+			n := len(r.of(name, label))
+			if least == 0 || n < least {
+				least = n
+			}
+			most = max(most, n)
+		}
 	}
-	return len(seen)
+	if least == most {
+		return fmt.Sprint(most)
+	}
+	return fmt.Sprintf("%d to %d", least, most)
 }
 
 func others(r *results) float64 {
