@@ -9,6 +9,9 @@ import (
 	"strings"
 )
 
+// A scenario with another log.durability than memory has that behind its name: it is compared with its own past alone.
+const separator = ", "
+
 // The history is a table of text with a line for each scenario of each race: date, commit, machine, scenario, rounds, the
 // ratio of Moldau's rate (of its p50 where latency counts) to Kafka's, the ratio of their CPU per GB, and the seed.
 const historyHead = "date\tcommit\tmachine\tscenario\trounds\tratio\tcpu ratio\tseed\n"
@@ -72,6 +75,9 @@ func (r *results) remember() (lines []remembered) {
 		q, c := r.compare(name, "moldau", "kafka", m), r.compare(name, "moldau", "kafka", cpu)
 		if q.rounds > 0 {
 			date, _, _ := strings.Cut(h.Date, " ")
+			if d := h.Settings["log.durability"]; d != "" && d != "memory" {
+				name += separator + d
+			}
 			lines = append(lines, remembered{date, h.Commit, h.Machine, name, q.rounds, q.value, c.value, strconv.FormatUint(h.Seed, 10)})
 		}
 	}
@@ -91,7 +97,8 @@ func regressions(past, now []remembered) (worseNow, unjudged []string) {
 			unjudged = append(unjudged, fmt.Sprintf("%s (%d earlier races)", l.scenario, len(ratios)))
 			continue
 		}
-		s, err := find(l.scenario)
+		name, _, _ := strings.Cut(l.scenario, separator)
+		s, err := find(name)
 		smallerIsBetter := err == nil && s.unit == "us"
 		before := median(ratios)
 		if smallerIsBetter && l.ratio > before*worse || !smallerIsBetter && l.ratio < before/worse {

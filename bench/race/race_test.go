@@ -172,6 +172,13 @@ func TestHistoryIsKept(t *testing.T) {
 	if err != nil || len(lines) != 4 || lines[3].ratio != 1.5 || lines[3].machine != "a machine" || lines[3].rounds != 3 {
 		t.Errorf("history %+v, %v", lines, err)
 	}
+	r := raced("", "e2e-1K-20k/s", 2, 1)
+	r.headers[0].Settings = map[string]string{"log.durability": "disk"}
+	if now := r.remember(); len(now) != 1 || now[0].scenario != "e2e-1K-20k/s, disk" {
+		t.Errorf("a race with log.durability=disk is remembered as %+v", now)
+	} else if bad, _ := regressions([]remembered{now[0], now[0], now[0]}, []remembered{{scenario: now[0].scenario, machine: now[0].machine, ratio: 3}}); len(bad) != 1 {
+		t.Errorf("a latency of three times Kafka's after one of twice: %q", bad)
+	}
 	if _, err := parseHistory("something else\n"); err == nil {
 		t.Error("a file that is no history is read as one")
 	}
