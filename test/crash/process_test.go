@@ -121,7 +121,11 @@ func (p *process) start(t *testing.T) time.Duration {
 	if err := answers(p.addr); err != nil {
 		t.Fatalf("the broker does not answer: %v", err)
 	}
-	return time.Since(began)
+	took := time.Since(began)
+	if *bound > 0 && took > *bound {
+		t.Errorf("the start took %v, more than %v", took, *bound)
+	}
+	return took
 }
 
 func (p *process) command() *exec.Cmd {
