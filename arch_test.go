@@ -56,6 +56,7 @@ var mayImport = map[string][]string{
 	"bench/small":      {"bench/node"},
 	"bench/steady":     {"bench/node"},
 	"bench/compaction": {},
+	"bench/many":       {},
 	"bench/quotas":     {},
 	"bench/race":       {},
 	"bench/durability": {"internal/logdir", "internal/commitlog", "internal/record"},

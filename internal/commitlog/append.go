@@ -28,6 +28,9 @@ func (l *Log) Append(b record.Batch, epoch LeaderEpoch) (AppendInfo, error) {
 	if err := l.env.admit(cfg); err != nil {
 		return AppendInfo{}, err
 	}
+	if err := l.Wake(); err != nil {
+		return AppendInfo{}, err
+	}
 	for {
 		l.mu.Lock()
 		info, err := l.appendLocked(b, epoch, cfg)
@@ -220,6 +223,9 @@ func (l *Log) FlushDue(now time.Time) bool {
 func (l *Log) AppendReplica(batches []byte) (AppendInfo, error) {
 	cfg := l.config.Load()
 	if err := l.env.admit(cfg); err != nil {
+		return AppendInfo{First: -1, Last: -1}, err
+	}
+	if err := l.Wake(); err != nil {
 		return AppendInfo{First: -1, Last: -1}, err
 	}
 	info := AppendInfo{First: -1, Last: -1, Timestamp: record.NoTimestamp, LogStart: l.LogStart()}

@@ -12,6 +12,9 @@ import (
 // Recovery.Clean scans nothing; without, files are only closed. After an error the stop was not clean.
 func (l *Log) Close(clean bool) error {
 	defer l.hold()()
+	if clean {
+		l.rememberOldest()
+	}
 	l.mu.Lock()
 	files := l.mu.state == present
 	was := l.mu.state

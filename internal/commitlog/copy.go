@@ -38,6 +38,11 @@ func (l *Log) MakeFiles() error {
 
 // Continues says whether the log is the beginning of another, from some offset on: its last batch and its leader epochs are the other's.
 func (l *Log) Continues(whole *Log) (bool, error) {
+	for _, log := range []*Log{l, whole} {
+		if err := log.Wake(); err != nil {
+			return false, err
+		}
+	}
 	end := l.LogEnd()
 	if end > whole.LogEnd() || end < whole.LogStart() {
 		return false, nil
@@ -93,6 +98,9 @@ func (l *Log) TakeOver(whole *Log) error {
 	if l.LogEnd() != whole.LogEnd() {
 		return fmt.Errorf("take over %s: %w: the copy ends at %d, the log at %d", l.id, ErrUnexpectedOffset, l.LogEnd(), whole.LogEnd())
 	}
+	if err := whole.Wake(); err != nil {
+		return err
+	}
 	whole.mu.Lock()
 	producers := whole.mu.producers.Clone()
 	whole.mu.Unlock()
@@ -131,6 +139,9 @@ func (l *Log) takeEpochsLocked(epochs []epoch.Entry) {
 // gone, and of a compacted log where the leader epochs began. A start believes both at a snapshot of the producers below the recovery point,
 // so there is one then.
 func (l *Log) Learn(whole *Log) error {
+	if err := whole.Wake(); err != nil {
+		return err
+	}
 	var epochs []epoch.Entry
 	whole.mu.Lock()
 	producers := whole.mu.producers.Clone()

@@ -28,7 +28,16 @@ func (d Dirt) Ratio() float64 {
 // Dirt tells what compaction could do now. The bounds are Kafka's: whole segments, below the active one, below the last stable offset, and
 // old enough for min.compaction.lag.ms. A log with nothing new costs next to nothing.
 func (l *Log) Dirt(now time.Time, highWatermark int64) (Dirt, error) {
-	cfg, v := l.config.Load(), l.view.Load()
+	cfg := l.config.Load()
+	if r := l.rest.Load(); r != nil {
+		if !cfg.Compact || r.Base <= max(l.Cleaned(), l.LogStart()) {
+			return Dirt{}, nil
+		}
+		if err := l.Wake(); err != nil {
+			return Dirt{}, err
+		}
+	}
+	v := l.view.Load()
 	if !cfg.Compact || v == nil || l.copied.Load() {
 		return Dirt{}, nil
 	}

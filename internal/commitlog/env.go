@@ -64,6 +64,17 @@ type EnvOptions struct {
 	// recovery point checkpoint durable with that: what is cleaned has gaps, which a scan would take for lost records; and its log
 	// start checkpoint: below LogStart() no keys are looked at. An error ends the cleaning. Nil: nothing to do.
 	OnClean func(l *Log) error
+
+	// OnRefused hears that the files of a resting log are not what they were; nobody gets at them until the next start. It must not block. Nil:
+	// nobody hears.
+	OnRefused func(error)
+}
+
+// wakeRefused tells OnRefused.
+func (e *Env) wakeRefused(err error) {
+	if e.OnRefused != nil {
+		e.OnRefused(err)
+	}
 }
 
 // Env is what the logs of one log directory share.
@@ -196,6 +207,7 @@ type Options struct {
 	OnSynced func(end int64) // called outside all locks each time SyncedEnd rises; may be nil
 	Recovery Recovery
 	DirName  string // of the log's directory; default that of the partition
+	Rest     *Rest  // the log rests: its files are opened when they are needed; default: they are opened now
 }
 
 // Recovery says what the checkpoints of the log directory know of a log.

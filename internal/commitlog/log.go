@@ -54,31 +54,41 @@ type Log struct {
 
 	recovered Recovered
 
+	rest    atomic.Pointer[Rest] // nil once the files were opened, or where there are none to open
+	atClean bool                 // they are those of a clean stop
+
 	mu struct { // held for an append's write, never for a sync
 		sync.Mutex
-		producers producer.State
-		state     state
-		notified  bool // the committer was told since the last capture
-		newDir    bool // the directory's own name is not durable yet
-		newFiles  bool // names in it are not durable yet
-		newEpochs bool // the epochs differ from their file
-		derive    bool // a roll left work for derive
-		names     int  // segments made since New; a sync that sees another number than at its start leaves newFiles
-		cuts      int  // truncations so far; a sync that sees another number than at its start raises nothing
-
-		synced       mark   // where SyncedEnd lies
-		captures     []mark // ends of the last calls of ReadUnsynced
-		sinceDerived int64
-		sealed       []*segment.Segment // whose indexes are not durable yet
-		pending      []snapshot         // to be written by derive
-		snapshots    []int64            // offsets of the snapshot files
-		learned      int64              // that of the one that Learn wrote, which no later one makes useless; 0: none
-		created      time.Time          // when the active segment was made, for records without timestamps
-		jitter       time.Duration      // by which the active segment rolls earlier
-		dirtySince   time.Time          // when bytes became unflushed, for flush.ms
-		lastGrowth   growth
-		undeleted    bool // Delete closed the log and could not rename its directory
+		inner
 	}
+}
+
+// inner is what Log.mu guards. Waking replaces it whole.
+type inner struct {
+	producers producer.State
+	state     state
+	notified  bool // the committer was told since the last capture
+	newDir    bool // the directory's own name is not durable yet
+	newFiles  bool // names in it are not durable yet
+	newEpochs bool // the epochs differ from their file
+	derive    bool // a roll left work for derive
+	names     int  // segments made since New; a sync that sees another number than at its start leaves newFiles
+	cuts      int  // truncations so far; a sync that sees another number than at its start raises nothing
+
+	synced       mark   // where SyncedEnd lies
+	captures     []mark // ends of the last calls of ReadUnsynced
+	sinceDerived int64
+	sealed       []*segment.Segment // whose indexes are not durable yet
+	pending      []snapshot         // to be written by derive
+	snapshots    []int64            // offsets of the snapshot files
+	learned      int64              // that of the one that Learn wrote, which no later one makes useless; 0: none
+	created      time.Time          // when the active segment was made, for records without timestamps
+	jitter       time.Duration      // by which the active segment rolls earlier
+	dirtySince   time.Time          // when bytes became unflushed, for flush.ms
+	lastGrowth   growth
+	undeleted    bool  // Delete closed the log and could not rename its directory
+	refused      error // why the files of a resting log cannot be used until the next start
+	oldest       oldest
 }
 
 type state uint8
@@ -138,7 +148,7 @@ func (v *view) floor(offset int64) int {
 
 // New returns the log of a partition. It touches no file for a log that has none; otherwise it opens the directory and recovers:
 // it scans from the recovery point, cuts off a torn tail and rebuilds what is derived and broken. What it found above the
-// recovery point is unsynced: the owner calls SyncFiles where UnflushedBytes is not zero.
+// recovery point is unsynced: the owner calls SyncFiles where UnflushedBytes is not zero. With Options.Rest it opens nothing; see Rest.
 func New(id ID, opts Options) (*Log, error) {
 	l := &Log{id: id, env: opts.Env, onSynced: opts.OnSynced}
 	if opts.DirName != "" {
@@ -152,6 +162,10 @@ func New(id ID, opts Options) (*Log, error) {
 	l.setEnds(max(opts.Recovery.LogStart, 0))
 	l.marks.cleaned.Store(max(opts.Recovery.Cleaned, 0))
 	if opts.Recovery.Missing {
+		return l, nil
+	}
+	if opts.Rest != nil {
+		l.lie(*opts.Rest, opts.Recovery.Clean)
 		return l, nil
 	}
 	if err := l.open(opts.Recovery); err != nil {
@@ -199,7 +213,12 @@ func (l *Log) Cleaned() int64 { return l.marks.cleaned.Load() }
 func (l *Log) Size() int64 { return l.marks.size.Load() }
 
 // Segments is the number of segments.
-func (l *Log) Segments() int { return len(l.segments()) }
+func (l *Log) Segments() int {
+	if r := l.rest.Load(); r != nil {
+		return int(r.Segments)
+	}
+	return len(l.segments())
+}
 
 // UnsyncedBytes are the bytes from SyncedEnd to LogEnd.
 func (l *Log) UnsyncedBytes() int64 { return max(l.marks.written.Load()-l.marks.durable.Load(), 0) }

@@ -24,6 +24,9 @@ func (l *Log) Read(offset, maxBytes, end int64, atLeastOne bool) (Slice, error) 
 		} else if offset == logEnd || offset >= end {
 			return Slice{}, nil
 		}
+		if err := l.Wake(); err != nil {
+			return Slice{}, err
+		}
 		slice, err := l.read(offset, maxBytes, end, atLeastOne)
 		if cuts == l.cuts.Load() || attempt == maxReadAttempts {
 			if err != nil && l.ended() {
@@ -58,6 +61,9 @@ func (l *Log) read(offset, maxBytes, end int64, atLeastOne bool) (Slice, error) 
 
 // LatestEpoch is the last leader epoch that the log knows.
 func (l *Log) LatestEpoch() (LeaderEpoch, bool) {
+	if r := l.rest.Load(); r != nil {
+		return LeaderEpoch(r.Epoch), r.Epoch >= 0
+	}
 	c := l.epochs.Load()
 	if c == nil {
 		return epoch.None, false
@@ -69,6 +75,7 @@ func (l *Log) LatestEpoch() (LeaderEpoch, bool) {
 // EndOffsetFor answers OffsetForLeaderEpoch: the largest known epoch <= e and where the next one begins; for the latest epoch the
 // log end; (-1, -1) for one above it or -1; for one below all known ones itself and the first known start (KIP-279).
 func (l *Log) EndOffsetFor(e LeaderEpoch) (LeaderEpoch, int64) {
+	_ = l.Wake()      // what is refused knows no epochs
 	end := l.LogEnd() // before the epochs: an epoch that begins meanwhile begins at or above it
 	c := l.epochs.Load()
 	if c == nil {
@@ -80,6 +87,7 @@ func (l *Log) EndOffsetFor(e LeaderEpoch) (LeaderEpoch, int64) {
 
 // EpochAt is the leader epoch of the record at offset.
 func (l *Log) EpochAt(offset int64) (LeaderEpoch, bool) {
+	_ = l.Wake()
 	c := l.epochs.Load()
 	if c == nil {
 		return epoch.None, false
@@ -90,6 +98,7 @@ func (l *Log) EpochAt(offset int64) (LeaderEpoch, bool) {
 
 // Epochs lists all leader epochs, for tools and tests.
 func (l *Log) Epochs() []epoch.Entry {
+	_ = l.Wake()
 	if c := l.epochs.Load(); c != nil {
 		return append([]epoch.Entry(nil), c.Entries()...)
 	}
@@ -100,6 +109,9 @@ func (l *Log) Epochs() []epoch.Entry {
 // go. It touches no file: the next SyncFiles makes it durable.
 func (l *Log) AssignEpoch(e LeaderEpoch, start int64) error {
 	if err := l.env.offline(); err != nil {
+		return err
+	}
+	if err := l.Wake(); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -137,6 +149,9 @@ var notFound = found{-1, -1, -1}
 // OffsetForTimestamp finds the first record whose timestamp is at least ts. ok is false when there is none below end; a timestamp
 // of a batch with log append time is that of the batch.
 func (l *Log) OffsetForTimestamp(ts, end int64) (offset, timestamp int64, epoch LeaderEpoch, ok bool, err error) {
+	if err := l.Wake(); err != nil {
+		return -1, -1, -1, false, err
+	}
 	f, err := l.undisturbed(func() (found, error) { return l.searchTime(ts, end) })
 	return f.Offset, f.Timestamp, f.Epoch, f != notFound && err == nil, err
 }
@@ -211,6 +226,9 @@ const maxSearchBytes = 1 << 30
 
 // MaxTimestamp finds the first record with the largest timestamp; ok is false for an empty log or if it is not below end.
 func (l *Log) MaxTimestamp(end int64) (offset, timestamp int64, epoch LeaderEpoch, ok bool, err error) {
+	if err := l.Wake(); err != nil {
+		return -1, -1, -1, false, err
+	}
 	f, err := l.undisturbed(func() (found, error) {
 		largest := int64(segment.NoTimestamp)
 		for _, s := range l.segments() {
@@ -274,6 +292,9 @@ type AbortedTxn struct{ ProducerID, First int64 }
 
 // Aborted lists the aborted transactions that overlap [from, to), for read_committed fetches.
 func (l *Log) Aborted(from, to int64) ([]AbortedTxn, error) {
+	if err := l.Wake(); err != nil {
+		return nil, err
+	}
 	v := l.view.Load()
 	if v == nil {
 		return nil, nil

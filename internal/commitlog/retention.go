@@ -30,6 +30,14 @@ func (l *Log) DeleteOld(now time.Time, highWatermark int64) (Deleted, error) {
 	if err := l.env.offline(); err != nil {
 		return Deleted{}, err
 	}
+	if r := l.rest.Load(); r != nil {
+		if l.idleRest(r, now) {
+			return Deleted{}, nil
+		}
+		if err := l.Wake(); err != nil {
+			return Deleted{}, err
+		}
+	}
 	if l.view.Load() == nil {
 		return Deleted{}, nil
 	}
@@ -213,7 +221,7 @@ func (l *Log) dropLocked(n int) []*segment.Segment {
 	return dropped
 }
 
-// ExpireProducers forgets producer ids that were silent since before.
+// ExpireProducers forgets producer ids that were silent since before. Those of a log that rests wait until it is open.
 func (l *Log) ExpireProducers(before time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -224,6 +232,7 @@ func (l *Log) ExpireProducers(before time.Time) {
 
 // Producers is the number of producer ids that the log remembers.
 func (l *Log) Producers() int {
+	_ = l.Wake() // what is refused knows none
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.mu.producers.Len()
@@ -231,6 +240,7 @@ func (l *Log) Producers() int {
 
 // ActiveProducers describes the producers that the log remembers, by id.
 func (l *Log) ActiveProducers() []producer.Active {
+	_ = l.Wake()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.mu.producers.Active()

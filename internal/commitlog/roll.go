@@ -23,6 +23,9 @@ func (l *Log) Roll() error {
 	if err := l.env.Err(); err != nil {
 		return err
 	}
+	if err := l.Wake(); err != nil {
+		return err
+	}
 	defer l.kick()
 	return l.roll()
 }

@@ -32,6 +32,9 @@ func (l *Log) SyncFiles() (end int64, err error) {
 	if err := l.env.offline(); err != nil {
 		return l.RecoveryPoint(), err
 	}
+	if l.Rests() {
+		return l.RecoveryPoint(), nil
+	}
 	c, release := l.capture()
 	end, due, err := l.syncCapture(c)
 	release()

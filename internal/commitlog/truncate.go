@@ -25,6 +25,9 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.env.offline(); err != nil {
 		return err
 	}
+	if err := l.Wake(); err != nil {
+		return err
+	}
 	defer l.hold()()
 	l.mu.Lock()
 	if l.mu.state == closed {
@@ -160,6 +163,9 @@ func (l *Log) TruncateFullyAt(offset int64) error {
 	if err := l.env.offline(); err != nil {
 		return err
 	}
+	if err := l.Wake(); err != nil {
+		return err
+	}
 	defer l.hold()()
 	return l.truncateFully(offset)
 }
@@ -229,6 +235,9 @@ func (l *Log) startAnew(removed []*segment.Segment, offset int64) error {
 // DeleteOld. An offset at or below the log start does nothing.
 func (l *Log) AdvanceLogStart(offset int64) error {
 	if err := l.env.offline(); err != nil {
+		return err
+	}
+	if err := l.Wake(); err != nil {
 		return err
 	}
 	l.mu.Lock()

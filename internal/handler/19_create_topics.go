@@ -1,6 +1,8 @@
 package handler
 
 import (
+	"maps"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/controller"
@@ -38,6 +40,8 @@ func serveCreateTopics(h *Handler, c call, req *kmsg.CreateTopicsRequest) kmsg.R
 		}
 		return resp
 	}
+	var configs []kmsg.CreateTopicsResponseTopicConfig
+	var of map[string]string // whose those are
 	for _, t := range done.(*controller.CreateTopicsResponse).Topics {
 		rt := kmsg.NewCreateTopicsResponseTopic()
 		rt.Topic, rt.TopicID = t.Name, t.ID
@@ -46,18 +50,30 @@ func serveCreateTopics(h *Handler, c call, req *kmsg.CreateTopicsRequest) kmsg.R
 		rt.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // not null, also where there is an error
 		if !t.Error.Failed() {
 			rt.NumPartitions, rt.ReplicationFactor = t.Partitions, t.ReplicationFactor
-			for _, e := range h.Live().DescribeTopic(t.Configs) {
-				if raw, set := t.Configs[e.Name]; set {
-					e.Value = &raw // as it was given, while DescribeConfigs shows how it was understood
-				}
-				rc := kmsg.NewCreateTopicsResponseTopicConfig()
-				rc.Name, rc.Value, rc.ReadOnly, rc.Source, rc.IsSensitive = e.Name, e.Value, e.ReadOnly, int8(h.Live().CreatedSource(e.Name, t.Configs)), e.Sensitive
-				rt.Configs = append(rt.Configs, rc)
+			if configs == nil || !maps.Equal(of, t.Configs) { // ten thousand topics of one request mostly have the same
+				configs, of = h.createdConfigs(t.Configs), t.Configs
 			}
+			rt.Configs = configs
 		}
 		resp.Topics = append(resp.Topics, rt)
 	}
 	return resp
+}
+
+// createdConfigs are the settings of a new topic, of which some were given.
+func (h *Handler) createdConfigs(given map[string]string) []kmsg.CreateTopicsResponseTopicConfig {
+	live := h.Live()
+	entries := live.DescribeTopic(given)
+	configs := make([]kmsg.CreateTopicsResponseTopicConfig, 0, len(entries))
+	for _, e := range entries {
+		if raw, set := given[e.Name]; set {
+			e.Value = &raw // as it was given, while DescribeConfigs shows how it was understood
+		}
+		rc := kmsg.NewCreateTopicsResponseTopicConfig()
+		rc.Name, rc.Value, rc.ReadOnly, rc.Source, rc.IsSensitive = e.Name, e.Value, e.ReadOnly, int8(live.CreatedSource(e.Name, given)), e.Sensitive
+		configs = append(configs, rc)
+	}
+	return configs
 }
 
 // failure splits a controller's answer into code and message; success has neither.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"iter"
 	"path/filepath"
@@ -93,6 +94,8 @@ type checkpoints struct {
 
 	writing sync.Mutex // one writer at a time
 	written map[string][]byte
+	prints  map[string]fingerprint // of what was written last
+	scratch []Offset
 	bytes   atomic.Int64 // synced in segment files since the recovery points were last written
 	// stale says that the files may name a partition whose log is gone. The files know no topic ids, so another log of that
 	// name must not begin before they are written again.
@@ -101,7 +104,7 @@ type checkpoints struct {
 
 func (d *Dir) readCheckpoints() error {
 	c := &d.checkpoints
-	c.written = map[string][]byte{}
+	c.written, c.prints = map[string][]byte{}, map[string]fingerprint{}
 	for name, into := range map[string]*map[partitionKey]int64{
 		recoveryPointFile: &c.recovery, logStartFile: &c.logStart, highWatermarkFile: &c.highWatermark, cleanerFile: &c.cleaner,
 	} {
@@ -150,11 +153,15 @@ func (d *Dir) Checkpoint() error {
 	if err := d.checkpointCleanedHeld(); err != nil {
 		return err
 	}
+	if err := d.noteRests(); err != nil && !lacks(err) {
+		return err
+	}
 	source := d.highWatermarks.Load()
 	if source == nil {
 		return nil
 	}
-	return d.replaceCheckpoint(highWatermarkFile, slices.Collect(*source))
+	d.checkpoints.scratch = slices.AppendSeq(d.checkpoints.scratch[:0], *source)
+	return d.replaceCheckpoint(highWatermarkFile, d.checkpoints.scratch)
 }
 
 // forget drops what the checkpoints say of a partition whose log is gone.
@@ -190,7 +197,7 @@ func (d *Dir) checkpointRecovery() error {
 // checkpointHeld writes an offset of every log: what the log says or, where it was not opened yet, what was found. checkpoints.writing is
 // held.
 func (d *Dir) checkpointHeld(name string, found func(*state) int64, of func(*commitlog.Log) int64) error {
-	var offsets []Offset
+	offsets := d.checkpoints.scratch[:0]
 	for _, st := range d.checkpointed() {
 		offset := found(st)
 		if l := st.log.Load(); l != nil {
@@ -200,6 +207,7 @@ func (d *Dir) checkpointHeld(name string, found func(*state) int64, of func(*com
 			offsets = append(offsets, Offset{st.id.Topic, st.id.Partition, offset})
 		}
 	}
+	d.checkpoints.scratch = offsets
 	return d.replaceCheckpoint(name, offsets)
 }
 
@@ -231,7 +239,39 @@ func (d *Dir) checkpointCleaned() error {
 	return d.checkpointCleanedHeld()
 }
 
+// fingerprint is that of a set of offsets, in any order.
+type fingerprint struct {
+	entries int
+	sums    [2]uint64
+}
+
+var fingerprintSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+func fingerprintOf(offsets []Offset) fingerprint {
+	p := fingerprint{entries: len(offsets)}
+	for _, o := range offsets {
+		for i, seed := range fingerprintSeeds {
+			p.sums[i] += maphash.Comparable(seed, o)
+		}
+	}
+	return p
+}
+
+// replaceCheckpoint writes a checkpoint file if it would differ. A hundred thousand partitions of which none has moved are neither sorted nor
+// printed for that.
 func (d *Dir) replaceCheckpoint(name string, offsets []Offset) error {
+	print := fingerprintOf(offsets)
+	if last, ok := d.checkpoints.prints[name]; ok && last == print {
+		return nil
+	}
+	if err := d.replaceIfOther(name, offsets); err != nil {
+		return err
+	}
+	d.checkpoints.prints[name] = print
+	return nil
+}
+
+func (d *Dir) replaceIfOther(name string, offsets []Offset) error {
 	slices.SortFunc(offsets, func(a, b Offset) int {
 		if c := strings.Compare(a.Topic, b.Topic); c != 0 {
 			return c

@@ -61,6 +61,9 @@ func (d *Dir) closeClean() error {
 	if err := d.Checkpoint(); err != nil {
 		return err
 	}
+	if err := d.noteAtEnd(); err != nil && !lacks(err) { // without space the next start opens logs, and that is all
+		return err
+	}
 	if err := journal.Remove(d.opts.FS, filepath.Join(d.opts.Path, journalDir)); err != nil {
 		return err
 	}

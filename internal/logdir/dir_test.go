@@ -197,7 +197,7 @@ func TestCleanStop(t *testing.T) {
 	}
 	w.d.SetHighWatermarks(slices.Values([]Offset{{"topic-0", 0, 3}, {"topic-1", 1, 2}}))
 	must(t, w.d.Close())
-	want := []string{cleanFile, lockFile, metaFile, recoveryPointFile, highWatermarkFile, "topic-0-0", "topic-1-1"}
+	want := []string{cleanFile, lockFile, metaFile, restFile, recoveryPointFile, highWatermarkFile, "topic-0-0", "topic-1-1"}
 	slices.Sort(want)
 	if got := names(t, mem, root); !slices.Equal(got, want) {
 		t.Fatalf("files %v, want %v", got, want)

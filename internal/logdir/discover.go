@@ -85,7 +85,12 @@ func (d *Dir) discover() error {
 			return err
 		}
 	}
+	rested := d.readRests()
 	each(d.mu.order, 2*runtime.GOMAXPROCS(0), func(st *state) {
+		if e, ok := rested[st.id.DirName()]; ok && e.of(d, st) {
+			d.letRest(st, e)
+			return
+		}
 		st.id.TopicID, st.err = d.readTopicID(filepath.Join(d.opts.Path, st.id.DirName()))
 	})
 	return nil

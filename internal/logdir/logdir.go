@@ -29,6 +29,12 @@
 // A log moves by a copy that takes its place with one rename; see Future. At any moment, whatever a crash leaves, one directory has the log
 // with all that was acknowledged: of two folders the one that was moved more often.
 //
+// # Logs at rest
+//
+// Most logs are idle. The file logs-at-rest says of those whose files are synced where they end; a log of which that is still true,
+// by its recovery point and the times and sizes of its files, is not opened by a start, be it clean or not, but by whoever needs it first.
+// So a start reads two names a log and opens those that something was written to since.
+//
 // A crash may lose the high watermarks, log starts and cleaner offsets since their last checkpoint, as in Kafka.
 package logdir
 
@@ -159,6 +165,7 @@ type Dir struct {
 	committer   *committer
 	background  *background
 	checkpoints checkpoints
+	rests       rests
 	sweeper     *sweeper
 
 	full atomic.Bool // the disk is
@@ -191,6 +198,7 @@ func Open(opts Options) (_ *Dir, err error) {
 	d.brokerEpoch.Store(-1)
 	d.mu.logs = map[string]*state{}
 	d.mu.futures = map[string]*Future{}
+	d.rests.noted, d.rests.candidates = map[*state]*commitlog.Rest{}, map[*state]struct{}{}
 	claim := d.opts.Claim
 	if claim == nil {
 		if claim, err = Take(d.opts); err != nil {
@@ -240,6 +248,9 @@ func (d *Dir) newEnv() error {
 		OnFailure:   d.fail,
 		OnTruncated: d.truncated,
 		OnClean:     d.cleaning,
+		OnRefused: func(err error) {
+			d.opts.Warn(fmt.Errorf("%w: the files of a log were changed behind us, and it is not served before the next start, which recovers what it can", err))
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("prepare log directory %s: %w", d.opts.Path, err)

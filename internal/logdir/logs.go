@@ -54,7 +54,7 @@ func (d *Dir) Log(id commitlog.ID, cfg *commitlog.Config, onSynced func(end int6
 }
 
 func (d *Dir) newLog(st *state, cfg *commitlog.Config) (*commitlog.Log, error) {
-	l, err := commitlog.New(st.id, commitlog.Options{Env: d.env, Config: cfg, OnSynced: st.synced, Recovery: st.found})
+	l, err := commitlog.New(st.id, commitlog.Options{Env: d.env, Config: cfg, OnSynced: st.synced, Recovery: st.found, Rest: st.rest})
 	if err != nil {
 		return nil, fmt.Errorf("open log %s: %w", st.id, err)
 	}

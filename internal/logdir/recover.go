@@ -105,12 +105,31 @@ func (r *recovery) sort() {
 				len(entries), id, id.TopicID, st.id.TopicID))
 			continue
 		}
+		if st.rest != nil && below(entries, st.rest.End) {
+			st.committing.last = r.scan.Sequence() // should the journal's files stay, a cut must settle
+			continue
+		}
+		st.rest = nil
 		r.replay[st] = entries
 	}
 }
 
+// below says that the files have all that the journal holds of a log that rests. What was journaled before it came to rest ends there at
+// most, and what was journaled later begins there at least.
+func below(entries []journal.Entry, end int64) bool {
+	for _, e := range entries {
+		if e.Base >= end {
+			return false
+		}
+	}
+	return true
+}
+
 // log recovers one log.
 func (r *recovery) log(st *state) {
+	if st.rest != nil {
+		return // synced to its end, and replayed to it
+	}
 	if st.err == nil && st.id.TopicID.IsZero() {
 		return // nothing in it was acknowledged, or Kafka of old wrote it: recovered when it is asked for
 	}
@@ -159,6 +178,7 @@ func (r *recovery) open(st *state) error {
 	}
 	st.log.Store(l)
 	r.d.committer.add(st)
+	r.d.rests.synced(st)
 	return nil
 }
 

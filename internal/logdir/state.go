@@ -21,6 +21,9 @@ type state struct {
 	gone     bool        // it did, guarded by opening
 	index    int         // in Dir.mu.order, guarded by Dir.mu
 
+	rest   *commitlog.Rest // it rests, as Open found; nil: its files are to be opened
+	looked int             // so often it was not ready to be described; the checkpoint writer's
+
 	idle struct { // the sweeper's
 		sweeps int // for so many it has had unflushed bytes
 	}
@@ -69,6 +72,7 @@ func (d *Dir) drop(st *state) {
 		d.mu.order = d.mu.order[:last]
 	}
 	d.mu.Unlock()
+	d.rests.forget(st)
 	d.forget(st.key())
 }
 

@@ -7,6 +7,7 @@ import (
 
 const (
 	sweepInterval = time.Second
+	closeIdle     = 5 * time.Second // files that were not used for longer are closed soon
 	// sweepLogs bounds how many logs one sweep looks at, so that a hundred thousand idle ones cost next to nothing.
 	sweepLogs = 10_000
 )
@@ -61,6 +62,7 @@ func (s *sweeper) loop() {
 		s.d.probe()
 		now := s.d.opts.Clock.Now()
 		s.sweep(now)
+		s.d.opts.Files.CloseIdle(now, closeIdle)
 		if now.Sub(s.checkpoints) >= s.d.opts.CheckpointInterval {
 			s.checkpoints = now
 			if s.d.env.Err() == nil {

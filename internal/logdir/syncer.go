@@ -90,6 +90,7 @@ func (c *committer) syncFiles(st *state) bool {
 		c.d.fail(fmt.Errorf("sync %s: %w", l.ID(), err))
 		return false
 	}
+	c.d.rests.synced(st)
 	if c.d.checkpoints.bytes.Add(n) >= c.d.opts.CheckpointBytes {
 		c.d.sweeper.kick()
 	}

@@ -29,6 +29,7 @@ type Mem struct {
 	locks   map[*memNode]bool
 	// capacity bounds used; 0 means no bound.
 	capacity, used int64
+	changes        int64 // so far; the nanosecond at which the last one was
 }
 
 // memNode is a file or a directory. A file is held by its names and by its open handles.
@@ -36,7 +37,8 @@ type memNode struct {
 	dir     map[string]*memNode // the entries as they are now; nil for a file
 	durable map[string]*memNode // the entries that survive any crash
 	perm    fs.FileMode
-	modTime time.Time
+	modTime time.Time // of the last change, which are a nanosecond apart from one another
+	oldTime time.Time // the same, when it was last synced
 
 	data     []byte
 	reserved int64 // end of the blocks taken by Preallocate
@@ -62,7 +64,7 @@ func NewMem() *Mem {
 }
 
 func newDir(perm fs.FileMode) *memNode {
-	return &memNode{dir: map[string]*memNode{}, durable: map[string]*memNode{}, perm: perm | fs.ModeDir}
+	return &memNode{dir: map[string]*memNode{}, durable: map[string]*memNode{}, perm: perm | fs.ModeDir, modTime: time.Unix(0, 0), oldTime: time.Unix(0, 0)}
 }
 
 // SetCapacity bounds the bytes that files may take; a write beyond writes what fits and returns ENOSPC. 0 ends the bound.
@@ -144,6 +146,7 @@ func (m *Mem) parent(name string) (*memNode, string, error) {
 // change applies a change of directories now and notes that it is not durable yet.
 func (m *Mem) change(op ...dirChange) {
 	for _, c := range op {
+		m.changed(c.dir)
 		if old := c.dir.dir[c.name]; old != nil {
 			old.links--
 			defer m.release(old)
@@ -158,9 +161,16 @@ func (m *Mem) change(op ...dirChange) {
 	m.dirOps = append(m.dirOps, op)
 }
 
+// changed notes the time of a change.
+func (m *Mem) changed(n *memNode) {
+	m.changes++
+	n.modTime = time.Unix(0, m.changes)
+}
+
 // commit makes a change of directories durable.
 func (op dirOp) commit() {
 	for _, c := range op {
+		c.dir.oldTime = c.dir.modTime
 		if c.node == nil {
 			delete(c.dir.durable, c.name)
 		} else {
@@ -198,7 +208,9 @@ func (m *Mem) openLocked(name string, flag int, perm fs.FileMode) (*memNode, err
 		if err != nil {
 			return nil, err
 		}
-		n = &memNode{perm: perm, modTime: time.Unix(0, 0)}
+		n = &memNode{perm: perm}
+		m.changed(n)
+		n.oldTime = n.modTime
 		m.change(dirChange{dir, base, n})
 	default:
 		return nil, err

@@ -70,7 +70,7 @@ func (m *Mem) after(model Survivors, seed uint64) *Mem {
 		}
 	}
 	out := NewMem()
-	out.capacity = m.capacity
+	out.capacity, out.changes = m.capacity, m.changes
 	out.root = c.survive(m.root)
 	out.used = used(out.root, map[*memNode]bool{})
 	return out
@@ -134,6 +134,13 @@ func (c *crash) survive(n *memNode) *memNode {
 	}
 	out := &memNode{perm: n.perm, modTime: n.modTime, links: 1}
 	c.done[n] = out
+	switch _, changed := c.entries[n]; {
+	case n.dir != nil && !changed: // entries and time are one transaction
+		out.modTime = n.oldTime
+	case n.dir == nil && (c.model == LoseUnsynced || c.model != KeepAll && n.modTime.Nanosecond()%2 == 0):
+		out.modTime = n.oldTime // content and time need not be
+	}
+	out.oldTime = out.modTime
 	if n.dir == nil {
 		out.data = c.content(n)
 		out.synced = append([]byte(nil), out.data...)
@@ -203,7 +210,7 @@ func (n *memNode) sync() {
 			copy(n.synced[r.from:end], n.data[r.from:end])
 		}
 	}
-	n.dirty, n.low = n.dirty[:0], int64(len(n.data))
+	n.dirty, n.low, n.oldTime = n.dirty[:0], int64(len(n.data)), n.modTime
 }
 
 // ranges are byte ranges, sorted and apart from one another.

@@ -83,6 +83,7 @@ func (f *memFile) writeLocked(b []byte, off int64) (int, error) {
 	}
 	copy(f.node.data[off:], b)
 	f.node.dirty.add(off, end)
+	f.fs.changed(f.node)
 	return len(b), full
 }
 
@@ -110,6 +111,7 @@ func (m *Mem) grow(n *memNode, size int64) {
 
 // truncate sets the size of n.
 func (m *Mem) truncate(n *memNode, size int64) {
+	m.changed(n)
 	if size > int64(len(n.data)) { // the same size gives back what was reserved behind it
 		m.grow(n, size)
 		return

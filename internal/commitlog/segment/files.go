@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"sync"
+	"time"
 
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -20,6 +21,8 @@ type FileCache struct {
 		indexes   list[*Segment] // old segments with a loaded index
 		indexSize int64          // bytes of those indexes
 		closed    bool
+		round     uint32    // of CloseIdle
+		rounded   time.Time // when it began
 	}
 }
 
@@ -60,6 +63,23 @@ func (c *FileCache) Close() error {
 	return first
 }
 
+// CloseIdle closes the files that nobody has used for about age, or twice that. It is to be called time and again, by whoever shares the cache.
+func (c *FileCache) CloseIdle(now time.Time, age time.Duration) {
+	var victims []vfs.File
+	c.mu.Lock()
+	if now.Sub(c.mu.rounded) >= age {
+		c.mu.round++
+		c.mu.rounded = now
+		for c.mu.unused.n > 0 && c.mu.unused.last().round+1 < c.mu.round {
+			victims = append(victims, c.evictLocked())
+		}
+	}
+	c.mu.Unlock()
+	for _, f := range victims {
+		f.Close() // as when the cache is full
+	}
+}
+
 // openFile opens a file. Where there is no descriptor left it closes files that nobody uses until there is one.
 func (c *FileCache) openFile(fsys vfs.FS, path string, flag int, perm fs.FileMode) (vfs.File, error) {
 	for {
@@ -97,6 +117,7 @@ type File struct {
 	open      vfs.File
 	refs      int
 	forgotten bool // close as soon as refs is zero, and never open again
+	round     uint32
 	link      link[*File]
 }
 
@@ -159,6 +180,7 @@ func (h *File) Release() {
 		case h.forgotten || c.mu.closed:
 			victim, h.open = h.open, nil
 		default:
+			h.round = c.mu.round
 			c.mu.unused.push(h, &h.link)
 			if c.mu.unused.n > c.max {
 				victim = c.evictLocked()

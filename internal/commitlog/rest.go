@@ -1,0 +1,239 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/moldau/moldau/internal/commitlog/segment"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// Rest is what has to be known of a log whose files are not open: that all of it is synced in them, where it ends, and when something is
+// to be done about it. A log that was made with one rests: it has its offsets and its size, and opens its directory, with the recovery that New
+// describes, for the first call that needs more. Nobody waits for that at a start, be it after a clean stop or after a crash.
+//
+// What a Rest says was true when the log said it, and is true as long as the directory and the file of the active segment are
+// as they were then (Holds) and the recovery point is still End: whatever changes a log appends to the active segment, cuts it, which
+// lowers the recovery point before, or makes, removes or renames files. Bytes below the recovery point are not looked at by a start
+// without Rest either; readers check each batch.
+type Rest struct {
+	End      int64 // the log end, and the recovery point
+	Base     int64 // of the active segment
+	Bytes    int64 // in its .log file
+	Written  int64 // modification time of that file, in nanoseconds
+	Changed  int64 // that of the directory
+	Size     int64 // bytes in all segments
+	Segments int32
+	Epoch    int32 // the last leader epoch; -1: none
+
+	First       int64 // base of the first segment
+	FirstBytes  int64
+	FirstEnd    int64 // base of the second; End if there is none
+	FirstNewest int64 // largest timestamp in the first; below 0: not known, or none
+}
+
+// oldest is what the first segment knew when it was closed.
+type oldest struct {
+	base, newest int64
+	sealed       bool // it is not the active one, so that this does not change
+}
+
+// quiet is how long a log must not have been changed when it is described: a later change has another time then, however coarse times are.
+const quiet = time.Second
+
+// Holds says whether the files in a log's directory are those that the Rest was of. It looks at two of them and opens none.
+func (r *Rest) Holds(fsys vfs.FS, dir string) bool {
+	d, err := fsys.Stat(dir)
+	if err != nil || !d.IsDir() || d.ModTime().UnixNano() != r.Changed {
+		return false
+	}
+	f, err := fsys.Stat(filepath.Join(dir, segment.Name(r.Base, segment.LogSuffix)))
+	return err == nil && f.Mode().IsRegular() && f.Size() == r.Bytes && f.ModTime().UnixNano() == r.Written
+}
+
+// lie lets the log rest. Nobody uses it yet.
+func (l *Log) lie(r Rest, clean bool) {
+	start := min(max(l.marks.logStart.Load(), r.First), r.End)
+	l.marks.size.Store(r.Size)
+	l.marks.written.Store(r.Size)
+	l.setEnds(r.End)
+	l.marks.logStart.Store(start)
+	l.marks.cleaned.Store(min(l.marks.cleaned.Load(), r.End))
+	l.mu.state = present
+	l.atClean = clean
+	l.rest.Store(&r)
+	l.marks.check()
+}
+
+// Rests says whether the files of the log were not needed so far.
+func (l *Log) Rests() bool { return l.rest.Load() != nil }
+
+// Rest describes the log so that it may rest at the next start. ok is false while something of it is not synced or changed just now, and for a log whose
+// open transactions readers must know of. A closed log is described as its end left it; nobody changes it any more.
+func (l *Log) Rest() (r Rest, ok bool) {
+	if r := l.rest.Load(); r != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return *r, l.mu.refused == nil
+	}
+	if !l.ended() {
+		l.rememberOldest()
+	}
+	r, active, ok := l.describe()
+	if !ok {
+		return Rest{}, false
+	}
+	dir, err := l.env.FS.Stat(l.dir())
+	if err != nil {
+		return Rest{}, false
+	}
+	file, err := l.env.FS.Stat(active.Path())
+	if err != nil || file.Size() != r.Bytes {
+		return Rest{}, false
+	}
+	if before := l.env.Clock.Now().Add(-quiet); !l.ended() && (dir.ModTime().After(before) || file.ModTime().After(before)) {
+		return Rest{}, false
+	}
+	r.Changed, r.Written = dir.ModTime().UnixNano(), file.ModTime().UnixNano()
+	return r, true
+}
+
+// describe is what memory knows of it.
+func (l *Log) describe() (r Rest, active *segment.Segment, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := l.view.Load()
+	if v == nil || l.mu.newEpochs || l.UnflushedBytes() > 0 || l.marks.recovery.Load() != l.marks.logEnd.Load() {
+		return Rest{}, nil, false
+	}
+	if _, open := l.mu.producers.FirstUnstable(all); open {
+		return Rest{}, nil, false
+	}
+	first, active := v.segments[0], v.active()
+	r = Rest{
+		End: l.marks.logEnd.Load(), Base: active.Base(), Bytes: active.Size(), Size: l.marks.size.Load(), Segments: int32(len(v.segments)), Epoch: -1,
+		First: first.Base(), FirstBytes: first.Size(), FirstEnd: first.End(), FirstNewest: segment.NoTimestamp,
+	}
+	if e, known := l.LatestEpoch(); known {
+		r.Epoch = int32(e)
+	}
+	if l.mu.oldest.base == r.First {
+		r.FirstNewest = l.mu.oldest.newest
+	}
+	return r, active, true
+}
+
+// rememberOldest keeps for Rest what only open files tell.
+func (l *Log) rememberOldest() {
+	segments := l.segments()
+	if len(segments) == 0 {
+		return
+	}
+	first := segments[0]
+	l.mu.Lock()
+	known := len(segments) > 1 && l.mu.oldest.base == first.Base() && l.mu.oldest.sealed
+	l.mu.Unlock()
+	if known {
+		return
+	}
+	if ts, err := first.MaxTimestamp(); err == nil {
+		l.mu.Lock()
+		l.mu.oldest = oldest{first.Base(), ts, len(segments) > 1}
+		l.mu.Unlock()
+	}
+}
+
+// Wake opens the files of a log that rests. Every method that needs them does so by itself; it is for callers that want to know before.
+// Files that are not what they were are refused, with ErrCorrupt, until the next start, which recovers them.
+func (l *Log) Wake() error {
+	if l.rest.Load() == nil {
+		return nil
+	}
+	return l.wake()
+}
+
+func (l *Log) wake() error {
+	defer l.hold()()
+	r := l.rest.Load()
+	if r == nil {
+		return nil
+	}
+	l.mu.Lock()
+	ended, refused := l.mu.state == closed, l.mu.refused
+	l.mu.Unlock()
+	if refused != nil {
+		return refused
+	}
+	if ended {
+		return ErrClosed
+	}
+	err := l.openRested(r)
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTopicID) {
+		l.mu.Lock()
+		l.mu.refused = err
+		l.mu.Unlock()
+		l.env.wakeRefused(err)
+	}
+	return err
+}
+
+// openRested opens the log anew, as another one that nobody sees, and takes over what that found.
+func (l *Log) openRested(r *Rest) error {
+	opened := &Log{id: l.id, env: l.env}
+	opened.name.Store(l.name.Load())
+	opened.config.Store(l.config.Load())
+	opened.setEnds(l.LogStart())
+	if err := opened.open(Recovery{Clean: l.atClean, Point: r.End, LogStart: l.LogStart()}); err != nil {
+		return err
+	}
+	if end := opened.LogEnd(); end != r.End || opened.UnflushedBytes() > 0 || opened.view.Load() == nil {
+		for _, s := range opened.segments() {
+			s.Close()
+		}
+		return fmt.Errorf("open %s: %w: it ended at offset %d, and now ends at %d", l.id, ErrCorrupt, r.End, end)
+	}
+	opened.marks.check()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	growth := l.mu.lastGrowth
+	l.mu.inner = opened.mu.inner
+	l.mu.lastGrowth = growth
+	l.epochs.Store(opened.epochs.Load())
+	l.unstable.Store(true) // LastStable finds out
+	l.marks.size.Store(opened.Size())
+	l.marks.written.Store(opened.Size())
+	l.marks.durable.Store(opened.Size())
+	l.marks.flushed.Store(opened.Size())
+	l.marks.logStart.Store(max(l.LogStart(), opened.LogStart()))
+	l.view.Store(opened.view.Load())
+	l.rest.Store(nil)
+	l.marks.check()
+	return nil
+}
+
+// idleRest says whether retention has nothing to do for a log that rests: what could go is what countOld counts.
+func (l *Log) idleRest(r *Rest, now time.Time) bool {
+	l.mu.Lock()
+	if l.mu.lastGrowth.at.IsZero() {
+		l.mu.lastGrowth = growth{r.End, now}
+	}
+	idle := now.Sub(l.mu.lastGrowth.at)
+	l.mu.Unlock()
+	cfg := l.config.Load()
+	if r.Segments > 1 && r.FirstEnd <= l.LogStart() {
+		return false
+	}
+	if !cfg.Delete || r.Size == 0 {
+		return true
+	}
+	if cfg.RetentionBytes >= 0 && r.Size-cfg.RetentionBytes >= r.FirstBytes {
+		return false
+	}
+	if cfg.RetentionAge < 0 || r.Segments == 1 && idle < cfg.RetentionAge {
+		return true
+	}
+	believed := r.FirstBytes > 0 && r.FirstNewest >= 0 && r.FirstNewest <= now.Add(time.Hour).UnixMilli()
+	return believed && now.UnixMilli()-r.FirstNewest <= cfg.RetentionAge.Milliseconds()
+}

@@ -1,0 +1,251 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// restedDisk holds a log of several segments, epochs and producers that was closed cleanly, and what it said of itself.
+func restedDisk(t *testing.T, cfg Config) (*vfs.Mem, Rest) {
+	t.Helper()
+	mem := vfs.NewMem()
+	w := newWorld(t, mem)
+	l := w.open(t, cfg, Recovery{})
+	for i := range 20 {
+		spec := batchSpec{n: 2, ts: 1_699_000_000_000 + int64(i)*60_000, size: 40, fill: byte(i)}
+		if i%3 == 0 {
+			spec.pid, spec.seq = 7, int32(i/3*2)
+		}
+		if _, err := l.Append(spec.build(), LeaderEpoch(1+i/8)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.AdvanceLogStart(3); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	r, ok := l.Rest()
+	if !ok || r.Segments < 3 || r.Epoch != 3 || r.FirstNewest < 0 || r.End != 40 {
+		t.Fatalf("a closed log is described as %+v, %v", r, ok)
+	}
+	return mem, r
+}
+
+// TestRestingLogAnswersAlike calls every method on a log that rests and on one that was opened: nobody can tell the difference, but by the files.
+func TestRestingLogAnswersAlike(t *testing.T) {
+	now := time.UnixMilli(1_700_000_000_000)
+	tail := batchSpec{n: 1, ts: 1_699_900_000_000, size: 10}
+	calls := map[string]func(l *Log) any{
+		"Append": func(l *Log) any { info, err := l.Append(tail.build(), 3); return []any{info, err} },
+		"AppendReplica": func(l *Log) any {
+			b := tail.build()
+			b.SetBaseOffset(l.LogEnd())
+			b.SetLeaderEpoch(4)
+			info, err := l.AppendReplica(b)
+			return []any{info, err}
+		},
+		"Aborted":         func(l *Log) any { a, err := l.Aborted(0, 40); return []any{a, err} },
+		"ActiveProducers": func(l *Log) any { return l.ActiveProducers() },
+		"AdvanceLogStart": func(l *Log) any { return l.AdvanceLogStart(17) },
+		"AssignEpoch":     func(l *Log) any { return []any{l.AssignEpoch(2, 40), l.AssignEpoch(9, 40), l.Epochs()} },
+		"CheckAppend":     func(l *Log) any { return l.CheckAppend() },
+		"Clean": func(l *Log) any {
+			d, err := l.Clean(CleanOptions{Now: now, HighWatermark: 40})
+			return []any{d.From, d.To, err != nil}
+		},
+		"Cleaned":         func(l *Log) any { return l.Cleaned() },
+		"Close":           func(l *Log) any { return []any{l.Close(true), l.Close(true)} },
+		"Config":          func(l *Log) any { return *l.Config() },
+		"Configure":       func(l *Log) any { l.Configure(&Config{RetentionBytes: 3}); return l.Config().RetentionBytes },
+		"Continues":       func(l *Log) any { ok, err := l.Continues(l); return []any{ok, err} },
+		"Copying":         func(l *Log) any { return []any{l.Copying(true), l.Copying(false)} },
+		"Cuts":            func(l *Log) any { return l.Cuts() },
+		"Delete":          func(l *Log) any { return []any{l.Delete(), l.Delete()} },
+		"DeleteOld":       func(l *Log) any { d, err := l.DeleteOld(now, 40); return []any{d, err, l.LogStart()} },
+		"Dirt":            func(l *Log) any { d, err := l.Dirt(now, 40); return []any{d, err} },
+		"EndOffsetFor":    func(l *Log) any { e, o := l.EndOffsetFor(2); return []any{e, o} },
+		"EpochAt":         func(l *Log) any { e, ok := l.EpochAt(20); return []any{e, ok} },
+		"Epochs":          func(l *Log) any { return l.Epochs() },
+		"ExpireProducers": func(l *Log) any { l.ExpireProducers(time.UnixMilli(0)); return l.Producers() },
+		"FlushDue":        func(l *Log) any { return l.FlushDue(now) },
+		"ID":              func(l *Log) any { return l.ID() },
+		"LastStable":      func(l *Log) any { return []any{l.LastStable(40), l.LastStable(12)} },
+		"LatestEpoch":     func(l *Log) any { e, ok := l.LatestEpoch(); return []any{e, ok} },
+		"Learn":           func(l *Log) any { return l.Learn(l) },
+		"LogEnd":          func(l *Log) any { return l.LogEnd() },
+		"LogStart":        func(l *Log) any { return l.LogStart() },
+		"MakeFiles":       func(l *Log) any { return l.MakeFiles() },
+		"MaxTimestamp":    func(l *Log) any { o, ts, e, ok, err := l.MaxTimestamp(40); return []any{o, ts, e, ok, err} },
+		"OffsetForTimestamp": func(l *Log) any {
+			o, ts, e, ok, err := l.OffsetForTimestamp(1_699_000_300_000, 40)
+			return []any{o, ts, e, ok, err}
+		},
+		"Producers": func(l *Log) any { return l.Producers() },
+		"Read": func(l *Log) any {
+			s, err := l.Read(l.LogStart(), 1<<20, 40, true)
+			defer s.Release()
+			b, readErr := s.Span.AppendTo(nil)
+			return []any{b, s.More, err, readErr}
+		},
+		"ReadUnsynced":    func(l *Log) any { b, from, end, err := l.ReadUnsynced(nil); return []any{len(b), from, end, err} },
+		"Recovered":       func(l *Log) any { return l.Recovered() },
+		"RecoveryPoint":   func(l *Log) any { return l.RecoveryPoint() },
+		"Rename":          func(l *Log) any { return []any{l.Rename("other-0"), len(readAllSoft(l))} },
+		"Replay":          func(l *Log) any { b := tail.build(); b.SetBaseOffset(40); return []any{l.Replay(b), l.LogEnd()} },
+		"ReplayFrom":      func(l *Log) any { return l.ReplayFrom(50, nil) != nil },
+		"Rest":            func(l *Log) any { r, ok := l.Rest(); return []any{r, ok} },
+		"Roll":            func(l *Log) any { return []any{l.Roll(), l.Segments()} },
+		"Segments":        func(l *Log) any { return l.Segments() },
+		"SetSynced":       func(l *Log) any { l.SetSynced(40); return l.SyncedEnd() },
+		"Size":            func(l *Log) any { return l.Size() },
+		"SyncFiles":       func(l *Log) any { end, err := l.SyncFiles(); return []any{end, err} },
+		"SyncedEnd":       func(l *Log) any { return l.SyncedEnd() },
+		"TakeOver":        func(l *Log) any { return l.TakeOver(l) },
+		"TruncateFullyAt": func(l *Log) any { return []any{l.TruncateFullyAt(90), l.LogEnd()} },
+		"TruncateTo":      func(l *Log) any { return []any{l.TruncateTo(11), l.LogEnd(), len(readAllSoft(l))} },
+		"UnflushedBytes":  func(l *Log) any { return l.UnflushedBytes() },
+		"UnsyncedBytes":   func(l *Log) any { return l.UnsyncedBytes() },
+		"CopyFrom":        func(l *Log) any { n, done, _, err := l.CopyFrom(l, 100, nil); return []any{n, done, err} },
+		"Rests":           nil, // tells them apart
+		"Wake":            nil,
+	}
+	kinds := reflect.TypeFor[*Log]()
+	for i := range kinds.NumMethod() {
+		if _, ok := calls[kinds.Method(i).Name]; !ok {
+			t.Errorf("nobody looked what %s does to a log that rests", kinds.Method(i).Name)
+		}
+	}
+	for _, cfg := range []Config{
+		{SegmentBytes: 700, Delete: true, RetentionBytes: -1, RetentionAge: 1000 * time.Hour},
+		{SegmentBytes: 700, Delete: true, RetentionBytes: 900, RetentionAge: -1},
+		{SegmentBytes: 700, Delete: true, RetentionBytes: -1, RetentionAge: time.Hour},
+		{SegmentBytes: 700, Compact: true, MinCleanableRatio: 0.1},
+	} {
+		disk, rest := restedDisk(t, cfg)
+		for name, call := range calls {
+			if call == nil {
+				continue
+			}
+			for _, clean := range []bool{true, false} {
+				found := Recovery{Clean: clean, Point: 40, LogStart: 3}
+				said := map[bool]string{}
+				for _, rests := range []bool{false, true} {
+					opts := Options{Env: newWorld(t, disk.Peek(vfs.KeepAll, 0)).env, Config: &cfg, Recovery: found}
+					if rests {
+						opts.Rest = &rest
+					}
+					l, err := New(testID, opts)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if l.Rests() != rests {
+						t.Fatalf("the log rests: %v", l.Rests())
+					}
+					said[rests] = fmt.Sprintf("%+v; start %d, end %d, synced %d, size %d", call(l), l.LogStart(), l.LogEnd(), l.SyncedEnd(), l.Size())
+				}
+				if said[true] != said[false] && name != "Recovered" && !(name == "Rest" && !clean) {
+					t.Errorf("%s, clean %v, %+v: a log that rests says\n%s\nan open one\n%s", name, clean, cfg, said[true], said[false])
+				}
+			}
+		}
+	}
+}
+
+// readAllSoft reads what there is, and stops at the first error.
+func readAllSoft(l *Log) []byte {
+	s, err := l.Read(l.LogStart(), 1<<20, l.LogEnd(), true)
+	if err != nil {
+		return nil
+	}
+	defer s.Release()
+	b, _ := s.Span.AppendTo(nil)
+	return b
+}
+
+// TestWakeOnce: many who need a log that rests at once open it once, and lose nothing.
+func TestWakeOnce(t *testing.T) {
+	cfg := Config{SegmentBytes: 700}
+	disk, rest := restedDisk(t, cfg)
+	w := newWorld(t, disk)
+	l, err := New(testID, Options{Env: w.env, Config: &cfg, Recovery: Recovery{Point: 40, LogStart: 3}, Rest: &rest})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			switch i % 4 {
+			case 0:
+				if _, err := l.Append(batchSpec{n: 1, ts: 5, size: 10}.build(), 3); err != nil {
+					t.Error(err)
+				}
+			case 1:
+				if len(readAllSoft(l)) == 0 {
+					t.Error("nothing to read")
+				}
+			case 2:
+				if _, ok := l.EpochAt(20); !ok {
+					t.Error("no epoch")
+				}
+			case 3:
+				if _, err := l.SyncFiles(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if l.LogEnd() != 42 || l.Rests() || len(readAll(t, l, 40)) != 2 {
+		t.Fatalf("the log ends at %d, rests %v", l.LogEnd(), l.Rests())
+	}
+}
+
+// TestWakeFails: where the disk does not let a log be opened, the next who needs it tries again; and one that was closed or deleted stays so.
+func TestWakeFails(t *testing.T) {
+	cfg := Config{SegmentBytes: 700}
+	disk, rest := restedDisk(t, cfg)
+	broken := true
+	var mu sync.Mutex
+	cause := errors.New("no luck")
+	w := newWorld(t, vfs.NewFault(disk, func(op vfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if broken && op.Kind == vfs.OpReadDir {
+			return cause
+		}
+		return nil
+	}))
+	l, err := New(testID, Options{Env: w.env, Config: &cfg, Recovery: Recovery{Point: 40, LogStart: 3}, Rest: &rest})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Read(5, 100, 40, true); !errors.Is(err, cause) || !l.Rests() {
+		t.Fatalf("read: %v", err)
+	}
+	mu.Lock()
+	broken = false
+	mu.Unlock()
+	if len(readAllSoft(l)) == 0 || l.Rests() {
+		t.Fatal("it is not tried again")
+	}
+	if l, err = New(testID, Options{Env: w.env, Config: &cfg, Recovery: Recovery{Point: 40, LogStart: 3}, Rest: &rest}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Delete(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(batchSpec{}.build(), 3); !errors.Is(err, ErrClosed) {
+		t.Fatalf("an append to a deleted log: %v", err)
+	}
+	if _, exists, err := l.list(); exists || err != nil {
+		t.Fatalf("the directory is there: %v, %v", exists, err)
+	}
+}

@@ -1,0 +1,290 @@
+package logdir
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"path/filepath"
+	"sync"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/uuid"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// restFile lists the logs that rest, so that a start need not open them. It is a cache: nothing that it says is believed before the
+// files of the log say the same and the recovery point does, and a start without it opens every log, as it does for logs of which it says something else.
+//
+// # File format: logs-at-rest, version 1 (frozen; integers are big-endian)
+//
+//	byte  0, 8 bytes: magic "MLDAURST"
+//	byte  8, 4 bytes: version, 1
+//	byte 12, 16 bytes: directory id, as in meta.properties
+//	byte 28, 4 bytes: CRC-32C of bytes 0-27
+//	byte 32: entries, to the end
+//
+// An entry:
+//
+//	byte 0, 4 bytes: length of what follows the CRC
+//	byte 4, 4 bytes: CRC-32C of that
+//	byte 8, 16 bytes: topic id
+//	byte 24: signed varints (encoding/binary): partition; then of commitlog.Rest End, Base, Bytes, Written, Changed, Size, Segments,
+//	         Epoch, First, FirstBytes, FirstEnd, FirstNewest
+//	then, to the end of the entry: the topic's name
+//
+// Of several entries of one partition the last one counts. The file is written whole by a clean stop, and when it has grown to
+// twice its size; in between entries are added for logs whose files have been synced. That is not synced itself: an entry that a crash
+// tears ends the list.
+const restFile = "logs-at-rest"
+
+const (
+	restMagic   = "MLDAURST"
+	restVersion = 1
+	restHeader  = 32
+	restMin     = 8 + 16 + 13 // the shortest entry: the topic's name may be missing, which is refused elsewhere
+	restMax     = 8 + 16 + 13*binary.MaxVarintLen64 + 255
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// restEntry is one entry of the file.
+type restEntry struct {
+	id   commitlog.ID
+	rest commitlog.Rest
+}
+
+func appendRestHeader(dst []byte, directory uuid.UUID) []byte {
+	at := len(dst)
+	dst = append(dst, restMagic...)
+	dst = binary.BigEndian.AppendUint32(dst, restVersion)
+	dst = append(dst, directory[:]...)
+	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[at:], castagnoli))
+}
+
+func appendRestEntry(dst []byte, id commitlog.ID, r *commitlog.Rest) []byte {
+	at := len(dst)
+	dst = append(dst, make([]byte, 8)...)
+	dst = append(dst, id.TopicID[:]...)
+	for _, v := range [...]int64{int64(id.Partition), r.End, r.Base, r.Bytes, r.Written, r.Changed, r.Size, int64(r.Segments), int64(r.Epoch),
+		r.First, r.FirstBytes, r.FirstEnd, r.FirstNewest} {
+		dst = binary.AppendVarint(dst, v)
+	}
+	dst = append(dst, id.Topic...)
+	body := dst[at+8:]
+	binary.BigEndian.PutUint32(dst[at:], uint32(len(body)))
+	binary.BigEndian.PutUint32(dst[at+4:], crc32.Checksum(body, castagnoli))
+	return dst
+}
+
+// decodeRests returns the entries of the file by directory name; err says why the rest of it was passed over.
+func decodeRests(b []byte, directory uuid.UUID) (map[string]restEntry, error) {
+	if len(b) < restHeader || !bytes.Equal(b[:restHeader], appendRestHeader(nil, directory)) {
+		return nil, errors.New("its header is not that of this directory and version")
+	}
+	out := make(map[string]restEntry, len(b)/100)
+	for at := restHeader; at < len(b); {
+		rest := b[at:]
+		if len(rest) < restMin {
+			return out, fmt.Errorf("the entry at %d is torn", at)
+		}
+		n := int64(binary.BigEndian.Uint32(rest))
+		if n+8 > restMax || n+8 > int64(len(rest)) || n+8 < restMin {
+			return out, fmt.Errorf("the entry at %d is torn", at)
+		}
+		body := rest[8 : 8+n]
+		if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(rest[4:]) {
+			return out, fmt.Errorf("the entry at %d is torn", at)
+		}
+		e, ok := decodeRestEntry(body)
+		if !ok {
+			return out, fmt.Errorf("the entry at %d contradicts itself", at)
+		}
+		out[e.id.DirName()] = e
+		at += 8 + int(n)
+	}
+	return out, nil
+}
+
+func decodeRestEntry(body []byte) (e restEntry, ok bool) {
+	copy(e.id.TopicID[:], body)
+	body = body[16:]
+	var v [13]int64
+	for i := range v {
+		n := 0
+		if v[i], n = binary.Varint(body); n <= 0 {
+			return e, false
+		}
+		body = body[n:]
+	}
+	e.id.Topic, e.id.Partition = string(body), int32(v[0])
+	e.rest = commitlog.Rest{End: v[1], Base: v[2], Bytes: v[3], Written: v[4], Changed: v[5], Size: v[6], Segments: int32(v[7]), Epoch: int32(v[8]),
+		First: v[9], FirstBytes: v[10], FirstEnd: v[11], FirstNewest: v[12]}
+	r := &e.rest
+	sound := v[0] == int64(e.id.Partition) && e.id.Partition >= 0 && e.id.Topic != "" && !e.id.TopicID.IsZero() &&
+		v[7] == int64(r.Segments) && r.Segments > 0 && v[8] == int64(r.Epoch) && r.Epoch >= -1 &&
+		0 <= r.First && r.First <= r.Base && r.Base <= r.End && r.End <= maxOffset && r.First <= r.FirstEnd && r.FirstEnd <= r.End &&
+		0 <= r.Bytes && r.Bytes <= r.Size && 0 <= r.FirstBytes && r.FirstBytes <= r.Size && (r.Segments > 1) == (r.First < r.Base)
+	return e, sound
+}
+
+// rests is what a Dir knows of logs that rest, or did when they were last looked at.
+type rests struct {
+	sync.Mutex
+	noted      map[*state]*commitlog.Rest // what the file says, as far as it was true then
+	candidates map[*state]struct{}        // synced since they were last looked at
+	size, base int64                      // of the file, and when it was last written whole; 0: it is to be written whole
+	buf        []byte
+}
+
+// readRests reads the file. Whatever is wrong with it costs time only.
+func (d *Dir) readRests() map[string]restEntry {
+	path := filepath.Join(d.opts.Path, restFile)
+	b, err := vfs.ReadFile(d.opts.FS, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var entries map[string]restEntry
+	if err == nil {
+		entries, err = decodeRests(b, d.meta.directory)
+	}
+	if err != nil {
+		d.opts.Warn(fmt.Errorf("pass over what follows in %s: %w", path, err))
+		return entries
+	}
+	d.rests.size, d.rests.base = int64(len(b)), int64(len(b))
+	return entries
+}
+
+// settle says whether a log that was found rests, and lets it. The files are looked at.
+func (e *restEntry) of(d *Dir, st *state) bool {
+	return e.rest.End == st.found.Point && e.rest.Holds(d.opts.FS, filepath.Join(d.opts.Path, st.id.DirName()))
+}
+
+// letRest notes that a log that was found rests.
+func (d *Dir) letRest(st *state, e restEntry) {
+	st.id.TopicID = e.id.TopicID
+	st.rest = &e.rest
+	d.rests.Lock()
+	defer d.rests.Unlock()
+	d.rests.noted[st] = st.rest
+}
+
+// synced notes that a log was synced in its files, so that it may be described soon.
+func (r *rests) synced(st *state) {
+	r.Lock()
+	defer r.Unlock()
+	r.candidates[st] = struct{}{}
+}
+
+func (r *rests) forget(st *state) {
+	r.Lock()
+	defer r.Unlock()
+	delete(r.candidates, st)
+	delete(r.noted, st)
+}
+
+// noteRests adds the logs to the file that came to rest since it was last called. Its cost follows their number.
+func (d *Dir) noteRests() error {
+	r := &d.rests
+	r.Lock()
+	candidates := make([]*state, 0, len(r.candidates))
+	for st := range r.candidates {
+		candidates = append(candidates, st)
+	}
+	r.Unlock()
+	if len(candidates) == 0 {
+		return nil
+	}
+	buf := r.buf[:0]
+	for _, st := range candidates {
+		l := st.log.Load()
+		rest, ok := l.Rest()
+		if !ok && l.UnflushedBytes() == 0 && st.id.TopicID.IsZero() == false && !l.Rests() && st.looked < looksMax {
+			st.looked++ // it was changed just now, and is looked at again
+			continue
+		}
+		st.looked = 0
+		r.Lock()
+		delete(r.candidates, st)
+		if ok && !st.id.TopicID.IsZero() {
+			r.noted[st] = &rest
+			buf = appendRestEntry(buf, st.id, &rest)
+		}
+		r.Unlock()
+	}
+	r.buf = buf
+	if len(buf) == 0 {
+		return nil
+	}
+	if r.base == 0 || r.size+int64(len(buf)) > 2*r.base+restSpare {
+		return d.writeRests()
+	}
+	return d.appendRests(buf)
+}
+
+const (
+	restSpare = 1 << 20 // that much may always be added before the file is written anew
+	looksMax  = 10      // a log is looked at so often, in the hope that it is described
+)
+
+// appendRests adds entries to the file. Where that fails the file is written whole the next time.
+func (d *Dir) appendRests(b []byte) (err error) {
+	path := filepath.Join(d.opts.Path, restFile)
+	f, err := d.opts.FS.OpenFile(path, vfs.ReadWrite, 0)
+	if err == nil {
+		_, err = f.WriteAt(b, d.rests.size)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		d.rests.base = 0
+		return fmt.Errorf("add to %s: %w", path, err)
+	}
+	d.rests.size += int64(len(b))
+	return nil
+}
+
+// writeRests writes the file whole, with what was noted.
+func (d *Dir) writeRests() error {
+	b := appendRestHeader(nil, d.meta.directory)
+	r := &d.rests
+	for _, st := range d.states() {
+		r.Lock()
+		rest := r.noted[st]
+		r.Unlock()
+		if rest != nil && !st.removing.Load() && !st.id.TopicID.IsZero() {
+			b = appendRestEntry(b, st.id, rest)
+		}
+	}
+	r.base = 0
+	if err := vfs.WriteFileAtomic(d.opts.FS, filepath.Join(d.opts.Path, restFile), b); err != nil {
+		return d.judge(err)
+	}
+	r.size, r.base = int64(len(b)), int64(len(b))
+	return nil
+}
+
+// noteAtEnd notes all logs, which were closed cleanly, and writes the file.
+func (d *Dir) noteAtEnd() error {
+	states := d.states()
+	each(states, d.opts.SyncWorkers, func(st *state) {
+		l := st.log.Load()
+		if l == nil {
+			return // it rests since the start, or was never found
+		}
+		rest, ok := l.Rest()
+		d.rests.Lock()
+		defer d.rests.Unlock()
+		if ok {
+			d.rests.noted[st] = &rest
+		} else {
+			delete(d.rests.noted, st)
+		}
+	})
+	if len(d.rests.noted) == 0 && d.rests.size == 0 {
+		return nil
+	}
+	return d.writeRests()
+}

@@ -1,0 +1,392 @@
+package logdir
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/uuid"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// opened counts the segment files that were opened on a disk.
+type opened struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (o *opened) watch(fsys vfs.FS) vfs.FS {
+	return vfs.NewFault(fsys, func(op vfs.Op) error {
+		if op.Kind == vfs.OpOpen && strings.HasSuffix(op.Name, ".log") {
+			o.mu.Lock()
+			o.names = append(o.names, op.Name)
+			o.mu.Unlock()
+		}
+		return nil
+	})
+}
+
+// resting says which of the logs rest, by number.
+func (w *world) resting(t *testing.T) (all []int) {
+	t.Helper()
+	for n := range len(w.models) {
+		l, err := w.log(n, true)
+		must(t, err)
+		if l.Rests() {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// compareAll reads everything.
+func (w *world) compareAll(t *testing.T) {
+	t.Helper()
+	for n, m := range w.models {
+		l, err := w.log(n, true)
+		must(t, err)
+		if err := m.compare(l); err != nil {
+			t.Fatalf("log %d: %v", n, err)
+		}
+	}
+}
+
+// syncFiles does to a log what the committer does in time.
+func (w *world) syncFiles(n int) {
+	st := w.d.lookup(logID(n))
+	w.d.committer.acquire(st)
+	w.d.committer.syncFiles(st)
+	w.d.committer.release(st)
+}
+
+// TestStartOpensNothing: after a clean stop no segment file is opened before somebody reads, and all of it is there then.
+func TestStartOpensNothing(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	must(t, w.firstLife(options(mem)))
+	var files opened
+	must(t, w.open(options(files.watch(mem))))
+	if got := w.resting(t); len(got) != 4 { // 3 was never written to, and 5 was removed
+		t.Fatalf("logs %v rest", got)
+	}
+	for _, n := range w.resting(t) {
+		if l := w.logs[n]; l.LogEnd() != int64(len(w.models[n].keys)) || l.Size() == 0 || l.Segments() == 0 {
+			t.Fatalf("log %d ends at %d with %d bytes in %d segments, want %d records", n, l.LogEnd(), l.Size(), l.Segments(), len(w.models[n].keys))
+		}
+	}
+	if len(files.names) > 0 {
+		t.Fatalf("opened %v", files.names)
+	}
+	w.compareAll(t)
+	if len(files.names) == 0 {
+		t.Fatal("nothing was opened to be read")
+	}
+	must(t, w.append(0, 100, 4, true, true))
+	must(t, w.d.Close())
+	must(t, w.open(options(mem)))
+	w.compareAll(t)
+	must(t, w.d.Abort())
+}
+
+// TestKillOpensWhatIsUnsynced: after a kill the logs rest whose files were synced and looked at; others are recovered. The journal still has
+// entries of all of them.
+func TestKillOpensWhatIsUnsynced(t *testing.T) {
+	for _, model := range vfs.AllSurvivors {
+		t.Run(model.String(), func(t *testing.T) {
+			mem := vfs.NewMem()
+			w := newWorld()
+			must(t, w.open(options(mem)))
+			for i := range 12 {
+				must(t, w.append(i%4, 500, 1, true, true))
+			}
+			for n := range 4 {
+				w.syncFiles(n)
+			}
+			must(t, w.d.Checkpoint())
+			must(t, w.append(1, 300, 1, true, true)) // in the journal
+			must(t, w.append(2, 300, 1, true, true))
+			w.syncFiles(2) // in the files, and described no more
+			left := mem.Crash(model, 5)
+			w.d.Abort()
+			must(t, w.open(options(left)))
+			got := fmt.Sprint(w.resting(t))
+			if want := "[0 3]"; got != want && model == vfs.KeepAll {
+				t.Fatalf("logs %s rest, want %s", got, want)
+			}
+			if strings.ContainsAny(got, "12") {
+				t.Fatalf("logs %s rest, 1 and 2 were written to", got)
+			}
+			w.compareAll(t)
+			must(t, w.d.Abort())
+		})
+	}
+}
+
+// TestKillBeforeTheFirstUse: logs that rest and were not used rest again after a kill, and those that were are recovered.
+func TestKillBeforeTheFirstUse(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	must(t, w.firstLife(options(mem)))
+	must(t, w.open(options(mem)))
+	w.resting(t)
+	must(t, w.append(2, 200, 5, true, true))
+	left := mem.KillProcess()
+	w.d.Abort()
+	must(t, w.open(options(left)))
+	if got := fmt.Sprint(w.resting(t)); got != "[0 1 4]" {
+		t.Fatalf("logs %s rest", got)
+	}
+	left = left.KillProcess()
+	w.d.Abort()
+	must(t, w.open(options(left)))
+	w.compareAll(t)
+	must(t, w.d.Close())
+}
+
+// TestRestFileDamaged cuts the file at every length and turns a bit in every byte: logs are opened then, and nothing else happens.
+func TestRestFileDamaged(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	must(t, w.firstLife(options(mem)))
+	path := filepath.Join(root, restFile)
+	whole := []byte(readFile(t, mem, path))
+	try := func(what string, b []byte) {
+		disk := mem.Peek(vfs.KeepAll, 0)
+		must(t, vfs.WriteFileAtomic(disk, path, b))
+		if err := w.check(options(disk)); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	for n := range whole {
+		try(fmt.Sprintf("cut to %d bytes", n), whole[:n])
+		flipped := append([]byte(nil), whole...)
+		flipped[n] ^= 1 << (n % 8)
+		try(fmt.Sprintf("a bit of byte %d", n), flipped)
+	}
+	try("of another directory", append(appendRestHeader(nil, uuid.UUID{4}), whole[restHeader:]...))
+	entries, err := decodeRests(whole, w.d.meta.directory)
+	must(t, err)
+	for _, change := range []func(*commitlog.Rest){
+		func(r *commitlog.Rest) { r.End++ }, func(r *commitlog.Rest) { r.End--; r.FirstEnd = min(r.FirstEnd, r.End) },
+		func(r *commitlog.Rest) { r.Bytes--; r.FirstBytes = 0 }, func(r *commitlog.Rest) { r.Written++ }, func(r *commitlog.Rest) { r.Changed++ },
+	} {
+		b := appendRestHeader(nil, w.d.meta.directory)
+		for _, e := range entries {
+			change(&e.rest)
+			b = appendRestEntry(b, e.id, &e.rest)
+		}
+		try("wrong", b)
+	}
+}
+
+// TestRestFileIsOld: the file of an earlier stop says nothing of logs that were changed since, cut back among them.
+func TestRestFileIsOld(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	must(t, w.firstLife(options(mem)))
+	path := filepath.Join(root, restFile)
+	old := []byte(readFile(t, mem, path))
+	must(t, w.open(options(mem)))
+	must(t, w.append(0, 100, 6, true, true))
+	end := len(w.models[1].keys)
+	must(t, w.truncate(1, end-1))
+	must(t, w.append(1, 1500, 6, true, true)) // as long as what was cut, and ends where that did
+	must(t, w.d.Close())
+	must(t, vfs.WriteFileAtomic(mem, path, old))
+	must(t, w.check(options(mem)))
+}
+
+// TestChangedBehind changes files between a stop and the next start: the logs are opened by the start, as they were without the file.
+func TestChangedBehind(t *testing.T) {
+	folder := filepath.Join(root, logID(0).DirName())
+	for what, change := range map[string]func(t *testing.T, fsys vfs.FS, active string){
+		"shortened": func(t *testing.T, fsys vfs.FS, active string) { resize(t, fsys, active, -7) },
+		"longer":    func(t *testing.T, fsys vfs.FS, active string) { resize(t, fsys, active, 7) },
+		"no file":   func(t *testing.T, fsys vfs.FS, active string) { must(t, fsys.Remove(active)) },
+		"a file more": func(t *testing.T, fsys vfs.FS, _ string) {
+			must(t, vfs.WriteFileAtomic(fsys, filepath.Join(folder, "00000000000000009999.index"), nil))
+		},
+		"another topic's": func(t *testing.T, fsys vfs.FS, _ string) {
+			other := commitlog.ID{TopicID: uuid.UUID{77}}
+			must(t, vfs.WriteFileAtomic(fsys, filepath.Join(folder, "partition.metadata"), []byte("version: 0\ntopic_id: "+other.TopicID.String())))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			mem := vfs.NewMem()
+			w := newWorld()
+			must(t, w.firstLife(options(mem)))
+			change(t, mem, lastSegment(t, mem, folder))
+			d, err := Open(options(mem))
+			must(t, err)
+			defer d.Abort()
+			if st := d.lookup(logID(0)); st != nil && st.rest != nil {
+				t.Fatal("the log rests")
+			}
+			if st := d.lookup(logID(1)); st == nil || st.rest == nil {
+				t.Fatal("the log beside it does not rest")
+			}
+		})
+	}
+}
+
+// TestChangedWhileItRests: files that change between the start and their first use are refused by every use, and recovered by the next start.
+func TestChangedWhileItRests(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	must(t, w.firstLife(options(mem)))
+	var told []error
+	var mu sync.Mutex
+	opts := options(mem)
+	opts.Warn = func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, err)
+	}
+	must(t, w.open(opts))
+	l, err := w.log(0, true)
+	must(t, err)
+	resize(t, mem, lastSegment(t, mem, filepath.Join(root, logID(0).DirName())), -7)
+	end := l.LogEnd()
+	for range 2 {
+		if _, err := l.Read(0, 1000, end, true); !errors.Is(err, commitlog.ErrCorrupt) {
+			t.Fatalf("a read answers %v", err)
+		}
+		if _, err := l.Append(batch("x", 10), 9); !errors.Is(err, commitlog.ErrCorrupt) {
+			t.Fatalf("an append answers %v", err)
+		}
+	}
+	if mu.Lock(); len(told) != 1 || l.LogEnd() != end {
+		t.Fatalf("told %v; the log ends at %d", told, l.LogEnd())
+	}
+	mu.Unlock()
+	must(t, w.d.Close())
+	must(t, w.open(options(mem)))
+	defer w.d.Abort()
+	l, err = w.log(0, true)
+	must(t, err)
+	got, err := contents(l)
+	if err != nil || len(got) == 0 || int64(len(got)) >= end {
+		t.Fatalf("%d records of %d after the next start: %v", len(got), end, err)
+	}
+}
+
+// TestRemoveWhileItRests: a log that was never opened is removed, or set aside for another topic of its name, and stays so.
+func TestRemoveWhileItRests(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	must(t, w.firstLife(options(mem)))
+	must(t, w.open(options(mem)))
+	must(t, w.remove(0))
+	again := logID(1)
+	again.TopicID = uuid.UUID{55}
+	l, err := w.d.Log(again, config(true), nil)
+	must(t, err)
+	if l.LogEnd() != 0 {
+		t.Fatalf("another topic of the name begins at %d", l.LogEnd())
+	}
+	if _, err := w.log(2, true); err != nil {
+		t.Fatal(err)
+	}
+	must(t, w.remove(2)) // handed out
+	left := mem.KillProcess()
+	w.d.Abort()
+	d, err := Open(options(left))
+	must(t, err)
+	defer d.Abort()
+	for n := range 3 {
+		if st := d.lookup(logID(n)); st != nil {
+			t.Fatalf("log %d is back", n)
+		}
+	}
+}
+
+// TestBrought: a directory of Kafka's has no such file, and gets one by the first clean stop.
+func TestBrought(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	must(t, w.firstLife(options(mem)))
+	must(t, mem.Remove(filepath.Join(root, restFile)))
+	must(t, w.open(options(mem)))
+	if got := w.resting(t); len(got) > 0 {
+		t.Fatalf("logs %v rest", got)
+	}
+	w.compareAll(t)
+	must(t, w.d.Close())
+	must(t, w.open(options(mem)))
+	if got := w.resting(t); len(got) != 4 {
+		t.Fatalf("logs %v rest", got)
+	}
+	w.compareAll(t)
+	must(t, w.d.Abort())
+}
+
+// TestRestFileStaysSmall: logs that come to rest again and again do not let the file grow.
+func TestRestFileStaysSmall(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	must(t, w.open(options(mem)))
+	defer w.d.Abort()
+	for i := range 30_000 {
+		if i < 3 {
+			must(t, w.append(0, 10, 1, true, true))
+		}
+		w.syncFiles(0)
+		must(t, w.d.noteRests())
+	}
+	if n := len(readFile(t, mem, filepath.Join(root, restFile))); n > 2*restSpare {
+		t.Fatalf("the file has %d bytes", n)
+	}
+}
+
+func lastSegment(t *testing.T, fsys vfs.FS, folder string) string {
+	t.Helper()
+	last := ""
+	for _, name := range names(t, fsys, folder) {
+		if strings.HasSuffix(name, ".log") {
+			last = name
+		}
+	}
+	return filepath.Join(folder, last)
+}
+
+// resize cuts a file, or adds zeros to it.
+func resize(t *testing.T, fsys vfs.FS, path string, by int64) {
+	t.Helper()
+	f, err := fsys.OpenFile(path, vfs.ReadWrite, 0)
+	must(t, err)
+	size, err := f.Size()
+	must(t, err)
+	must(t, f.Truncate(size+by))
+	must(t, f.Close())
+}
+
+// FuzzRests: whatever the file says, entries are sound, and survive being written again.
+func FuzzRests(f *testing.F) {
+	dir := uuid.UUID{1, 2}
+	f.Add(appendRestEntry(appendRestHeader(nil, dir), logID(3), &commitlog.Rest{End: 9, Base: 4, Bytes: 100, Size: 300, Segments: 2, FirstEnd: 4, Epoch: 1}))
+	f.Add(appendRestHeader(nil, dir))
+	f.Add([]byte(restMagic))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) >= restHeader {
+			b = append(appendRestHeader(nil, dir), b[restHeader:]...)
+		}
+		entries, err := decodeRests(b, dir)
+		again := appendRestHeader(nil, dir)
+		for _, e := range entries {
+			again = appendRestEntry(again, e.id, &e.rest)
+		}
+		second, secondErr := decodeRests(again, dir)
+		if secondErr != nil && len(b) >= restHeader || len(second) != len(entries) {
+			t.Fatalf("%d entries (%v) became %d: %v", len(entries), err, len(second), secondErr)
+		}
+		for name, e := range entries {
+			if second[name] != e {
+				t.Fatalf("%+v became %+v", e, second[name])
+			}
+		}
+	})
+}
