@@ -65,15 +65,15 @@ type EnvOptions struct {
 	// start checkpoint: below LogStart() no keys are looked at. An error ends the cleaning. Nil: nothing to do.
 	OnClean func(l *Log) error
 
-	// OnRefused hears that the files of a resting log are not what they were; nobody gets at them until the next start. It must not block. Nil:
-	// nobody hears.
-	OnRefused func(error)
+	// OnWoken hears that a resting log was opened, or, with an error, that its files are not what they were and that nobody gets at them until the
+	// next start. It must neither block nor call back into the log. Nil: nobody hears.
+	OnWoken func(l *Log, refused error)
 }
 
-// wakeRefused tells OnRefused.
-func (e *Env) wakeRefused(err error) {
-	if e.OnRefused != nil {
-		e.OnRefused(err)
+// woken tells OnWoken.
+func (e *Env) woken(l *Log, refused error) {
+	if e.OnWoken != nil {
+		e.OnWoken(l, refused)
 	}
 }
 

@@ -170,11 +170,14 @@ func (l *Log) wake() error {
 		return ErrClosed
 	}
 	err := l.openRested(r)
-	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTopicID) {
+	switch {
+	case err == nil:
+		l.env.woken(l, nil)
+	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrTopicID):
 		l.mu.Lock()
 		l.mu.refused = err
 		l.mu.Unlock()
-		l.env.wakeRefused(err)
+		l.env.woken(l, err)
 	}
 	return err
 }

@@ -248,9 +248,7 @@ func (d *Dir) newEnv() error {
 		OnFailure:   d.fail,
 		OnTruncated: d.truncated,
 		OnClean:     d.cleaning,
-		OnRefused: func(err error) {
-			d.opts.Warn(fmt.Errorf("%w: the files of a log were changed behind us, and it is not served before the next start, which recovers what it can", err))
-		},
+		OnWoken:     d.woken,
 	})
 	if err != nil {
 		return fmt.Errorf("prepare log directory %s: %w", d.opts.Path, err)

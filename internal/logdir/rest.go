@@ -158,7 +158,7 @@ func (d *Dir) readRests() map[string]restEntry {
 	return entries
 }
 
-// settle says whether a log that was found rests, and lets it. The files are looked at.
+// of says whether the entry holds for a log that was found. The files are looked at.
 func (e *restEntry) of(d *Dir, st *state) bool {
 	return e.rest.End == st.found.Point && e.rest.Holds(d.opts.FS, filepath.Join(d.opts.Path, st.id.DirName()))
 }
@@ -177,6 +177,15 @@ func (r *rests) synced(st *state) {
 	r.Lock()
 	defer r.Unlock()
 	r.candidates[st] = struct{}{}
+}
+
+// woken is told of a log that was opened at its first use, which may have made files, or could not be.
+func (d *Dir) woken(l *commitlog.Log, refused error) {
+	if refused != nil {
+		d.opts.Warn(fmt.Errorf("%w: its files were changed behind us, and it is not served before the next start, which recovers what it can", refused))
+	} else if st := d.committer.find(l); st != nil {
+		d.rests.synced(st)
+	}
 }
 
 func (r *rests) forget(st *state) {
@@ -202,7 +211,7 @@ func (d *Dir) noteRests() error {
 	for _, st := range candidates {
 		l := st.log.Load()
 		rest, ok := l.Rest()
-		if !ok && l.UnflushedBytes() == 0 && st.id.TopicID.IsZero() == false && !l.Rests() && st.looked < looksMax {
+		if !ok && l.UnflushedBytes() == 0 && !st.id.TopicID.IsZero() && st.looked < looksMax {
 			st.looked++ // it was changed just now, and is looked at again
 			continue
 		}
