@@ -245,16 +245,28 @@ type fingerprint struct {
 	sums    [2]uint64
 }
 
-var fingerprintSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+var fingerprintSeed = maphash.MakeSeed()
 
 func fingerprintOf(offsets []Offset) fingerprint {
 	p := fingerprint{entries: len(offsets)}
-	for _, o := range offsets {
-		for i, seed := range fingerprintSeeds {
-			p.sums[i] += maphash.Comparable(seed, o)
+	topic, h := "", uint64(0)
+	for i, o := range offsets {
+		if i == 0 || o.Topic != topic { // those of one topic come together
+			topic, h = o.Topic, maphash.String(fingerprintSeed, o.Topic)
 		}
+		one := mix(mix(h^uint64(o.Partition)) + uint64(o.Offset))
+		p.sums[0] += one
+		p.sums[1] += mix(one ^ h)
 	}
 	return p
+}
+
+// mix spreads each bit over all of them (the end of splitmix64).
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }
 
 // replaceCheckpoint writes a checkpoint file if it would differ. A hundred thousand partitions of which none has moved are neither sorted nor
