@@ -102,7 +102,9 @@ func (w *world) remove(n int) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.keys = nil
+	if w.d.lookup(logID(n)) == nil { // else it lacked space, is tried again, and a kill before that brings the log back
+		m.keys = nil
+	}
 	delete(w.logs, n)
 	return nil
 }
