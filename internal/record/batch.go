@@ -26,7 +26,6 @@ package record
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"math"
 )
@@ -201,7 +200,7 @@ func (b Batch) SetMaxTimestamp(t TimestampType, ts int64) {
 	}
 }
 
-func (b Batch) computeCRC() uint32 { return crc32.Checksum(b[attributesAt:], castagnoli) }
+func (b Batch) computeCRC() uint32 { return extendCRC(0, b[attributesAt:]) }
 
 func (b Batch) updateCRC() { binary.BigEndian.PutUint32(b[crcAt:], b.computeCRC()) }
 
@@ -214,7 +213,7 @@ func (b Batch) CheckCRCOf(size, piece int64, read func(at, n int64) ([]byte, err
 		if err != nil {
 			return err
 		}
-		computed = crc32.Update(computed, castagnoli, part)
+		computed = extendCRC(computed, part)
 	}
 	return compareCRC(stored, computed)
 }
