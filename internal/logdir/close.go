@@ -48,6 +48,9 @@ func (d *Dir) stop() {
 	if d.background != nil {
 		d.background.close()
 	}
+	if d.pacer != nil {
+		d.pacer.close()
+	}
 }
 
 func (d *Dir) closeClean() error {
