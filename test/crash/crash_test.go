@@ -77,6 +77,10 @@ func killMixed(t *testing.T, dirs, kills int) {
 	p.start(t)
 	m := &mixed{p: p, random: random, records: newLoad(t, p.addr, random.Int63(), "disk"), read: newVerifier(t, p.addr), table: newTable(t, p.addr, random),
 		workers: newWorkers(t, p.addr, random), topics: newTopics(t, p, random.Int63())}
+	defer func() { // also of a test that fails
+		t.Logf("slowest start: answered after %d ms, first record acknowledged after %d ms; unsynced records of memory topics were missing after %d kills",
+			m.answered.Milliseconds(), m.served.Milliseconds(), m.lossy)
+	}()
 	m.records.pace = pace
 	m.workers.shrinkSegments(t)
 	m.ledger = newLedger(m.workers, random.Int63())
@@ -105,8 +109,6 @@ func killMixed(t *testing.T, dirs, kills int) {
 	}
 	t.Logf("%d kills; %d records acknowledged, %d of the compacted topic, which holds %d; %d and %d commits, %d groups in the ledger; %d topics made, %d deleted, %d outcomes unknown",
 		m.kills, m.records.acked.Load(), m.table.acks.Load(), m.table.kept, m.workers.commits.Load(), m.workers.writes.Load(), len(m.ledger.want), m.topics.made, m.topics.deleted, m.topics.unknown)
-	t.Logf("slowest start: answered after %d ms, first record acknowledged after %d ms; unsynced records of memory topics were missing after %d kills",
-		m.answered.Milliseconds(), m.served.Milliseconds(), m.lossy)
 }
 
 // round is one kill under load, and what has to be true after it.
