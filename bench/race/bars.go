@@ -176,6 +176,9 @@ func (r *results) judgeTarget(t target) verdict {
 			figure = median(us)
 		}
 		v = verdict{scenario: t.bar.scenario, bar: fmt.Sprintf("<= %.4g %s", t.limit, t.what), measured: fmt.Sprintf("%.3g", figure), known: figure > 0, met: figure <= t.limit}
+		if !v.known {
+			v.measured = "-"
+		}
 	case t.what != "":
 		base := median(values(r.of(t.bar.against, "moldau"), rate))
 		v = verdict{scenario: t.bar.scenario, bar: t.what, known: base > 0 && len(own) > 0}

@@ -54,7 +54,11 @@ func TestDocsHaveTablesAndCharts(t *testing.T) {
 		}
 	}
 	begin, end := strings.ReplaceAll(blockBegin, "NAME", "memory"), strings.ReplaceAll(blockEnd, "NAME", "memory")
-	write("docs/performance.md", "before\n"+begin+"\nold\n"+end+"\nafter\n")
+	places := ""
+	for _, name := range races {
+		places += strings.ReplaceAll(blockBegin+"\nold\n"+blockEnd+"\nafter\n", "NAME", name.file)
+	}
+	write("docs/performance.md", "before\n"+places)
 	r := raced("memory", "produce-1K", 1.5, 3)
 	r.runs = append(r.runs, raced("memory", "e2e-1K-20k/s", 0.4, 3).runs...)
 	write("bench/results/memory.jsonl", lines(t, r))
@@ -72,7 +76,7 @@ func TestDocsHaveTablesAndCharts(t *testing.T) {
 		"| e2e-1K-20k/s | 200 us / 200 us | 80 us / 80 us | p50 0.40 (0.40..0.40), p99 0.40 (0.40..0.40) |",
 		"| p50 <= 0.5; p99 <= 1.1 | met |",
 		"| Moldau | 13 (12..14) ms | 9 ms | 18.0 MB | 0.10 % of a core in 30 s | 9 | 0 MB |",
-		"Commit abc, ", "seed 7",
+		"Not measured yet: `bench/run --table disk --out bench/results/disk.jsonl`.\n", "Commit abc, ", "seed 7",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %q:\n%s", want, page)
@@ -96,5 +100,27 @@ func TestDocsHaveTablesAndCharts(t *testing.T) {
 	write("docs/performance.md", "no place for a table\n")
 	if err := writeDocs(root); err == nil {
 		t.Error("a page without a place for the table is written")
+	}
+}
+
+// What docs/ says of a race must be what its results say.
+func TestDocsAreThoseOfTheResults(t *testing.T) {
+	want, err := pages("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range want {
+		got, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != text {
+			t.Errorf("%s is not what its results make: go run ./bench/race docs", path)
+		}
+		if strings.HasSuffix(path, ".svg") {
+			if err := wellFormed(text); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
 	}
 }

@@ -177,7 +177,7 @@ func (r *race) keep(line any) error {
 }
 
 func (r *race) header(ctx context.Context, args []string, synced bool) header {
-	h := header{Kind: "race", Date: time.Now().UTC().Format("2006-01-02 15:04"), Command: strings.Join(append([]string{"bench/run"}, args...), " "), Machine: machine(), Table: r.table, Driver: r.driver, Seed: r.seed}
+	h := header{Kind: "race", Date: time.Now().UTC().Format("2006-01-02 15:04"), Command: strings.Join(append([]string{"bench/run"}, withoutOut(args)...), " "), Machine: machine(), Table: r.table, Driver: r.driver, Seed: r.seed}
 	commit, err := output(ctx, "git", "-C", r.root, "rev-parse", "--short", "HEAD")
 	if err != nil {
 		commit = "unknown"
@@ -207,6 +207,18 @@ func (r *race) header(ctx context.Context, args []string, synced bool) header {
 		}
 	}
 	return h
+}
+
+// withoutOut leaves out where the results went, which is nothing to repeat.
+func withoutOut(args []string) (out []string) {
+	for i := 0; i < len(args); i++ {
+		if args[i] == "--out" || args[i] == "-out" {
+			i++
+			continue
+		}
+		out = append(out, args[i])
+	}
+	return out
 }
 
 func envOr(name, otherwise string) string {
