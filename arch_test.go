@@ -62,7 +62,7 @@ var mayImport = map[string][]string{
 	"bench/durability": {"internal/logdir", "internal/commitlog", "internal/record"},
 	"test/diff":        {"internal/broker", "internal/config", "internal/handler", "internal/protocol", "internal/record"},
 	"test/crash":       {},
-	"test/hostile":     {"internal/protocol"},
+	"test/hostile":     {"internal/protocol", "internal/record"},
 }
 
 // theWorld is what only the seams, cmd/, internal/cli and tests may touch.

@@ -72,6 +72,9 @@ const quorumDir = "quorum"
 // stopTimeout is how long a stop waits for requests under way.
 const stopTimeout = 5 * time.Second
 
+// hangs is how long a sync may take, while the node stops, before its disk is taken for one that will not answer.
+const hangs = 30 * time.Second
+
 // Broker is a running node.
 type Broker struct {
 	opts        Options
@@ -95,6 +98,7 @@ type Broker struct {
 	listeners   []boundListener               // for clients and brokers
 	controllers []boundListener               // for controllers, and for tools that ask them
 	counts      counts
+	memory      memory
 
 	admin       *admin.Server // nil where the configuration opens none
 	adminSocket network.Listener
@@ -102,6 +106,7 @@ type Broker struct {
 	startedAt   time.Time
 	up          atomic.Bool // all parts above are there; until then nobody but Start touches them
 	stopping    atomic.Bool
+	hangs       time.Duration // the constant, but in tests
 
 	failed context.Context // ends, with the cause, when the node must not go on
 	fail   context.CancelCauseFunc
@@ -144,6 +149,7 @@ func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logge
 	idle, stop := context.WithCancel(ctx)
 	var tidying sync.WaitGroup
 	tidying.Go(func() { giveBack(idle, b.opts.Clock) })
+	tidying.Go(func() { b.keepMemory(idle) })
 	defer tidying.Wait()
 	defer stop()
 	return b.until(ctx)
@@ -153,10 +159,28 @@ func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logge
 func (b *Broker) until(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
-		return b.Stop()
+		return b.stopInTime()
 	case <-b.failed.Done():
 		b.giveUp()
 		return context.Cause(b.failed)
+	}
+}
+
+// stopInTime is Stop that does not wait for a disk which does not answer: what was acknowledged is safe, and the next start recovers.
+func (b *Broker) stopInTime() error {
+	done := make(chan error, 1)
+	go func() { done <- b.Stop() }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-b.opts.Clock.After(time.Second):
+		}
+		for _, d := range b.dirs {
+			if waits := d.Waiting(); waits >= b.hangs {
+				return fmt.Errorf("stop: the disk of %s does not answer, a sync has been waiting for %s; the next start recovers the directory", d.Path(), waits.Round(time.Second))
+			}
+		}
 	}
 }
 
@@ -176,7 +200,7 @@ func (b *Broker) giveUp() {
 
 // Start builds and starts a node. When it returns without an error the node serves.
 func Start(opts Options) (_ *Broker, err error) {
-	b := &Broker{opts: opts.withDefaults()}
+	b := &Broker{opts: opts.withDefaults(), hangs: hangs}
 	b.startedAt = b.opts.Clock.Now()
 	b.opts.Log, b.logLevel = withLevel(b.opts.Log)
 	b.failed, b.fail = context.WithCancelCause(context.Background())
@@ -277,6 +301,13 @@ func (b *Broker) openDirs() error {
 					b.opts.Log.Error("disk is full: producers are refused until there is space again, consumers go on", "directory", path)
 				} else {
 					b.opts.Log.Info("disk has space again: producers are served", "directory", path)
+				}
+			},
+			OnSlow: func(slow bool, took time.Duration) {
+				if slow {
+					b.opts.Log.Warn("disk is slow: acks=all waits for it", "directory", path, "sync", took.Round(time.Millisecond))
+				} else {
+					b.opts.Log.Info("disk is not slow any more", "directory", path, "longest", took.Round(time.Millisecond))
 				}
 			},
 			Warn: func(err error) { b.opts.Log.Warn("log directory", "directory", path, "error", err) },
@@ -505,7 +536,7 @@ func (b *Broker) serve() error {
 	}
 	b.handler = handler.New(handler.Options{
 		BrokerID: cfg.NodeID, Config: cfg, Controllers: controllers, Live: b.live.now, Metadata: b.publisher, Controller: b.loop, Quorum: quorumState{b.quorum}, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups, Quotas: b.quotas,
-		Resolve: network.Resolve, Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel,
+		Resolve: network.Resolve, Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel, Crowded: b.memory.crowded.Load,
 	})
 	idle := cfg.ConnectionsMaxIdle
 	if idle <= 0 {

@@ -67,6 +67,8 @@ func (b *Broker) scrapeRequests(s *metrics.Scrape) {
 	stats.Requests.Durations(func(key int16, h *metrics.Histogram) {
 		s.Histogram(metrics.RequestDuration, h, protocol.APIKey(key).String())
 	})
+	s.Count(metrics.StateUsed, b.memory.state.Load())
+	s.Count(metrics.StateLimit, max(0, b.opts.Config.StateMaxBytes))
 	s.Count(metrics.ReceivedBytes, stats.Received.Load())
 	s.Count(metrics.SentBytes, stats.Sent.Load())
 	s.Count(metrics.Accepted, stats.Accepted.Load())
@@ -170,6 +172,8 @@ func (b *Broker) scrapeDisks(s *metrics.Scrape) {
 			s.Value(metrics.DirFree, float64(free), d.Path())
 			s.Value(metrics.DirSize, float64(total), d.Path())
 		}
+		s.Value(metrics.DirWaits, d.Waiting().Seconds(), d.Path())
+		s.Count(metrics.DirSlow, d.SlowSyncs(), d.Path())
 		s.Histogram(metrics.Commit, &d.Stats().Commits, d.Path())
 		s.Histogram(metrics.SyncTime, &d.Stats().Syncs, d.Path())
 	}

@@ -34,6 +34,7 @@ type Config struct {
 
 	SocketRequestMaxBytes int32
 	QueuedMaxRequestBytes int64         // <= 0: the broker chooses
+	StateMaxBytes         int64         // < 0: no limit
 	ConnectionsMaxIdle    time.Duration // <= 0: never
 	MaxConnections        int
 	MaxConnectionsPerIP   int
@@ -310,6 +311,7 @@ func (l *loader) limits(c *Config) {
 	c.MinInsyncReplicas = int(number("min.insync.replicas"))
 	c.SocketRequestMaxBytes = int32(number("socket.request.max.bytes"))
 	c.QueuedMaxRequestBytes = number("queued.max.request.bytes")
+	c.StateMaxBytes = number("state.memory.max.bytes")
 	c.ConnectionsMaxIdle = c.Millis("connections.max.idle.ms")
 	c.MaxConnections = int(number("max.connections"))
 	c.MaxConnectionsPerIP = int(number("max.connections.per.ip"))

@@ -21,5 +21,6 @@ var nodeSettings = []Setting{
 	accepted("unstable.api.versions.enable", Bool, "false", anything, "Offer request versions still in development.").internal(),
 	accepted("unstable.feature.versions.enable", Bool, "false", anything, "Offer feature levels still in development.").internal(),
 	accepted("early.start.listeners", List, unset, nonEmptyList(), "Listeners opened before the broker is ready."),
+	honoured("state.memory.max.bytes", Long, "536870912", atLeast(-1), "Memory of topics, groups, sessions and producers together from which on no more of them are taken, while those that are there go on; -1 sets no limit.").own().internal(),
 	accepted("telemetry.max.bytes", Int, "1048576", atLeast(1), "Largest telemetry push of a client."),
 }

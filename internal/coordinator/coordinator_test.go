@@ -247,3 +247,17 @@ func TestPartitionFor(t *testing.T) {
 		}
 	}
 }
+
+// TestSignsOfLifeDoNotWaitForTheDisk: while the commit of one call does not come, another that tells nothing which could be taken back is answered.
+func TestSignsOfLifeDoNotWaitForTheDisk(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.log.hold(true)
+		written, read := r.ask(put{"a", "1"}), r.ask(get{"a"})
+		r.want(r.ask(alive{}), living("alive"))
+		r.want(written, nil)
+		r.want(read, nil)
+		r.log.hold(false)
+		r.want(written, "")
+		r.want(read, "1")
+	})
+}

@@ -171,6 +171,12 @@ type (
 
 func (get) ReadsOnly() {}
 
+// alive answers "alive", which nobody can take back.
+type alive struct{}
+type living string
+
+func (living) MayHurry() bool { return true }
+
 func (r *registers) Replay(rec Record) error {
 	if r.loaded {
 		return errors.New("replayed after the load")
@@ -193,6 +199,8 @@ func (r *registers) Step(now time.Time, call *Call, out *Out) {
 		out.Answer(call, before)
 	case get:
 		out.Answer(call, r.values[req.key])
+	case alive:
+		out.Answer(call, living("alive"))
 	case park:
 		r.parked, r.due = append(r.parked, call), now.Add(req.until)
 	case note:

@@ -17,6 +17,10 @@ import (
 // (a full disk, too few replicas in sync); the others are refused then before they change anything.
 type ReadsOnly interface{ ReadsOnly() }
 
+// Prompt marks responses that may be given before what the machine decided is committed, where MayHurry says so: they tell nothing that could
+// be taken back. So members stay alive while a slow disk holds up the commits of others.
+type Prompt interface{ MayHurry() bool }
+
 // Bounds of a shard.
 const (
 	queueMax    = 1 << 16                // calls that wait for the machine; clients of more are asked to come again
@@ -264,7 +268,9 @@ func (s *shard) collect(now time.Time) {
 	s.out.Records = s.out.Records[:0]
 	for _, a := range s.out.Answers {
 		delete(s.parked, a.Call)
-		if a.Call.done != nil {
+		if p, ok := a.Response.(Prompt); ok && p.MayHurry() {
+			a.Call.done(a.Response, nil)
+		} else if a.Call.done != nil {
 			s.answers = append(s.answers, a)
 		}
 	}

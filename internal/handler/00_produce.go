@@ -3,6 +3,7 @@ package handler
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -72,6 +73,11 @@ func serveProduce(h *Handler, req *server.Request, reply server.Reply) {
 		reply.Close(err)
 		return
 	}
+	if !p.afford() {
+		p.release()
+		reply.Close(fmt.Errorf("serve a Produce of many partitions: %w", protocol.ErrNoMemory))
+		return
+	}
 	p.keepLast()
 	acks := p.req.Acks
 	if code := p.refused(); code != protocol.None && acks != 0 {
@@ -96,11 +102,24 @@ func serveProduce(h *Handler, req *server.Request, reply server.Reply) {
 		p.release()
 		reply.None()
 	case len(p.waits) > 0:
+		req.Drop() // the log has it; while a disk is slow there must be room for who asks for something else
 		p.await()
 	default:
 		p.send()
 		p.release()
 	}
+}
+
+// produceCost is what a partition of a request takes in its answer and in what waits for it.
+const produceCost = 400
+
+// afford takes the memory that a request of many partitions needs.
+func (p *produce) afford() bool {
+	n := 0
+	for i := range p.req.Topics {
+		n += len(p.req.Topics[i].Partitions)
+	}
+	return n <= fewPartitions || p.in.Charge(int64(n)*produceCost)
 }
 
 // settle counts the request for its client. That is done when it is appended, not when it is answered: so the connection reads on no

@@ -2,6 +2,7 @@ package handler
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -79,6 +80,11 @@ func serveFetch(h *Handler, req *server.Request, reply server.Reply) {
 		reply.Close(err)
 		return
 	}
+	if !f.afford(req) {
+		f.release()
+		reply.Close(fmt.Errorf("serve a Fetch of many partitions: %w", protocol.ErrNoMemory))
+		return
+	}
 	if code := f.begin(); code != protocol.None {
 		f.resp = protocol.FetchResponse{Error: code, Topics: f.resp.Topics[:0]}
 		f.resp.ThrottleMs = f.settle()
@@ -108,8 +114,26 @@ func serveFetch(h *Handler, req *server.Request, reply server.Reply) {
 	}
 	f.releaseSlices()
 	f.meter.leave(h)
+	req.Park()
 	h.pending.Add(1)
 	go f.park(w, wait)
+}
+
+const (
+	fewPartitions = 64  // of a request: what they take is small beside what any request does
+	fetchCost     = 800 // what a partition takes in what is looked up, read, remembered and answered
+)
+
+// afford takes the memory that a fetch of many partitions needs, those included that its session adds.
+func (f *fetch) afford(req *server.Request) bool {
+	n := f.h.sessions.Partitions(f.req.SessionID)
+	for i := range f.req.Topics {
+		n += len(f.req.Topics[i].Partitions)
+	}
+	for i := range f.req.Forgotten {
+		n += len(f.req.Forgotten[i].Partitions)
+	}
+	return n <= fewPartitions || req.Charge(int64(n)*fetchCost)
 }
 
 // park waits until there is enough to answer, or the time is over, or the connection is gone.

@@ -69,6 +69,10 @@ func serveMetadata(h *Handler, c call, req *kmsg.MetadataRequest) kmsg.Response 
 		}
 	}
 
+	const each = 400 // what a topic, or a partition, takes in the answer, which is made twice: as values, and as bytes
+	if n := len(req.Topics); !all && !c.take(int64(n)*each) || all && !c.take(int64(img.TopicCount()+img.PartitionCount())*each) {
+		return nil
+	}
 	if all {
 		for t := range img.Topics() {
 			resp.Topics = append(resp.Topics, h.topicMetadata(img, t, c, req))
@@ -141,7 +145,7 @@ func (h *Handler) namedTopics(img *metadata.Image, c call, req *kmsg.MetadataReq
 	if byID {
 		return append(unknown, known...)
 	}
-	if len(missing) > 0 && h.Config.AutoCreateTopics && (c.version < 4 || req.AllowAutoTopicCreation) {
+	if len(missing) > 0 && h.Config.AutoCreateTopics && !h.crowded() && (c.version < 4 || req.AllowAutoTopicCreation) {
 		h.autoCreate(c, missing)
 	}
 	return append(known, unknown...)
@@ -160,16 +164,22 @@ func (h *Handler) autoCreate(c call, names []string) {
 	resp, err := h.Controller.Do(c.ctx, create)
 	if err != nil {
 		if !errors.Is(err, controller.ErrNoSpace) { // of which the log tells once
-			h.Log.Warn("create topics on first use", "topics", strings.Join(names, ","), "error", err)
+			h.Log.Warn("create topics on first use", "topics", strings.Join(names[:min(len(names), toldTopics)], ","), "of", len(names), "error", err)
 		}
 		return
 	}
+	told := 0
 	for _, t := range resp.(*controller.CreateTopicsResponse).Topics {
 		if t.Error.Failed() && t.Error.Code != protocol.TopicAlreadyExists && t.Error.Code != protocol.ThrottlingQuotaExceeded {
-			h.Log.Warn("create topic on first use", "topic", t.Name, "error", t.Error.Message)
+			if told++; told <= toldTopics {
+				h.Log.Warn("create topic on first use", "topic", t.Name, "of", len(names), "error", t.Error.Message)
+			}
 		}
 	}
 }
+
+// toldTopics is how many topics of one request the log names.
+const toldTopics = 10
 
 func missingTopic(name *string, id uuid.UUID, code protocol.ErrorCode) kmsg.MetadataResponseTopic {
 	t := kmsg.NewMetadataResponseTopic()

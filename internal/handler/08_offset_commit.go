@@ -42,6 +42,11 @@ func serveOffsetCommit(h *Handler, c call, req *kmsg.OffsetCommitRequest, answer
 		answer(resp.OffsetCommitResponse)
 		return
 	}
+	if req.MemberID == "" && req.Generation < 0 && h.crowded() { // of nobody's group, of which there may be any number
+		resp.refuse(commit, protocol.CoordinatorNotAvailable)
+		answer(resp.OffsetCommitResponse)
+		return
+	}
 	if !utf8.ValidString(req.Group) {
 		resp.refuse(commit, protocol.InvalidGroupID)
 		answer(resp.OffsetCommitResponse)

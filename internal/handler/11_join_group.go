@@ -30,6 +30,10 @@ func serveJoinGroup(h *Handler, c call, req *kmsg.JoinGroupRequest, answer func(
 		answer(joinFailed(protocol.InvalidGroupID, req.MemberID))
 		return
 	}
+	if req.MemberID == "" && req.InstanceID == nil && h.crowded() {
+		answer(joinFailed(protocol.GroupMaxSizeReached, ""))
+		return
+	}
 	const each = 2 * unsafe.Sizeof(group.Protocol{}) // in the question, and with the member
 	size := int64(len(req.Protocols)) * int64(each)
 	for i := range req.Protocols {
@@ -54,6 +58,8 @@ func serveJoinGroup(h *Handler, c call, req *kmsg.JoinGroupRequest, answer func(
 	for i, p := range req.Protocols {
 		join.Protocols[i] = group.Protocol{Name: p.Name, Metadata: bytes.Clone(p.Metadata)}
 	}
+	clear(req.Protocols) // which are in the request's memory
+	c.parks()
 	first := untilGone(c.ctx, func() { answer(joinFailed(protocol.NotCoordinator, "")) })
 	ask(h, req.Group, join, func(r *group.JoinResponse, code protocol.ErrorCode) {
 		if !first() {

@@ -47,6 +47,8 @@ func serveSyncGroup(h *Handler, c call, req *kmsg.SyncGroupRequest, answer func(
 	for i, a := range req.GroupAssignment {
 		sync.Assignments[i] = group.Assignment{Member: a.MemberID, Bytes: bytes.Clone(a.MemberAssignment)}
 	}
+	clear(req.GroupAssignment) // which are in the request's memory
+	c.parks()
 	first := untilGone(c.ctx, func() { respond(protocol.NotCoordinator) })
 	ask(h, req.Group, sync, func(r *group.SyncResponse, code protocol.ErrorCode) {
 		switch {

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/protocol"
 )
 
 // CreateTopics, versions 2 to 7: makes topics; each succeeds or fails alone.
@@ -30,6 +31,15 @@ func serveCreateTopics(h *Handler, c call, req *kmsg.CreateTopicsRequest) kmsg.R
 		create.Topics[i] = n
 	}
 	resp := kmsg.NewPtrCreateTopicsResponse()
+	if h.crowded() {
+		for _, t := range req.Topics {
+			rt := kmsg.NewCreateTopicsResponseTopic()
+			rt.Topic, rt.ErrorCode, rt.ErrorMessage = t.Topic, int16(protocol.PolicyViolation), kmsg.StringPtr(errCrowded)
+			rt.NumPartitions, rt.ReplicationFactor = -1, -1
+			resp.Topics = append(resp.Topics, rt)
+		}
+		return resp
+	}
 	done, err := h.Controller.Do(c.ctx, create)
 	if err != nil {
 		code, message := h.unanswered("create topics", err)

@@ -33,6 +33,10 @@ func serveInitProducerID(h *Handler, c call, req *kmsg.InitProducerIDRequest) km
 		resp.ErrorCode = int16(protocol.TransactionalIDAuthorizationFailed)
 		return resp
 	}
+	if h.crowded() {
+		resp.ErrorCode = int16(protocol.CoordinatorLoadInProgress) // retriable
+		return resp
+	}
 	id, err := h.producerIDs.next(c.ctx, h)
 	if err != nil {
 		h.unanswered("allocate producer ids", err)

@@ -23,6 +23,12 @@ func serveCreatePartitions(h *Handler, c call, req *kmsg.CreatePartitionsRequest
 		resp.Topics = append(resp.Topics, rt)
 	}
 	img := h.Metadata.Image()
+	if h.crowded() {
+		for _, t := range req.Topics {
+			add(t.Topic, int16(protocol.PolicyViolation), kmsg.StringPtr(errCrowded))
+		}
+		return resp
+	}
 	for _, t := range req.Topics {
 		if known := img.Topic(t.Topic); known != nil && isInternal(t.Topic) && int(t.Count) > len(known.Partitions) && !req.ValidateOnly {
 			add(t.Topic, int16(protocol.InvalidPartitions), kmsg.StringPtr("The number of partitions of an internal topic cannot be changed: what is kept there would not be found again."))

@@ -87,6 +87,13 @@ func untilGone(ctx context.Context, gone func()) (first func() bool) {
 // take charges for memory that an answer needs; nil takes nothing, as in DecodeCold.
 func (c call) take(bytes int64) bool { return c.charge == nil || c.charge(bytes) }
 
+// parks gives the memory of the request back while it waits for others.
+func (c call) parks() {
+	if c.park != nil {
+		c.park()
+	}
+}
+
 // maxReason is how much is kept of a reason that a client gives for the log, in bytes; Kafka's own clients send no more either.
 const maxReason = 255
 

@@ -80,6 +80,7 @@ type Options struct {
 	Random      random.Source
 	Log         *slog.Logger
 	LogLevel    *slog.LevelVar // from which Log writes
+	Crowded     func() bool    // there is no memory for more topics, groups and producers; nil: there always is
 }
 
 // Handler serves the requests of one broker.
@@ -116,6 +117,12 @@ func New(o Options) *Handler {
 	return h
 }
 
+// errCrowded is what clients are told whose request would add to what the node keeps in memory.
+const errCrowded = "The node has no memory for more topics, groups and producers (state.memory.max.bytes)."
+
+// crowded says whether nothing may be added to what the node keeps in memory.
+func (h *Handler) crowded() bool { return h.Crowded != nil && h.Crowded() }
+
 // Wait returns when no request is parked any more; connections must be closed or about to be answered.
 func (h *Handler) Wait() {
 	h.end()
@@ -143,6 +150,7 @@ type call struct {
 	version  int16
 	clientID string
 	charge   func(bytes int64) bool // takes memory for the answer; see server.Request.Charge
+	park     func()                 // nothing of the request's bytes is used any more, and it waits for others; see server.Request.Park
 	meter    *meter
 }
 
@@ -181,7 +189,7 @@ func coldChecked[T any, R interface {
 			reply.Close(err)
 			return
 		}
-		serve(h, call{ctx, req.Conn, req.Header.Version, req.Header.ClientID, req.Charge, m}, body, func(resp kmsg.Response) {
+		serve(h, call{ctx, req.Conn, req.Header.Version, req.Header.ClientID, req.Charge, req.Park, m}, body, func(resp kmsg.Response) {
 			if resp == nil {
 				reply.Close(fmt.Errorf("answer %s version %d: %w", req.Header.Key, req.Header.Version, protocol.ErrNoMemory))
 				return

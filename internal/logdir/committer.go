@@ -68,6 +68,7 @@ func (c *committer) start() {
 	for range c.d.opts.SyncWorkers {
 		c.wait.Go(c.syncLoop)
 	}
+	c.wait.Go(func() { c.d.watchSlow(c.stop) })
 }
 
 // close ends the goroutines. What is queued stays unsynced; requests to settle are refused.
@@ -176,9 +177,9 @@ func (c *committer) commit() bool {
 		return false
 	}
 	if c.journal.Pending() > 0 {
-		begin := c.d.opts.Clock.Now()
+		done := c.d.syncing()
 		err := c.journal.Commit()
-		c.d.stats.Commits.Observe(c.d.opts.Clock.Now().Sub(begin))
+		c.d.stats.Commits.Observe(done())
 		c.finish(err, settles)
 	}
 	return true

@@ -66,9 +66,10 @@ type Options struct {
 	Claim *Claim               // what Take returned for this directory; default: Open takes it
 	Files *commitlog.FileCache // open segment files, shared by all directories; default one of its own
 
-	OnFailure func(error) // hears once that the directory is offline for good; called in a goroutine of the Dir
-	OnFull    func(bool)  // hears that the disk is full and the directory read-only, and when that is over
-	Warn      func(error) // hears of what was survived: damage that recovery repaired, a file that could not be removed
+	OnFailure func(error)                         // hears once that the directory is offline for good; called in a goroutine of the Dir
+	OnFull    func(bool)                          // hears that the disk is full and the directory read-only, and when that is over
+	OnSlow    func(slow bool, took time.Duration) // hears that syncs are slow, or do not return, and when that is over, with the longest so far
+	Warn      func(error)                         // hears of what was survived: damage that recovery repaired, a file that could not be removed
 
 	// JournalMax is the number of unsynced bytes from which a log is synced in its own files instead of the journal;
 	// default 128 KiB, which docs/decisions/0001-durability.md explains.
@@ -111,6 +112,9 @@ func (o Options) withDefaults() Options {
 	if o.OnFull == nil {
 		o.OnFull = func(bool) {}
 	}
+	if o.OnSlow == nil {
+		o.OnSlow = func(bool, time.Duration) {}
+	}
 	if o.Warn == nil {
 		o.Warn = func(error) {}
 	}
@@ -150,6 +154,7 @@ var (
 // Dir is one open data directory. Its methods are safe for concurrent use.
 type Dir struct {
 	stats Stats
+	slow  slowness
 	opts  Options
 	env   *commitlog.Env
 	lock  interface{ Close() error }

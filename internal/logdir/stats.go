@@ -16,6 +16,9 @@ type Stats struct {
 // Stats returns the directory's counters, which go on.
 func (d *Dir) Stats() *Stats { return &d.stats }
 
+// SlowSyncs returns how many syncs took longer than a second.
+func (d *Dir) SlowSyncs() int64 { return d.slow.count.Load() }
+
 // Condition is what a directory is good for.
 type Condition string
 

@@ -77,9 +77,9 @@ func (c *committer) syncFiles(st *state) bool {
 	}
 	l := st.log.Load()
 	n := l.UnflushedBytes()
-	begin := c.d.opts.Clock.Now()
+	done := c.d.syncing()
 	_, err := l.SyncFiles()
-	c.d.stats.Syncs.Observe(c.d.opts.Clock.Now().Sub(begin))
+	c.d.stats.Syncs.Observe(done())
 	if err != nil {
 		if c.gone(st, err) {
 			return true

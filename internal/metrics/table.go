@@ -67,6 +67,8 @@ var (
 	MemoryUsed        = row(requests, GaugeKind, "moldau_request_memory_bytes", "Memory that requests hold of their budget.")
 	MemoryLimit       = row(requests, GaugeKind, "moldau_request_memory_limit_bytes", "The budget for requests (queued.max.request.bytes).")
 	MemoryWaiting     = row(requests, GaugeKind, "moldau_request_memory_waiting", "Connections that wait for memory of the budget before they read on.")
+	StateUsed         = row(requests, GaugeKind, "moldau_state_memory_bytes", "Memory of topics, groups, sessions and producers, and of all else that stays when requests are answered, as the last garbage collection found it.")
+	StateLimit        = row(requests, GaugeKind, "moldau_state_memory_limit_bytes", "Where no more topics, groups and producers are taken (state.memory.max.bytes); 0 where there is no limit.")
 	ThrottledRequests = row(requests, CounterKind, "moldau_throttled_requests_total",
 		"Requests after which a client was held back, by the quota that it was over: produce and fetch of bytes, request of time, controller_mutation of partitions created and deleted.", "quota")
 	ThrottleTime  = row(requests, CounterKind, "moldau_throttle_seconds_total", "Throttle times of those requests together.", "quota")
@@ -111,6 +113,8 @@ var (
 	DirSize  = row(disks, GaugeKind, "moldau_directory_size_bytes", "Size of the file system of a data directory.", "directory")
 	DirState = row(disks, GaugeKind, "moldau_directory_state", "1 for the state that a data directory is in, 0 for the others: online; full, when producers are refused; offline, for good.", "directory", "state")
 	Commit   = row(disks, HistogramKind, "moldau_journal_commit_duration_seconds", "Group commits: one write and one sync of the journal for the small appends of many partitions.", "directory")
+	DirWaits = row(disks, GaugeKind, "moldau_directory_sync_waiting_seconds", "For how long the oldest sync has been waiting that is under way: of a disk that hangs it grows.", "directory")
+	DirSlow  = row(disks, CounterKind, "moldau_directory_slow_syncs_total", "Group commits and syncs of segment files that took longer than a second.", "directory")
 	SyncTime = row(disks, HistogramKind, "moldau_segment_sync_duration_seconds", "Syncs of the segment files of one partition.", "directory")
 )
 

@@ -7,45 +7,77 @@ import (
 	"github.com/moldau/moldau/internal/invariant"
 )
 
-// budget counts the memory that requests hold. Who finds none waits in line, with nothing but his place.
-// Invariant: 0 <= used <= limit.
+// budget counts the memory that requests and their answers hold. Who finds none waits in line, with nothing but his place.
+//
+// There are two lines: large buffers, each more than smallMost, have a part of the budget and wait for one another; small ones have all of
+// it. So whoever sends little is not held up behind those who send much, however many they are. What is done already cannot be refused:
+// force takes without asking, and until as much is given back nobody else is granted anything.
+//
+// Invariant: 0 <= large <= used; what try and wait grant never brings used above limit, nor large above largeLimit.
 type budget struct {
-	limit   int64
-	used    atomic.Int64
-	waiting atomic.Int32 // length of line; written under mu
+	limit      int64
+	largeLimit int64
+	used       atomic.Int64
+	large      atomic.Int64 // of used, by large buffers
+	waiting    [2]atomic.Int32
 
-	mu   sync.Mutex // guards line
-	line []*waiter
+	mu   sync.Mutex // guards line; waiting is written under it
+	line [2][]*waiter
 }
+
+// smallMost is the largest buffer that counts as small: one for an ordinary batch, with what is around it.
+const smallMost = 2<<20 + 2<<16
 
 type waiter struct {
 	n       int64
 	granted chan struct{} // closed when n has been taken
 }
 
-// try takes n if it is there. It does not overtake those who wait.
+// sort is the line of a size.
+func sort(n int64) int {
+	if n > smallMost {
+		return 1
+	}
+	return 0
+}
+
+// try takes n if it is there. It does not overtake those who wait for as little or as much.
 func (b *budget) try(n int64) bool {
-	return b.waiting.Load() == 0 && b.take(n)
+	return b.waiting[sort(n)].Load() == 0 && b.take(n)
 }
 
 func (b *budget) take(n int64) bool {
+	if !below(&b.used, n, b.limit) {
+		return false
+	}
+	if sort(n) == 1 && !below(&b.large, n, b.largeLimit) {
+		b.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+func below(v *atomic.Int64, n, limit int64) bool {
 	for {
-		used := b.used.Load()
-		if n > b.limit-used {
+		used := v.Load()
+		if n > limit-used {
 			return false
 		}
-		if b.used.CompareAndSwap(used, used+n) {
+		if v.CompareAndSwap(used, used+n) {
 			return true
 		}
 	}
 }
 
+// force takes n whether it is there or not. It is given back with giveForced, as are small pieces together.
+func (b *budget) force(n int64) { b.used.Add(n) }
+
 // wait joins the line. The caller waits for granted and must call leave if it gives up.
 func (b *budget) wait(n int64) *waiter {
-	w := &waiter{n: n, granted: make(chan struct{})}
+	w, s := &waiter{n: n, granted: make(chan struct{})}, sort(n)
 	b.mu.Lock()
-	b.line = append(b.line, w)
-	b.waiting.Store(int32(len(b.line)))
+	b.line[s] = append(b.line[s], w)
+	b.waiting[s].Store(int32(len(b.line[s])))
 	b.mu.Unlock()
 	b.grant()
 	return w
@@ -53,11 +85,12 @@ func (b *budget) wait(n int64) *waiter {
 
 // leave takes w out of the line; what it was granted meanwhile goes back.
 func (b *budget) leave(w *waiter) {
+	s := sort(w.n)
 	b.mu.Lock()
-	for i := range b.line {
-		if b.line[i] == w {
-			b.line = append(b.line[:i], b.line[i+1:]...)
-			b.waiting.Store(int32(len(b.line)))
+	for i := range b.line[s] {
+		if b.line[s][i] == w {
+			b.line[s] = append(b.line[s][:i], b.line[s][i+1:]...)
+			b.waiting[s].Store(int32(len(b.line[s])))
 			b.mu.Unlock()
 			b.grant() // the next in line may ask for less
 			return
@@ -67,27 +100,61 @@ func (b *budget) leave(w *waiter) {
 	b.give(w.n)
 }
 
+// give gives back what try or wait has granted in one piece.
 func (b *budget) give(n int64) {
+	if sort(n) == 1 {
+		b.giveLarge(n)
+	} else {
+		b.giveForced(n)
+	}
+}
+
+// giveLarge gives back one large piece or several.
+func (b *budget) giveLarge(n int64) {
+	b.large.Add(-n)
+	b.giveForced(n)
+}
+
+func (b *budget) giveForced(n int64) {
 	if b.used.Add(-n) < 0 { // not an argument of Check, which would allocate each time
 		invariant.Check(false, "more memory was given back than taken")
 	}
-	if b.waiting.Load() > 0 {
+	if b.waits() {
 		b.grant()
 	}
 }
 
-// grant serves the line from its front.
+// waits says whether anybody waits.
+func (b *budget) waits() bool { return b.waiting[0].Load() > 0 || b.waiting[1].Load() > 0 }
+
+// wanted is what all who wait ask for.
+func (b *budget) wanted() (n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, line := range b.line {
+		for _, w := range line {
+			n += w.n
+		}
+	}
+	return n
+}
+
+// grant serves the lines from their fronts, small ones first.
 func (b *budget) grant() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.line) > 0 && b.take(b.line[0].n) {
-		close(b.line[0].granted)
-		b.line[0] = nil
-		b.line = b.line[1:]
-	}
-	b.waiting.Store(int32(len(b.line)))
-	if len(b.line) == 0 {
-		b.line = nil
+	for s := range b.line {
+		line := b.line[s]
+		for len(line) > 0 && b.take(line[0].n) {
+			close(line[0].granted)
+			line[0] = nil
+			line = line[1:]
+		}
+		if len(line) == 0 {
+			line = nil
+		}
+		b.line[s] = line
+		b.waiting[s].Store(int32(len(line)))
 	}
 }
 

@@ -39,12 +39,17 @@ type Conn struct {
 	midFrame   atomic.Bool  // the reader waits for the rest of a request
 	muted      atomic.Int64 // until when nothing is read, in nanoseconds since the server was made
 
+	unfinished      atomic.Int64 // memory of a request of which the rest is waited for
+	unfinishedSince atomic.Int64 // when it began to arrive, in nanoseconds since the server was made
+	writingSince    atomic.Int64 // when the answers that are being sent were begun to be
+
 	changed sync.Cond // something below has changed that the reader may wait for
 	mu      struct {  // guards all below, and the states of the exchanges in the queue
 		sync.Mutex
 		head, tail *exchange // requests in the order of arrival, without those that a writer has taken
 		inFlight   int       // requests received and not yet answered on the wire
 		queued     int64     // memory of responses that are complete and not yet written
+		sending    int64     // memory that the exchanges hold which a writer has taken
 		serving    *exchange // what the reader is in Serve with, or was last: the reader will write its reply
 		writing    bool      // somebody, the reader or a writer goroutine, is writing
 		stopping   bool      // no more requests are taken

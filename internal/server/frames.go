@@ -191,6 +191,9 @@ func (f *frames) large(size int) (*buffer, error) {
 	blocks.Put(f.block)
 	f.block = nil
 
+	f.c.unfinishedSince.Store(int64(f.received.Sub(f.c.server.start)))
+	f.c.unfinished.Store(classBytes(b.class))
+	defer f.c.unfinished.Store(0)
 	f.waitRest()
 	for have < size {
 		if have == len(b.b) {
@@ -203,6 +206,7 @@ func (f *frames) large(size int) (*buffer, error) {
 			copy(grown.b, b.b)
 			f.giveUp(b)
 			b = grown
+			f.c.unfinished.Store(classBytes(b.class))
 			f.c.midFrame.Store(true)
 		}
 		n, err := f.c.conn.Read(b.b[have:min(size, len(b.b))])
@@ -226,18 +230,29 @@ func (f *frames) buffer(class int) (*buffer, error) {
 	s := f.c.server
 	if !s.memory.try(n) {
 		f.c.flush()
-		w := s.memory.wait(n)
-		select {
-		case <-w.granted:
-		case <-s.clock.After(s.StallTimeout):
-			s.memory.leave(w)
-			return nil, ErrMemory
-		case <-f.c.ctx.Done():
-			s.memory.leave(w)
-			return nil, errStopped
+		if err := f.await(s.memory.wait(n)); err != nil {
+			return nil, err
 		}
 	}
 	return newBuffer(class), nil
+}
+
+// await waits for a place in line to be granted, and has room made.
+func (f *frames) await(w *waiter) error {
+	s := f.c.server
+	for waited := time.Duration(0); waited < s.StallTimeout; waited += lookForRoom {
+		select {
+		case <-w.granted:
+			return nil
+		case <-s.clock.After(lookForRoom):
+			s.relieve()
+		case <-f.c.ctx.Done():
+			s.memory.leave(w)
+			return errStopped
+		}
+	}
+	s.memory.leave(w)
+	return ErrMemory
 }
 
 func (f *frames) giveUp(b *buffer) {

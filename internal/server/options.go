@@ -88,9 +88,13 @@ func (o Options) withDefaults() (Options, error) {
 	if o.MaxRequestBytes < 0 || o.MaxMemoryBytes < 0 || o.MaxInFlight < 0 || o.MaxQueuedBytes < 0 || o.IdleTimeout < 0 || o.StallTimeout < 0 {
 		return o, fmt.Errorf("server limits must not be negative: %+v", o)
 	}
-	// Whoever grows a buffer holds two of them for a moment.
 	o.MaxMemoryBytes = max(o.MaxMemoryBytes, 2*classBytes(classOf(o.MaxRequestBytes)))
 	return o, nil
+}
+
+// growing is what the largest request takes while it arrives: whoever grows a buffer holds two of them for a moment.
+func growing(bytes int) int64 {
+	return classBytes(classOf(bytes)) + classBytes(classOf(bytes/growth+1))
 }
 
 func def[T int | int64 | time.Duration](v *T, d T) {

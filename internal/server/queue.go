@@ -21,7 +21,7 @@ const (
 // serve hands one request to the handler. b holds its frame of n bytes.
 func (c *Conn) serve(b *buffer, n int) error {
 	x := exchanges.Get().(*exchange)
-	x.Conn, x.buffer, x.Size, x.Received = c, b, n, c.in.received
+	x.Conn, x.exchange, x.buffer, x.Size, x.Received = c, x, b, n, c.in.received
 	x.Header.ClientID = c.in.clientID
 	body, err := x.Header.Decode(b.b[:n])
 	if err != nil {
@@ -50,8 +50,8 @@ func (c *Conn) push(x *exchange) error {
 		}
 		if full && !c.mu.stopping {
 			c.mu.serving = nil // nobody else would write what completes now
-			c.changed.Wait()
 			c.mu.Unlock()
+			c.hold()
 			continue
 		}
 		if c.mu.stopping {
@@ -72,6 +72,18 @@ func (c *Conn) push(x *exchange) error {
 	}
 }
 
+// hold waits until a full queue has room. What is unread waits in its block.
+func (c *Conn) hold() {
+	m := &c.server.memory
+	m.force(int64(len(block{})))
+	c.mu.Lock()
+	for (c.mu.inFlight >= c.server.MaxInFlight || c.mu.queued >= c.server.MaxQueuedBytes) && !c.mu.stopping && !c.canWriteLocked() {
+		c.changed.Wait()
+	}
+	c.mu.Unlock()
+	m.giveForced(int64(len(block{})))
+}
+
 func (c *Conn) canWriteLocked() bool {
 	return !c.mu.writing && !c.mu.dead && c.mu.head != nil && c.mu.head.state != pending
 }
@@ -84,6 +96,10 @@ func (c *Conn) completeAndUnlock(x *exchange, s state) {
 		c.mu.Unlock()
 		x.recycle()
 		return
+	}
+	if x.memory > 0 {
+		c.server.memory.force(x.memory)
+		x.charged += x.memory
 	}
 	c.mu.queued += x.memory
 	if s == closing {
@@ -119,6 +135,7 @@ func (c *Conn) write() {
 		c.mu.Lock()
 		c.mu.inFlight -= n
 		c.mu.queued -= memory
+		c.mu.sending = 0
 		n, memory = 0, 0
 		for !c.mu.dead && n < maxBatch && c.mu.head != nil && c.mu.head.state != pending {
 			x := c.mu.head
@@ -128,6 +145,7 @@ func (c *Conn) write() {
 			x.next = nil
 			batch[n] = x
 			memory += x.memory
+			c.mu.sending += x.held()
 			n++
 		}
 		if n == 0 {
@@ -162,8 +180,13 @@ func (c *Conn) write() {
 // send writes the responses of batch, small pieces gathered in one run of memory.
 func (c *Conn) send(batch []*exchange) error {
 	run := blocks.Get().(*block)
-	defer blocks.Put(run)
+	c.server.memory.force(int64(len(run)))
+	defer func() {
+		blocks.Put(run)
+		c.server.memory.giveForced(int64(len(run)))
+	}()
 	now := c.server.clock.Now()
+	c.writingSince.Store(int64(now.Sub(c.server.start)))
 	c.active(now)
 	c.server.stats.count(batch, now)
 	spans, start, end := c.spans[:0], 0, 0

@@ -29,7 +29,10 @@ type Request struct {
 	// request.
 	Buffer []byte
 
-	charged int64
+	exchange *exchange // that it is part of
+
+	charged int64 // of the budget, in small pieces
+	large   int64 // in large ones
 }
 
 // AppendHeader appends the header of the response.
@@ -39,12 +42,50 @@ func (r *Request) AppendHeader(dst []byte) []byte {
 
 // Charge takes n bytes from the memory budget of the server until the request is answered, and says whether they were there.
 // It is what protocol.DecodeCold asks for.
+// What is little is always there: an ordinary request is not refused because others take much.
 func (r *Request) Charge(n int64) bool {
-	if !r.Conn.server.memory.try(n) {
+	m := &r.Conn.server.memory
+	if n <= littleCharge {
+		m.force(n)
+	} else if !m.try(n) {
 		return false
 	}
-	r.charged += n
+	r.Conn.mu.Lock() // it may be parked, and be looked at
+	defer r.Conn.mu.Unlock()
+	if sort(n) == 1 {
+		r.large += n
+	} else {
+		r.charged += n
+	}
 	return true
+}
+
+const (
+	littleCharge = 64 << 10
+	parkedCharge = 8 << 10 // what a request that waits holds besides what it has charged: a goroutine, and what it looks at
+)
+
+// Drop gives the memory of the Body back, which is not used any more, while the request waits for something else than its client.
+func (r *Request) Drop() {
+	b := r.exchange.buffer
+	r.exchange.buffer, r.Body = nil, nil
+	if b != nil {
+		n := classBytes(b.class)
+		b.free()
+		r.Conn.server.memory.give(n)
+	}
+}
+
+// Park is Drop for a request that waits because its client wants it to: for records, for members. It is to be answered when the connection's
+// Context ends, which may be because memory is short.
+func (r *Request) Park() {
+	r.Drop()
+	c := r.Conn
+	c.server.memory.force(parkedCharge)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r.exchange.parked = true
+	r.charged += parkedCharge
 }
 
 type state uint8
@@ -63,6 +104,7 @@ type exchange struct {
 	seq     uint64 // number of the request within the process's use of this exchange; tells a second reply from the first
 	state   state  // guarded by conn.mu
 	orphan  bool   // the connection ended while the handler still had it; guarded by conn.mu
+	parked  bool   // it waits because the client wants it to; guarded by conn.mu
 	next    *exchange
 	buffer  *buffer
 	spans   []vfs.Span
@@ -129,19 +171,35 @@ func (r Reply) lock() *Conn {
 	return c
 }
 
+// held is the memory of the budget that recycle gives back.
+func (x *exchange) held() int64 {
+	n := x.charged + x.large
+	if x.buffer != nil {
+		n += classBytes(x.buffer.class)
+	}
+	return n
+}
+
 // recycle gives back all that the exchange holds. Nobody else may know it any more.
 func (x *exchange) recycle() {
-	s := x.Conn.server
-	held := x.charged
+	m := &x.Conn.server.memory
+	small := x.charged
 	if x.buffer != nil {
-		held += classBytes(x.buffer.class)
+		if n := classBytes(x.buffer.class); sort(n) == 0 {
+			small += n
+		} else {
+			m.give(n)
+		}
 		x.buffer.free()
 	}
 	if x.release != nil {
 		x.release()
 	}
-	if held != 0 {
-		s.memory.give(held)
+	if x.large > 0 {
+		m.giveLarge(x.large)
+	}
+	if small != 0 {
+		m.giveForced(small)
 	}
 	kept := x.Buffer
 	if x.own {

@@ -26,6 +26,9 @@ type Server struct {
 	wg     sync.WaitGroup // readers and writers
 	log    complaints
 
+	relieving sync.Mutex // guards relieved; it is only tried, by who wants to make room
+	relieved  time.Time  // when room was last made
+
 	room sync.Cond // something below has changed that an acceptor may wait for
 	mu   struct {  // guards all below
 		sync.Mutex
@@ -48,6 +51,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{Options: o, clock: o.Clock, start: o.Clock.Now()}
 	s.memory.limit = o.MaxMemoryBytes
+	s.memory.largeLimit = min(o.MaxMemoryBytes, max(o.MaxMemoryBytes/2, growing(o.MaxRequestBytes)))
 	s.log.init(o.Logger, o.Clock)
 	s.mu.listeners = map[network.Listener]struct{}{}
 	s.mu.conns = map[*Conn]struct{}{}

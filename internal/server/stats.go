@@ -72,7 +72,7 @@ type Moment struct {
 
 // Moment looks at all connections.
 func (s *Server) Moment() Moment {
-	m := Moment{Connections: map[string]int{}, Memory: s.memory.used.Load(), MemoryLimit: s.memory.limit, Waiting: int(s.memory.waiting.Load())}
+	m := Moment{Connections: map[string]int{}, Memory: s.memory.used.Load(), MemoryLimit: s.memory.limit, Waiting: int(s.memory.waiting[0].Load() + s.memory.waiting[1].Load())}
 	s.mu.Lock()
 	conns := make([]*Conn, 0, len(s.mu.conns))
 	for c := range s.mu.conns {

@@ -279,6 +279,11 @@ type Settings struct {
 	MaxRecordBytes        int           // max.message.bytes of __consumer_offsets: a group whose record would be larger cannot be stored; 0: no limit
 }
 
+// MayHurry: that a member lives, or must join again, is true whatever becomes of what others have decided. See coordinator.Prompt.
+func (r *HeartbeatResponse) MayHurry() bool {
+	return r.Code == protocol.None || r.Code == protocol.RebalanceInProgress
+}
+
 // What is answered without a record ever being written; see coordinator.ReadsOnly.
 
 func (*HeartbeatRequest) ReadsOnly() {}

@@ -25,6 +25,10 @@ const (
 // larger newcomers (Kafka's min.incremental.fetch.session.eviction.ms).
 const evictAfter = 2 * time.Minute
 
+// maxParts bounds the partitions of all sessions together: a quarter of a KiB each, whatever their names say. A fetch that would be beyond
+// is served without a session.
+const maxParts = 400_000
+
 // Key names a partition as the requests of a session do: by topic id from version 13 on, by name before. The other is empty.
 type Key struct {
 	Topic     string
@@ -50,6 +54,7 @@ type Cache struct {
 	mu struct {
 		sync.Mutex
 		sessions map[int32]*session
+		parts    int        // of all sessions
 		lru      *list.List // of *session, least recently used first
 	}
 }
@@ -91,7 +96,21 @@ func (c *Cache) Len() int {
 	return len(c.mu.sessions)
 }
 
+// Partitions returns how many partitions a session has; none if there is no such session.
+func (c *Cache) Partitions(id int32) int {
+	if id == NoSession {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.mu.sessions[id]; s != nil {
+		return s.parts.Len()
+	}
+	return 0
+}
+
 func (c *Cache) removeLocked(s *session) {
+	c.mu.parts -= s.parts.Len()
 	delete(c.mu.sessions, s.id)
 	c.mu.lru.Remove(s.place)
 }
@@ -99,11 +118,18 @@ func (c *Cache) removeLocked(s *session) {
 // roomLocked makes room for a session of size partitions if that is fair, and returns whether there is some: a session idle
 // for long goes first; otherwise a smaller one that had its time makes place for a larger one.
 func (c *Cache) roomLocked(size int, now time.Time) bool {
+	if c.slots == 0 || size > maxParts {
+		return false
+	}
+	for c.mu.parts+size > maxParts {
+		oldest := c.mu.lru.Front().Value.(*session)
+		if now.Sub(oldest.lastUsed) <= evictAfter {
+			return false
+		}
+		c.removeLocked(oldest)
+	}
 	if len(c.mu.sessions) < c.slots {
 		return true
-	}
-	if c.slots == 0 {
-		return false
 	}
 	oldest := c.mu.lru.Front().Value.(*session)
 	if now.Sub(oldest.lastUsed) > evictAfter {
@@ -195,7 +221,16 @@ func (c *Cache) Begin(r Request, dst []Part) (f Fetch, parts []Part, code protoc
 		return f, dst, protocol.InvalidFetchSessionEpoch
 	case s.byID != r.ByID:
 		return f, dst, protocol.FetchSessionTopicIDError
+	case c.mu.parts+len(r.Parts) > maxParts: // the client begins anew, and is served without a session
+		c.removeLocked(s)
+		return f, dst, protocol.FetchSessionIDNotFound
 	}
+	before := s.parts.Len()
+	defer func() {
+		if c.mu.sessions[s.id] == s {
+			c.mu.parts += s.parts.Len() - before
+		}
+	}()
 	for _, p := range r.Parts {
 		if e := s.index[p.Key]; e != nil {
 			e.Value.(*part).position = p.Position
@@ -210,6 +245,7 @@ func (c *Cache) Begin(r Request, dst []Part) (f Fetch, parts []Part, code protoc
 		}
 	}
 	if s.parts.Len() == 0 {
+		c.mu.parts -= before
 		c.removeLocked(s)
 		return f, append(dst, r.Parts...), protocol.None
 	}
@@ -260,6 +296,7 @@ func (f *Fetch) End(results []Result, tell []bool) (sessionID int32, code protoc
 		}
 		s.place = c.mu.lru.PushBack(s)
 		c.mu.sessions[s.id] = s
+		c.mu.parts += s.parts.Len()
 		return s.id, protocol.None
 	}
 	if f.session == nil {

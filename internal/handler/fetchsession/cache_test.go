@@ -202,3 +202,30 @@ func TestEpochWraps(t *testing.T) {
 		}
 	}
 }
+
+// TestPartitionsOfSessionsAreBounded: however many sessions there may be, their partitions together are so many; what is beyond is served
+// without a session, and there is room again when sessions close.
+func TestPartitionsOfSessionsAreBounded(t *testing.T) {
+	c, _ := newCache(1000)
+	many := parts("orders", make([]int64, maxParts/4)...)
+	var ids []int32
+	for range 5 {
+		id, _, _ := round(t, c, Request{Parts: many}, 5)
+		ids = append(ids, id)
+	}
+	if n := c.Len(); n != 4 || ids[4] != NoSession {
+		t.Fatalf("%d sessions of a quarter each, the last has id %d", n, ids[4])
+	}
+	more := parts("others", 0)
+	if _, _, code := round(t, c, Request{SessionID: ids[0], Epoch: 1, Parts: more}, 5); code != protocol.FetchSessionIDNotFound || c.Len() != 3 {
+		t.Errorf("a session that grows beyond the bound is answered %v, and there are %d", code, c.Len())
+	}
+	if n := c.Partitions(ids[1]); n != len(many) || c.Partitions(ids[0]) != 0 || c.Partitions(NoSession) != 0 {
+		t.Errorf("a session has %d partitions", n)
+	}
+	round(t, c, Request{SessionID: ids[1], Epoch: FinalEpoch, Parts: more}, 5)
+	round(t, c, Request{SessionID: ids[2], Epoch: 1, Forget: []Key{many[0].Key}}, 5)
+	if c.mu.parts != 2*len(many)-1 {
+		t.Errorf("%d partitions are counted, want %d", c.mu.parts, 2*len(many)-1)
+	}
+}

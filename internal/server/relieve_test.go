@@ -1,0 +1,166 @@
+package server
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/moldau/moldau/internal/protocol"
+)
+
+// Connections that have used up the budget with requests which they never finish, a byte now and then, are closed as soon as somebody else needs
+// memory. Nobody waits for the stall time-out, which they would never meet.
+func TestHoardersMakeRoom(t *testing.T) {
+	const size = 1 << 20
+	bubble(t, Options{Handler: handlerFunc(echo), MaxRequestBytes: 2 * size, MaxMemoryBytes: 8 * size}, func(r *rig) {
+		var hoarders []*client
+		for range 12 {
+			c := r.dial()
+			hoarders = append(hoarders, c)
+			go func() { // who finds no room is not read to the end
+				if _, err := c.Write(append(protocol.AppendInt32(nil, size), make([]byte, size-1000)...)); err != nil {
+					return
+				}
+				for range 500 {
+					time.Sleep(20 * time.Second)
+					if _, err := c.Write(make([]byte, 1)); err != nil {
+						return
+					}
+				}
+			}()
+		}
+		time.Sleep(2 * time.Second)
+		honest := r.dial()
+		began := time.Now()
+		honest.send(frame(1, make([]byte, size)))
+		if id, b, err := honest.receive(); id != 1 || len(b) != size || err != nil {
+			t.Errorf("the honest client got %d, %d bytes, %v", id, len(b), err)
+		}
+		if waited := time.Since(began); waited > 2*lookForRoom {
+			t.Errorf("the honest client waited for %s", waited)
+		}
+		r.wantReason(ErrMemory)
+		honest.Close()
+		for _, c := range hoarders {
+			c.Close()
+		}
+	})
+}
+
+// Large requests wait for one another: while they have used up their part, however many wait, small ones are served without a wait.
+func TestLargeRequestsDoNotHoldUpSmallOnes(t *testing.T) {
+	const large = 4 << 20
+	h := &held{}
+	bubble(t, Options{Handler: h, MaxRequestBytes: large, MaxMemoryBytes: 16 << 20}, func(r *rig) {
+		var many []*client
+		for i := range int32(6) {
+			c := r.dial()
+			many = append(many, c)
+			go func() { _, _ = c.Write(frame(i, make([]byte, large-100))) }()
+		}
+		synctest.Wait()
+		inTurn := h.take()
+		if n := len(inTurn); n == 0 || n == len(many) {
+			t.Fatalf("%d of %d large requests found room", n, len(many))
+		}
+		small := r.dial()
+		small.send(frame(1, make([]byte, 1<<20)))
+		synctest.Wait()
+		q := h.take()
+		if len(q) != 1 {
+			t.Fatal("the small request waits behind the large ones")
+		}
+		q[0].echo()
+		if id, b, err := small.receive(); id != 1 || len(b) != 1<<20 || err != nil {
+			t.Errorf("got %d, %d bytes, %v", id, len(b), err)
+		}
+		served := 0
+		for ; len(inTurn) > 0; inTurn = h.take() {
+			for _, x := range inTurn {
+				x.reply.None()
+				served++
+			}
+			synctest.Wait()
+		}
+		if served != len(many) {
+			t.Errorf("%d of %d large requests were served", served, len(many))
+		}
+		small.Close()
+		for _, c := range many {
+			c.Close()
+		}
+	})
+}
+
+// Answers that wait to be taken count against the budget, and who does not take his is closed when another needs the memory.
+func TestAnswersCountAgainstTheBudget(t *testing.T) {
+	const size = 1 << 20
+	bubble(t, Options{Handler: handlerFunc(func(req *Request, reply Reply) {
+		reply.SendBytes(append(req.AppendHeader(req.Buffer), make([]byte, size)...))
+	}), MaxRequestBytes: 2 * size, MaxMemoryBytes: 8 * size}, func(r *rig) {
+		var idlers []*client
+		for i := range int32(4) {
+			c := r.dial()
+			idlers = append(idlers, c)
+			for range 4 {
+				c.send(frame(i, nil))
+			}
+		}
+		synctest.Wait()
+		if n := r.server.MemoryInUse(); n < 4*size {
+			t.Errorf("answers that are not taken count for %d bytes", n)
+		}
+		time.Sleep(2 * time.Second)
+		honest := r.dial()
+		go func() { _, _ = honest.Write(frame(1, make([]byte, size))) }()
+		if id, b, err := honest.receive(); id != 1 || len(b) != size || err != nil {
+			t.Errorf("the honest client got %d, %d bytes, %v", id, len(b), err)
+		}
+		honest.Close()
+		for _, c := range idlers {
+			c.Close()
+		}
+	})
+}
+
+// A request that waits because its client wants it to gives the memory of its bytes back; where that of many such is needed, they end.
+func TestParkedRequestsHoldLittle(t *testing.T) {
+	const size = 1 << 20
+	park := handlerFunc(func(req *Request, reply Reply) {
+		if len(req.Body) < size {
+			echo(req, reply)
+			return
+		}
+		if !req.Charge(750 << 10) {
+			t.Error("no memory")
+		}
+		req.Park()
+		go func() {
+			<-req.Conn.Context().Done()
+			reply.None()
+		}()
+	})
+	bubble(t, Options{Handler: park, MaxRequestBytes: 2 * size, MaxMemoryBytes: 7987 << 10}, func(r *rig) {
+		var parked []*client
+		for range 9 {
+			c := r.dial()
+			parked = append(parked, c)
+			c.send(frame(1, make([]byte, size)))
+			synctest.Wait()
+		}
+		if n := r.server.MemoryInUse(); n > 9*(760<<10) {
+			t.Errorf("%d bytes are held for 9 requests that wait", n)
+		}
+		time.Sleep(2 * time.Second)
+		honest := r.dial()
+		honest.send(frame(1, make([]byte, size-100)))
+		if id, b, err := honest.receive(); id != 1 || len(b) != size-100 || err != nil {
+			t.Errorf("the honest client got %d, %d bytes, %v", id, len(b), err)
+		}
+		r.wantReason(ErrMemory)
+		honest.Close()
+		for _, c := range parked {
+			c.Close()
+		}
+	})
+}
