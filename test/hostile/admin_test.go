@@ -60,6 +60,15 @@ func collisions(t *testing.T) {
 			t.Errorf("create %q beside a.b: %d", name, code)
 		}
 	}
+	// Names that differ in case are two topics, as in Kafka, and do not share a log.
+	n.create("orders", 1)
+	n.create("Orders", 1)
+	if code := n.produce("Orders", good().b); code != 0 {
+		t.Errorf("produce to Orders: %d", code)
+	}
+	if lower, upper := n.logEnd("orders"), n.logEnd("Orders"); lower != 0 || upper != 2 {
+		t.Errorf("orders ends at %d, Orders at %d", lower, upper)
+	}
 }
 
 // oddConfigs: rows 112 and 113. There is no setting that names a class, a file or an address, and none that takes a megabyte.

@@ -137,7 +137,7 @@ var catalogue = []row{
 	{number: 103, sent: "DeleteRecords beyond the high watermark, negative", want: "OFFSET_OUT_OF_RANGE", shown: []string{"test/diff deleterecords wrong"}},
 	{number: 104, sent: "isolation level 7", want: "taken for read_uncommitted", shown: []string{"test/diff fetch wrong", "test/diff listoffsets wrong"}},
 
-	{number: 106, sent: "names that collide", want: "INVALID_TOPIC_EXCEPTION for a.b beside a_b", here: funcs(collisions), shown: []string{"test/diff createtopics wrong"}},
+	{number: 106, sent: "names that collide", want: "INVALID_TOPIC_EXCEPTION for a.b beside a_b; orders and Orders are two topics, as in Kafka", here: funcs(collisions), shown: []string{"test/diff createtopics wrong"}},
 	{number: 107, sent: "partitions 0, -2, 2^31-1, 1,000,001", want: "refused, nothing made", here: funcs(oddCounts), shown: []string{"test/diff createtopics wrong"}},
 	{number: 109, sent: "assignments with repeated, negative, unknown brokers, with gaps", want: "INVALID_REPLICA_ASSIGNMENT", shown: []string{"test/diff createtopics wrong", "internal/controller TestCreateTopicsAnswers"}},
 	{number: 110, sent: "an assignment beside counts", want: "INVALID_REQUEST", shown: []string{"test/diff createtopics wrong"}},
