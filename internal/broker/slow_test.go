@@ -75,7 +75,12 @@ func TestStuckDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { disk.letGo(); n.Abort() })
+	t.Cleanup(func() {
+		disk.letGo()
+		if n.Broker != nil {
+			n.Abort()
+		}
+	})
 	n.create("waits", 1, nil)
 	n.create("read", 1, nil)
 	n.produce("read", 10)
