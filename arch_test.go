@@ -53,7 +53,6 @@ var mayImport = map[string][]string{
 
 	"internal/docgen":  {"internal/config", "internal/handler", "internal/metrics"},
 	"bench/node":       {},
-	"bench/many":       {},
 	"bench/small":      {"bench/node"},
 	"bench/steady":     {"bench/node"},
 	"bench/compaction": {},
