@@ -15,9 +15,9 @@ const (
 	quietBytes = 1 << 20
 	// quietLooks is how many such looks come before memory is given back, so that a short pause costs nothing.
 	quietLooks = 2
-	// wornBytes must have been allocated since the last time; of less than that there is little to give back.
+	// wornBytes must have been allocated since the last time, or be free; otherwise there is little to give back.
 	wornBytes = 8 << 20
-	// liveShare of the memory that is in use, the least to have been allocated as well: going through much of it takes time.
+	// liveShare of the memory that is in use is the least for that as well: going through much of it takes time.
 	liveShare = 4
 	// releases is how often memory is given back, look by look. What lies in pools is free the second time.
 	releases = 2
@@ -32,8 +32,9 @@ type spareMemory struct {
 	given     int    // times since there was load
 }
 
-// look is told how much was allocated since the start and how much is in use, and says whether to give memory back now.
-func (m *spareMemory) look(allocated, live uint64) bool {
+// look is told how much was allocated since the start, how much is in use and how much is free already, and says whether to give memory
+// back now.
+func (m *spareMemory) look(allocated, live, free uint64) bool {
 	if allocated-m.allocated > quietBytes {
 		m.quiet = 0
 	} else {
@@ -43,7 +44,7 @@ func (m *spareMemory) look(allocated, live uint64) bool {
 	if m.quiet < quietLooks {
 		return false
 	}
-	if allocated-m.since >= max(wornBytes, live/liveShare) {
+	if max(allocated-m.since, free) >= max(wornBytes, live/liveShare) {
 		m.given = 0
 	} else if m.given == 0 || m.given == releases {
 		return false
@@ -56,7 +57,7 @@ func (m *spareMemory) look(allocated, live uint64) bool {
 // giveBack gives memory back to the system, whenever there is hardly anything to do, until ctx ends. It concerns the whole process, so that a
 // program that has a broker in it is left alone.
 func giveBack(ctx context.Context, c clock.Clock) {
-	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
 	var m spareMemory
 	for {
 		select {
@@ -65,7 +66,7 @@ func giveBack(ctx context.Context, c clock.Clock) {
 		case <-c.After(memoryLook):
 		}
 		metrics.Read(samples)
-		if m.look(samples[0].Value.Uint64(), samples[1].Value.Uint64()) {
+		if m.look(samples[0].Value.Uint64(), samples[1].Value.Uint64(), samples[2].Value.Uint64()) {
 			debug.FreeOSMemory()
 		}
 	}

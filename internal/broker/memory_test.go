@@ -3,18 +3,19 @@ package broker
 import "testing"
 
 // TestSpareMemory lets load come and go: memory is given back twice after each load, not during one, not after next to nothing, and
-// later where much of it is in use.
+// later where much of it is in use, and when it has become free by itself.
 func TestSpareMemory(t *testing.T) {
 	const mb = 1 << 20
 	var m spareMemory
-	allocated := uint64(0)
+	allocated, free := uint64(0), uint64(0)
 	looks := func(name string, each, live uint64, want string) {
 		t.Helper()
 		got := ""
 		for range want {
 			allocated += each
-			if m.look(allocated, live) {
+			if m.look(allocated, live, free) {
 				got += "x"
+				free = 0
 			} else {
 				got += "."
 			}
@@ -35,4 +36,6 @@ func TestSpareMemory(t *testing.T) {
 	looks("after it", 0, 200*mb, ".....")
 	looks("more of it", 10*mb, 200*mb, "....")
 	looks("after that", 0, 200*mb, ".xx..")
+	free = 60 * mb
+	looks("connections that have gone", 0, 5*mb, "xx...")
 }
