@@ -27,6 +27,7 @@ type applier struct {
 	chain   [32]byte // hash of every entry so far, equal on all voters
 	taken   uint64   // index of the last snapshot
 	bytes   int64    // of entries since
+	size    int64    // of the last snapshot
 
 	// A snapshot that found no space is postponed by an eighth of what there usually is between two.
 	postponed  bool
@@ -58,10 +59,11 @@ func (a *applier) batch(batch applyBatch) error {
 	a.node.status.apply(a.node, a.index, a.term)
 	o := &a.node.options
 	a.due = a.due || batch.members
-	if !a.due && a.index-a.taken < o.SnapshotEntries && a.bytes < o.SnapshotBytes {
+	enough := max(o.SnapshotBytes, a.size) // what snapshots cost stays in proportion to what is written between them
+	if !a.due && a.index-a.taken < o.SnapshotEntries && a.bytes < enough {
 		return nil
 	}
-	if a.postponed && a.index-a.tried < o.SnapshotEntries/8 && a.bytes-a.triedBytes < o.SnapshotBytes/8 {
+	if a.postponed && a.index-a.tried < o.SnapshotEntries/8 && a.bytes-a.triedBytes < enough/8 {
 		return nil
 	}
 	err := a.snapshot(o.FS, o.Dir, batch.conf)
@@ -82,7 +84,7 @@ func (a *applier) restore(s *snapshot) error {
 		}
 	}
 	a.index, a.term, a.chain = s.index, s.term, s.chain
-	a.took(s.index)
+	a.took(s.index, len(s.data))
 	return nil
 }
 
@@ -134,11 +136,13 @@ func (a *applier) snapshot(fsys vfs.FS, dir string, conf *pb.ConfState) error {
 		}
 		return err
 	}
-	a.took(a.index)
+	a.took(a.index, len(data))
 	s.data = nil
 	a.node.taken <- s
 	return nil
 }
 
-// took takes note of a snapshot of index.
-func (a *applier) took(index uint64) { a.taken, a.bytes, a.postponed, a.due = index, 0, false, false }
+// took takes note of a snapshot of index with so many bytes of state.
+func (a *applier) took(index uint64, size int) {
+	a.taken, a.bytes, a.size, a.postponed, a.due = index, 0, int64(size), false, false
+}
