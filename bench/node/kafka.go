@@ -45,7 +45,7 @@ func StartKafka(port int) (*Broker, error) {
 	}
 	for !answers(b.Addr) {
 		if time.Sleep(time.Millisecond); time.Since(began) > startMax {
-			return fail(fmt.Errorf("Kafka does not answer on %s", b.Addr))
+			return fail(fmt.Errorf("the Kafka broker does not answer on %s", b.Addr))
 		}
 	}
 	b.Answer = time.Since(began)

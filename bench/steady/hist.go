@@ -22,13 +22,6 @@ func (h *hist) add(d time.Duration) {
 	h.n[i].Add(1)
 }
 
-// merge adds what other has counted.
-func (h *hist) merge(other *hist) {
-	for i := range h.n {
-		h.n[i].Add(other.n[i].Load())
-	}
-}
-
 func (h *hist) total() (n int64) {
 	for i := range h.n {
 		n += h.n[i].Load()
