@@ -197,22 +197,13 @@ func (l *Log) afterAppend(cfg *Config, todo followUp) error {
 	if todo.derive {
 		l.env.background(0, l.derive)
 	}
-	l.writeBack(todo.segment)
+	todo.segment.WriteBack()
 	if n := cfg.FlushMessages; n > 0 && l.LogEnd()-l.RecoveryPoint() >= n {
 		// Kafka flushes in the append too, and answers after it.
 		_, err := l.SyncFiles()
 		return err
 	}
 	return nil
-}
-
-// writeBack sees to it that the disk gets what was appended. The call may wait for the disk, so somebody else makes it, unless he has
-// fallen behind.
-func (l *Log) writeBack(s *segment.Segment) {
-	due, late := s.WriteBackDue()
-	if due && (late || l.env.WriteBack == nil || !l.env.WriteBack(s.WriteBack)) {
-		s.WriteBack()
-	}
 }
 
 // FlushDue says that records have been unflushed for longer than the topic's flush.ms.

@@ -45,10 +45,6 @@ type EnvOptions struct {
 	// work; those that matter have been told to OnFailure. Nil: steps run at once in the caller, for tests.
 	Background func(delay time.Duration, step func() (again bool, err error))
 
-	// WriteBack calls start soon, not in the caller, and says whether it will. start has the disk begin to write some MiB. Nil: the appends
-	// call it themselves.
-	WriteBack func(start func()) bool
-
 	// OnFull hears of each write that found no space, before the call returns ErrReadOnly. The owner calls
 	// Env.SetReadOnly and probes for space.
 	OnFull func(error)

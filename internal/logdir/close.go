@@ -48,9 +48,6 @@ func (d *Dir) stop() {
 	if d.background != nil {
 		d.background.close()
 	}
-	if d.pacer != nil {
-		d.pacer.close()
-	}
 }
 
 func (d *Dir) closeClean() error {

@@ -169,7 +169,6 @@ type Dir struct {
 	report      Report
 	committer   *committer
 	background  *background
-	pacer       *pacer
 	checkpoints checkpoints
 	rests       rests
 	sweeper     *sweeper
@@ -228,7 +227,6 @@ func Open(opts Options) (_ *Dir, err error) {
 		return nil, err
 	}
 	d.background = newBackground(d)
-	d.pacer = newPacer()
 	if err := d.newEnv(); err != nil {
 		return nil, err
 	}
@@ -250,7 +248,6 @@ func (d *Dir) newEnv() error {
 		FS: d.opts.FS, Clock: d.opts.Clock, Random: d.opts.Random, Dir: d.opts.Path, Files: d.opts.Files,
 		Committer:   d.committer,
 		Background:  d.background.run,
-		WriteBack:   d.pacer.run,
 		OnFull:      d.isFull,
 		OnRoomUsed:  d.roomUsed,
 		OnFailure:   d.fail,

@@ -144,13 +144,6 @@ func (h *File) Acquire() (vfs.File, error) {
 	return h.adopt(f), nil
 }
 
-// acquireOpen is Acquire of a file that is open; nil where it is not.
-func (h *File) acquireOpen() vfs.File {
-	h.cache.mu.Lock()
-	defer h.cache.mu.Unlock()
-	return h.acquireLocked()
-}
-
 // adopt makes f the open file, unless somebody opened it meanwhile, and returns the one to use, acquired.
 func (h *File) adopt(f vfs.File) vfs.File {
 	c := h.cache

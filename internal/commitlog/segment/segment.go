@@ -99,8 +99,7 @@ type Segment struct {
 
 	checked checked
 
-	backed  atomic.Int64 // bytes whose write-back was started
-	backing atomic.Bool  // WriteBackDue told somebody to start more of it
+	backed atomic.Int64 // bytes whose write-back was started
 
 	indexLink link[*Segment] // in cache.mu.indexes
 	indexHeld int64
@@ -195,7 +194,6 @@ const (
 	firstStep = 64 << 10
 	lastStep  = 64 << 20
 	backStep  = 8 << 20
-	backLate  = 4 * backStep
 )
 
 // Append writes a run of batches at the end in one call and makes it visible to readers. After an error nothing is visible, and
@@ -267,27 +265,15 @@ func (s *Segment) reserve(f vfs.File, end int64, limits Limits) {
 	_ = f.Preallocate(from, to-from)
 }
 
-// WriteBackDue says that WriteBack has something to do, and nobody was told so before; late says that whoever was told so has fallen
-// behind, so that the caller should do it himself and go no faster than the disk.
-func (s *Segment) WriteBackDue() (due, late bool) {
-	waiting := s.Size() - s.backed.Load()
-	if waiting < backStep {
-		return false, false
-	}
-	late = waiting >= backLate
-	return late || s.backing.CompareAndSwap(false, true), late
-}
-
 // WriteBack starts writing what was appended since the last time to the disk when it is 8 MiB or more, so that no sync finds
-// much to do. It needs no lock, and may be called when the segment's files have other names or are gone.
+// much to do. The caller need not hold the log's lock.
 func (s *Segment) WriteBack() {
-	s.backing.Store(false)
 	size, from := s.Size(), s.backed.Load()
 	if size-from < backStep || !s.backed.CompareAndSwap(from, size) {
 		return
 	}
-	f := s.log.acquireOpen()
-	if f == nil {
+	f, err := s.log.Acquire()
+	if err != nil {
 		return
 	}
 	defer s.log.Release()
