@@ -9,8 +9,13 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-// maxSendFile bounds one sendfile(2), so that OnProgress is called now and then.
-const maxSendFile = 4 << 20
+const (
+	// maxSendFile bounds one sendfile(2), so that OnProgress is called now and then.
+	maxSendFile = 4 << 20
+	// minSplice is the size from which a file goes through a pipe of ours. It costs a call more than sendfile, which has the same pipe inside, but one of
+	// 64 KiB: with each of those it wakes the receiver.
+	minSplice = 128 << 10
+)
 
 // writerSys sends from file to socket inside the kernel. The callbacks are made once, so that a write allocates nothing.
 type writerSys struct {
@@ -22,6 +27,7 @@ type writerSys struct {
 	n    int
 	err  error
 	bufs [][]byte
+	pipe *pipe // that the file goes through; nil: sendfile
 
 	onSocket, onGather func(fd uintptr) bool
 	onFile             func(fd uintptr)
@@ -49,24 +55,31 @@ func (s *writerSys) sendFile(span vfs.Span) (n int64, err error) {
 	if s.file, err = span.File.(vfs.Raw).SyscallConn(); err != nil {
 		return 0, err
 	}
-	defer func() { s.file = nil }()
+	if span.N >= minSplice {
+		s.pipe = pipes.get()
+	}
+	defer func() {
+		s.file = nil
+		if s.pipe != nil {
+			pipes.put(s.pipe)
+			s.pipe = nil
+		}
+	}()
 	for s.off, s.left = span.Off, span.N; s.left > 0; {
 		if err := s.sock.Write(s.onSocket); err != nil {
-			return n, err
+			return span.N - s.left, err
 		}
 		if s.err != nil {
-			return n, s.err
+			return span.N - s.left, s.err
 		}
 		if s.n == 0 {
-			return n, io.ErrUnexpectedEOF
+			return span.N - s.left, io.ErrUnexpectedEOF
 		}
-		n += int64(s.n)
-		s.left -= int64(s.n)
-		s.w.progress()
 	}
-	return n, nil
+	return span.N, nil
 }
 
+// withSocket sends as much of the file as the socket takes, and says whether it need not be waited for.
 func (s *writerSys) withSocket(fd uintptr) bool {
 	s.socket = int(fd)
 	if err := s.file.Control(s.onFile); err != nil {
@@ -76,12 +89,29 @@ func (s *writerSys) withSocket(fd uintptr) bool {
 }
 
 func (s *writerSys) withFile(fd uintptr) {
-	for {
-		s.n, s.err = unix.Sendfile(s.socket, int(fd), &s.off, int(min(s.left, maxSendFile)))
-		if s.err != unix.EINTR {
-			return
+	for s.n, s.err = 1, nil; s.left > 0 && s.n > 0 && s.err == nil; {
+		if s.pipe != nil {
+			s.splice(int(fd))
+		} else {
+			s.n, s.err = unix.Sendfile(s.socket, int(fd), &s.off, int(min(s.left, maxSendFile)))
+		}
+		if s.err == unix.EINTR {
+			s.n, s.err = 1, nil
+		} else if s.n > 0 {
+			s.left -= int64(s.n)
+			s.w.progress()
 		}
 	}
+}
+
+// splice fills the pipe if it is empty, and sends from it once. Where the file gives nothing it leaves the rest to sendfile, which says why.
+func (s *writerSys) splice(file int) {
+	if s.pipe.have == 0 && !s.pipe.fill(file, &s.off, s.left) {
+		pipes.put(s.pipe)
+		s.pipe, s.n, s.err = nil, 0, unix.EINTR // again, without the pipe
+		return
+	}
+	s.n, s.err = s.pipe.drain(s.socket, s.left > int64(s.pipe.have))
 }
 
 // gather writes buffers that a file follows: MSG_MORE keeps the header from travelling in a packet of its own.
