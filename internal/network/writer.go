@@ -37,7 +37,7 @@ type Writer struct {
 	sys  writerSys
 }
 
-// NewWriter returns a Writer on conn.
+// NewWriter returns a Writer on conn, which may be nil for one that is to be attached.
 func NewWriter(conn Conn) *Writer {
 	w := &Writer{conn: conn}
 	if t, ok := conn.(*net.TCPConn); ok {
@@ -45,6 +45,17 @@ func NewWriter(conn Conn) *Writer {
 	}
 	w.sys.init(w)
 	return w
+}
+
+// Attach makes the writer write to the connection that r reads, or lets go of its connection if r is nil: writers are larger than what an
+// idle connection should hold. Between two writes only.
+func (w *Writer) Attach(r *Reader) {
+	w.conn, w.tcp = nil, nil
+	if r != nil {
+		w.conn = r.conn
+		w.tcp, _ = r.conn.(*net.TCPConn)
+	}
+	w.sys.attach(r)
 }
 
 // WriteSpans writes all spans to conn.

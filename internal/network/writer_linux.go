@@ -42,6 +42,13 @@ func (s *writerSys) init(w *Writer) {
 	s.onSocket, s.onGather, s.onFile = s.withSocket, s.withGather, s.withFile
 }
 
+func (s *writerSys) attach(r *Reader) {
+	s.sock = nil
+	if r != nil {
+		s.sock = r.sys.raw
+	}
+}
+
 func (s *writerSys) canSend(f vfs.File) bool {
 	_, ok := f.(vfs.Raw)
 	return ok && s.sock != nil

@@ -12,6 +12,7 @@ import (
 type writerSys struct{}
 
 func (*writerSys) init(*Writer)                     {}
+func (*writerSys) attach(*Reader)                   {}
 func (*writerSys) canSend(vfs.File) bool            { return false }
 func (*writerSys) canGather() bool                  { return false }
 func (*writerSys) sendFile(vfs.Span) (int64, error) { return 0, errors.ErrUnsupported }

@@ -46,7 +46,7 @@ func (b *buffer) free() {
 	}
 }
 
-// block is what readers read into and writers collect small answers in.
+// block is what readers read into, and writers collect small answers in one of their own.
 type block [64 << 10]byte
 
 var blocks = sync.Pool{New: func() any { return new(block) }}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/moldau/moldau/internal/clock"
 	"github.com/moldau/moldau/internal/network"
-	"github.com/moldau/moldau/internal/vfs"
 )
 
 // Conn is one connection of a client.
@@ -27,10 +26,7 @@ type Conn struct {
 
 	in frames // the reader's alone
 
-	// What belongs to whoever has set mu.writing.
-	out     *network.Writer
-	spans   []vfs.Span
-	writeBy time.Time // write deadline as it is set
+	writeBy time.Time // write deadline as it is set; it belongs to whoever has set mu.writing
 
 	writer func() // the writer goroutine
 
@@ -92,8 +88,6 @@ func newConn(s *Server, listener string, nc network.Conn) *Conn {
 	c := &Conn{server: s, conn: nc, id: s.nextID.Add(1), listener: listener, host: network.Host(nc.RemoteAddr())}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.changed.L = &c.mu
-	c.out = network.NewWriter(nc)
-	c.out.OnProgress = func() { c.active(s.clock.Now()) }
 	c.in.init(c)
 	c.writer = func() { s.guard(c, c.write) }
 	c.lastActive.Store(int64(s.clock.Now().Sub(s.start)))

@@ -179,39 +179,32 @@ func (c *Conn) write() {
 
 // send writes the responses of batch, small pieces gathered in one run of memory.
 func (c *Conn) send(batch []*exchange) error {
-	run := blocks.Get().(*block)
-	c.server.memory.force(int64(len(run)))
+	o := c.outlet()
+	c.server.memory.force(int64(len(o.run)))
 	defer func() {
-		blocks.Put(run)
-		c.server.memory.giveForced(int64(len(run)))
+		o.close()
+		c.server.memory.giveForced(int64(len(block{})))
 	}()
 	now := c.server.clock.Now()
 	c.writingSince.Store(int64(now.Sub(c.server.start)))
 	c.active(now)
 	c.server.stats.count(batch, now)
-	spans, start, end := c.spans[:0], 0, 0
-	defer func() {
-		clear(spans)
-		c.spans = spans[:0]
-		if cap(spans) > maxBatch {
-			c.spans = nil
-		}
-	}()
+	run, start, end := &o.run, 0, 0
 	cut := func() {
 		if end > start {
-			spans = append(spans, vfs.MemSpan(run[start:end]))
+			o.spans = append(o.spans, vfs.MemSpan(run[start:end]))
 			start = end
 		}
 	}
 	flush := func() error {
 		cut()
-		if len(spans) == 0 {
+		if len(o.spans) == 0 {
 			return nil
 		}
-		n, err := c.out.Write(spans)
+		n, err := o.w.Write(o.spans)
 		c.server.stats.Sent.Add(n)
-		clear(spans)
-		spans, start, end = spans[:0], 0, 0
+		clear(o.spans)
+		o.spans, start, end = o.spans[:0], 0, 0
 		return err
 	}
 	for _, x := range batch {
@@ -248,7 +241,7 @@ func (c *Conn) send(batch []*exchange) error {
 				continue
 			}
 			cut()
-			spans = append(spans, s)
+			o.spans = append(o.spans, s)
 		}
 	}
 	return flush()
