@@ -167,6 +167,17 @@ func TestStateIsBounded(t *testing.T) {
 			t.Errorf("with %d bytes: %v", c.state, b.memory.crowded.Load())
 		}
 	}
+	const mib = 1 << 20
+	for _, c := range []struct{ live, held, limit int64 }{
+		{10, 0, 320 + 15},    // nothing but state
+		{310, 250, 320 + 90}, // and requests, which may be answered since
+		{600, 256, 836},
+		{200, 256, 320}, // that came after the collection
+	} {
+		if got := collectAt(256*mib, c.live*mib, c.held*mib) / mib; got != c.limit {
+			t.Errorf("with %d MiB alive, and %d held by requests: a limit of %d, want %d", c.live, c.held, got, c.limit)
+		}
+	}
 	b.opts.Config = configuration(t, "state.memory.max.bytes=-1\n")
 	b.memory.crowded.Store(false)
 	if b.lookAtState(1 << 50); b.memory.crowded.Load() {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime/debug"
 	rt "runtime/metrics"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -17,11 +18,23 @@ import (
 // nothing is taken that adds to it. What is there goes on.
 //
 // So that garbage does not add as much again, the runtime is told a limit that moves with the state: requests, half as much again as the state,
-// and stateBase. The limit only makes the collector work sooner, and never so low that it works in vain.
+// and stateBase. The limit only makes the collector work sooner, and never so low that it works in vain. The process may take 48 MiB more (docs/operations.md): the
+// program itself is not on the heap, and what is asked for while the collector is at work, which may be large at once, comes on top.
+//
+// What a collection found alive was so when it ran, and what requests hold is known of now: after a moment with large requests the state seems
+// to be larger than it is by as much. So the limit follows the state without the most that requests held at one of the last stateLooks.
 const (
-	stateBase = 112 << 20
-	stateLook = time.Second
+	stateBase  = 64 << 20
+	stateLook  = time.Second
+	stateLooks = 8
 )
+
+// collectAt is the limit for the runtime, when so much was found alive and requests held so much lately. It is above what is alive, because
+// requests hold no more than their budget.
+func collectAt(budget, live, held int64) int64 {
+	state := max(0, live-held)
+	return budget + state + state/2 + stateBase
+}
 
 // memory is what a node knows of its process's.
 type memory struct {
@@ -32,7 +45,8 @@ type memory struct {
 // keepMemory looks after the memory until ctx ends. Only a process that runs nothing else may have it.
 func (b *Broker) keepMemory(ctx context.Context) {
 	own := debug.SetMemoryLimit(-1) == math.MaxInt64 // else GOMEMLIMIT says what is wanted
-	for {
+	var held [stateLooks]int64                       // by requests, the oldest replaced first
+	for i := 0; ; i++ {
 		live, inUse, budget := liveHeap(), int64(0), int64(0)
 		if s := b.serverNow.Load(); s != nil {
 			m := s.Moment()
@@ -41,7 +55,8 @@ func (b *Broker) keepMemory(ctx context.Context) {
 		state := max(0, live-inUse)
 		b.lookAtState(state)
 		if own {
-			debug.SetMemoryLimit(budget + state + state/2 + stateBase)
+			held[i%stateLooks] = inUse
+			debug.SetMemoryLimit(collectAt(budget, live, slices.Max(held[:])))
 		}
 		select {
 		case <-ctx.Done():

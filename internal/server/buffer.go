@@ -6,10 +6,12 @@ import (
 )
 
 // Buffers come in classes of a power of two and a sixteenth more, so that a batch of a round size fits its class with the frame around
-// it. They are reused as they are, never zeroed.
+// it. They are reused as they are, never zeroed. From maxClass on they are made and dropped, and the classes are hugeStep apart: a power of
+// two would have the largest request take a third more than it has.
 const (
 	minClass = 9  // 512 bytes
-	maxClass = 24 // 16 MiB; larger ones are made and dropped
+	maxClass = 24 // 16 MiB
+	hugeStep = 4 << 20
 )
 
 // buffer is a pooled run of memory.
@@ -22,6 +24,9 @@ var pools [maxClass + 1]sync.Pool
 
 // classOf returns the smallest class that holds n bytes.
 func classOf(n int) int {
+	if over := int64(n) - classBytes(maxClass); over > 0 {
+		return maxClass + int((over+hugeStep-1)/hugeStep)
+	}
 	c := max(bits.Len(uint(max(n-1, 0))), minClass)
 	if c > minClass && int64(n) <= classBytes(c-1) {
 		c--
@@ -29,7 +34,11 @@ func classOf(n int) int {
 	return c
 }
 
-func classBytes(class int) int64 { return 1<<class + 1<<(class-4) }
+func classBytes(class int) int64 {
+	huge := max(class-maxClass, 0)
+	class -= huge
+	return 1<<class + 1<<(class-4) + int64(huge)*hugeStep
+}
 
 func newBuffer(class int) *buffer {
 	if class <= maxClass {

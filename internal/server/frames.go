@@ -13,8 +13,11 @@ const (
 	maxStash = 512
 	// firstBody is the buffer that a large request starts with, whatever size it claims; after that it grows with what has come.
 	firstBody = 16 << 10
-	// growth is the factor that it grows by.
-	growth = 4
+	// growth is the factor that it grows by, or, from hugeBody on, slowGrowth: who claims much and sends some of it must not hold four
+	// times what it sent. When a growth-th of it is there it is given the rest.
+	growth     = 4
+	slowGrowth = 2
+	hugeBody   = 4 << 20
 	// largeBody is the size from which the next read takes only little into the block, because what follows is probably large too and
 	// better read into its own buffer.
 	largeBody  = 64 << 10
@@ -180,7 +183,7 @@ func (f *frames) large(size int) (*buffer, error) {
 	class := classOf(size)
 	// A client that has sent a request of this size before is given the whole buffer at once, as long as there is plenty.
 	if size > 2*f.largest || !f.c.server.memory.plenty(classBytes(class)) {
-		class = classOf(min(size, max(firstBody, growth*have)))
+		class = classOf(grown(max(have, firstBody/growth), size))
 	}
 	b, err := f.buffer(class)
 	if err != nil {
@@ -198,14 +201,14 @@ func (f *frames) large(size int) (*buffer, error) {
 	for have < size {
 		if have == len(b.b) {
 			f.c.midFrame.Store(false)
-			grown, err := f.buffer(classOf(min(size, growth*have)))
+			larger, err := f.buffer(classOf(grown(have, size)))
 			if err != nil {
 				f.giveUp(b)
 				return nil, err
 			}
-			copy(grown.b, b.b)
+			copy(larger.b, b.b)
 			f.giveUp(b)
-			b = grown
+			b = larger
 			f.c.unfinished.Store(classBytes(b.class))
 			f.c.midFrame.Store(true)
 		}
@@ -222,6 +225,14 @@ func (f *frames) large(size int) (*buffer, error) {
 	}
 	f.c.midFrame.Store(false)
 	return b, nil
+}
+
+// grown is how much a request of a size is given of which so much has come.
+func grown(have, size int) int {
+	if have < hugeBody || have >= size/growth {
+		return min(size, growth*have)
+	}
+	return slowGrowth * have
 }
 
 // buffer takes a buffer out of the budget, waiting for it if need be; everything that is to be sent is sent before.

@@ -92,9 +92,11 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// growing is what the largest request takes while it arrives: whoever grows a buffer holds two of them for a moment.
+// growing is what the largest request takes while it arrives: whoever grows a buffer holds two of them for a moment, and the smaller one may
+// be half as large when it grows for the last time, or, below growth x hugeBody, almost as large.
 func growing(bytes int) int64 {
-	return classBytes(classOf(bytes)) + classBytes(classOf(bytes/growth+1))
+	before := max(bytes/slowGrowth, min(bytes, growth*hugeBody))
+	return classBytes(classOf(bytes)) + classBytes(classOf(before)) + hugeStep
 }
 
 func def[T int | int64 | time.Duration](v *T, d T) {

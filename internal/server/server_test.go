@@ -730,10 +730,35 @@ func TestOptions(t *testing.T) {
 }
 
 func TestBufferClasses(t *testing.T) {
-	for _, n := range []int{0, 1, 512, 544, 545, 1088, 1089, 16<<10 + 1000, 1<<20 + 500, 1<<20 + 1<<16, 1<<20 + 1<<16 + 1, 16 << 20, 100 << 20} {
+	for _, n := range []int{0, 1, 512, 544, 545, 1088, 1089, 16<<10 + 1000, 1<<20 + 500, 1<<20 + 1<<16, 1<<20 + 1<<16 + 1, 16 << 20, 17 << 20, 17<<20 + 1, 21 << 20, 100 << 20, 1 << 30} {
 		c := classOf(n)
 		if classBytes(c) < int64(n) || c > minClass && classBytes(c-1) >= int64(n) {
 			t.Errorf("%d bytes get class %d of %d", n, c, classBytes(c))
+		}
+	}
+}
+
+// TestRequestsGrowWithinTheirPart: whatever its size, and whatever came with its first bytes, the largest request finds room while it grows if there is nothing else.
+func TestRequestsGrowWithinTheirPart(t *testing.T) {
+	for _, most := range []int{1 << 20, 4 << 20, 16 << 20, 17 << 20, 20 << 20, 40 << 20, 70 << 20, 100 << 20, 300 << 20} {
+		for _, part := range []int{1, 2, 3} {
+			size := most / part
+			for first := 1; first <= len(block{}); first += 4099 {
+				b := classBytes(classOf(grown(max(first, firstBody/growth), size)))
+				for b < int64(size) {
+					next := classBytes(classOf(grown(int(b), size)))
+					if next <= b {
+						t.Fatalf("%d bytes do not grow from %d", size, b)
+					}
+					if b+next > growing(most) {
+						t.Fatalf("%d of at most %d bytes take %d and %d, which is more than %d", size, most, b, next, growing(most))
+					}
+					if b > hugeBody && size > growth*int(b) && next > 2*b+hugeStep {
+						t.Fatalf("%d bytes that claim %d get %d", b, size, next)
+					}
+					b = next
+				}
+			}
 		}
 	}
 }
