@@ -225,7 +225,7 @@ func (h *Handler) leaderError(img *metadata.Image, leader int32, c call) protoco
 	if b == nil || b.Fenced {
 		return protocol.LeaderNotAvailable
 	}
-	if _, _, ok := h.endpoint(b, c.conn); ok {
+	if h.reachable(b, c.conn) {
 		return protocol.None
 	}
 	if c.version >= 6 {

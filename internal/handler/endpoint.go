@@ -24,6 +24,15 @@ func (h *Handler) endpoint(b *metadata.Broker, conn *server.Conn) (host string, 
 	return l.Host, l.Port, ok
 }
 
+// reachable says whether endpoint has an answer, for less: Metadata asks for each partition.
+func (h *Handler) reachable(b *metadata.Broker, conn *server.Conn) bool {
+	if b.ID == h.BrokerID && !slices.ContainsFunc(h.Config.Advertised, func(l config.Listener) bool { return l.Name == conn.Listener() }) {
+		return true // where the client has reached it
+	}
+	_, ok := b.Listener(conn.Listener())
+	return ok
+}
+
 // forControllers says whether conn came in by a listener that controller.listener.names names.
 func (h *Handler) forControllers(conn *server.Conn) bool {
 	for i := range h.Controllers {

@@ -22,8 +22,10 @@ type attack struct {
 	about   string
 	clients int
 	pause   time.Duration
+	prepare func() [][]byte // makes what act sends, before any of it begins
 	act     func(c *hostile) error
 
+	prepared      [][]byte
 	rounds, bytes atomic.Int64
 }
 
@@ -36,8 +38,9 @@ type hostile struct {
 	a    *attack
 }
 
-func (a *attack) String() string {
-	return fmt.Sprintf("%-14s %7d times, %5d MiB: %s", a.name, a.rounds.Load(), a.bytes.Load()>>20, a.about)
+// told is what the attack did in a while.
+func (a *attack) told(d time.Duration) string {
+	return fmt.Sprintf("%-14s %7d times, %8.1f a second, %6.2f MiB a second: %s", a.name, a.rounds.Load(), float64(a.rounds.Load())/d.Seconds(), float64(a.bytes.Load())/(1<<20)/d.Seconds(), a.about)
 }
 
 func chosen(names string) ([]*attack, error) {
@@ -149,8 +152,6 @@ func noise(n int) []byte {
 // attacks is the mix. What each sends in a second is small beside what the honest clients send; it is what it asks for that hurts.
 func attacks() []*attack {
 	shared := noise(1 << 20)
-	million := millionPartitions()
-	bombs := bombs()
 	return []*attack{
 		{name: "garbage", about: "64 KiB of noise, every second one behind a good header", clients: 5, pause: 500 * time.Millisecond, act: func(c *hostile) error {
 			b := shared[rand.IntN(len(shared)-64<<10):][:64<<10]
@@ -236,11 +237,11 @@ func attacks() []*attack {
 		{name: "idle", about: "connections that say nothing", clients: 1000, pause: 5 * time.Second, act: func(c *hostile) error {
 			return c.heard(time.Hour)
 		}},
-		{name: "bombs", about: "batches of less than 1 MiB that unpack to 200 MiB (snappy 19), in turn gzip, snappy, lz4 and zstd", clients: 1, pause: time.Second, act: func(c *hostile) error {
-			return c.one(bombs[c.turn%len(bombs)], time.Minute)
+		{name: "bombs", about: "batches of less than 1 MiB that unpack to 200 MiB (snappy 19), in turn gzip, snappy, lz4 and zstd", clients: 1, pause: time.Second, prepare: bombs, act: func(c *hostile) error {
+			return c.one(c.a.prepared[c.turn%len(c.a.prepared)], time.Minute)
 		}},
-		{name: "partitions", about: "Fetch, ListOffsets, OffsetFetch, Produce and DescribeTopicPartitions of a million partitions, in turn", clients: 1, pause: 2 * time.Second, act: func(c *hostile) error {
-			return c.one(million[c.turn%len(million)], time.Minute)
+		{name: "partitions", about: "Fetch, ListOffsets, OffsetFetch, Produce and DescribeTopicPartitions of a million partitions, in turn", clients: 1, pause: 2 * time.Second, prepare: millionPartitions, act: func(c *hostile) error {
+			return c.one(c.a.prepared[c.turn%len(c.a.prepared)], time.Minute)
 		}},
 		{name: "topics", about: "Metadata and CreateTopics of 100,000 topics and of 1,000 that are not there, and CreatePartitions to 2^31-1", clients: 1, pause: 4 * time.Second, act: func(c *hostile) error {
 			return c.one(manyTopics(c.turn), time.Minute)

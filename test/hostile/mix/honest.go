@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"slices"
 	"strconv"
@@ -15,17 +16,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+var (
+	recordSize  = flag.Int("record", 100, "bytes of a record of the honest producer")
+	outstanding = flag.Int("outstanding", 500, "records of it that may wait for their acknowledgement") // so that these, and not the disk, bound the rate
+)
+
 // The honest clients: a producer of acks=all that sends a record for each that is acknowledged, a consumer behind it, and a third that sends a
 // record every 20 ms and notes how long its acknowledgement takes.
 const (
 	topic      = "honest"
 	probed     = "probed"
 	partitions = 3
-	recordSize = 1 << 10
-	// outstanding bounds the records that wait for their acknowledgement. The rate is then that of the acknowledgements, and not that at which
-	// the disk can be filled, which falls with every second.
-	outstanding = 500
-	probeEvery  = 20 * time.Millisecond
+	probeEvery = 20 * time.Millisecond
 )
 
 type honest struct {
@@ -56,7 +58,7 @@ func newHonest(ctx context.Context, addr string) (*honest, error) {
 		c, err = kgo.NewClient(append(opts, kgo.SeedBrokers(addr), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordDeliveryTimeout(5*time.Minute))...)
 		return c
 	}
-	h.producer = client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(outstanding))
+	h.producer = client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(*outstanding))
 	h.prober = client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
 	h.consumer = client(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
@@ -95,7 +97,7 @@ func (h *honest) failed() error {
 }
 
 func (h *honest) produce(ctx context.Context) {
-	value := make([]byte, recordSize)
+	value := make([]byte, *recordSize)
 	for i := range value {
 		value[i] = byte(i * 7)
 	}
@@ -161,11 +163,13 @@ type figures struct {
 	produced, consumed float64 // records a second
 	worst              float64 // of the seconds
 	p50, p99, longest  time.Duration
+	// Processor time, in cores: of the broker, of the honest clients and of the attackers.
+	broker, own, others float64
 }
 
 func (f figures) String() string {
-	return fmt.Sprintf("produced %.0f/s (%.0f in the worst second), consumed %.0f/s, probe p50 %s, p99 %s, at most %s",
-		f.produced, f.worst, f.consumed, millis(f.p50), millis(f.p99), millis(f.longest))
+	return fmt.Sprintf("produced %.0f/s (%.0f in the worst second), consumed %.0f/s, probe p50 %s, p99 %s, at most %s; cores %.2f broker, %.2f honest, %.2f attackers",
+		f.produced, f.worst, f.consumed, millis(f.p50), millis(f.p99), millis(f.longest), f.broker, f.own, f.others)
 }
 
 func (h *honest) measure(ctx context.Context, d time.Duration) (figures, error) {
