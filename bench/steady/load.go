@@ -65,11 +65,19 @@ func (t *loadTest) run(ctx context.Context) error {
 		return err
 	}
 	offered := t.offer("load", t.share*most)
+	before, err := t.broker.Metrics(ctx)
+	if err != nil {
+		return err
+	}
 	quiet, err := offered.run(ctx, t.quiet, nil)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("quiet:   %.0f MB/s for %v: %v\n", offered.rate*mb, t.quiet, quiet)
+	after, err := t.broker.Metrics(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("quiet:   %.0f MB/s for %v: %v; %s\n", offered.rate*mb, t.quiet, quiet, syncs(before, after))
 	busy, verdict, err := t.busy(ctx, offered)
 	if err != nil {
 		return err

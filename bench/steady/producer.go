@@ -85,7 +85,7 @@ func (o offer) produce(ctx context.Context, i int, begin, end time.Time, took fu
 		select {
 		case due <- at:
 		case err := <-answered:
-			return err
+			return errors.Join(ctx.Err(), err) // it may be no more than that the connection was closed because ctx has ended
 		case <-ctx.Done():
 			continue
 		}

@@ -82,6 +82,7 @@ func (w *watch) end() (verdict, err error) {
 	deleted, passes := grown("moldau_retention_deleted_segments_total"), grown("moldau_cleaner_passes_total")
 	fmt.Printf("beside it: %.0f segments deleted by retention, %.0f passes of compaction over %.0f MB, %.0f MB of cold data read in %d passes, %.0f MB of it from the disk\n",
 		deleted, passes, grown("moldau_cleaner_read_bytes_total")/1e6, float64(w.cold.bytes.Load())/1e6, w.cold.passes.Load(), float64(read-w.read)/1e6)
+	fmt.Printf("syncs beside it: %s\n", syncs(w.before, after))
 	fmt.Printf("broker: collector %.2f %% of its CPU (%.0f %% at most), RSS %.0f MB at most\n", 100*gc, 100*gcShare, float64(w.rss.Load())/1e6)
 	if gc > gcShare {
 		verdict = errors.Join(verdict, fmt.Errorf("the collector takes %.1f %% of the broker's CPU", 100*gc))
@@ -93,6 +94,19 @@ func (w *watch) end() (verdict, err error) {
 		}
 	}
 	return verdict, nil
+}
+
+// syncs says how many syncs the broker waited for between two looks at its metrics, and how long one took.
+func syncs(before, after map[string]float64) string {
+	of := func(name string) string {
+		n := after[name+"_count"] - before[name+"_count"]
+		mean := 0.0
+		if n > 0 {
+			mean = 1e3 * (after[name+"_sum"] - before[name+"_sum"]) / n
+		}
+		return fmt.Sprintf("%.0f of %.2f ms", n, mean)
+	}
+	return "commits of the journal: " + of("moldau_journal_commit_duration_seconds") + ", syncs of segments: " + of("moldau_segment_sync_duration_seconds")
 }
 
 const (
