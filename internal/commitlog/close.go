@@ -111,9 +111,24 @@ func (l *Log) Replay(batches []byte) error {
 		if err := l.replayOne(b); err != nil {
 			return err
 		}
-		batches = rest
+		l.replayed, batches = b.NextOffset(), rest
 	}
 	return nil
+}
+
+// TrustReplayed raises SyncedEnd to the end of what was replayed, for an owner that keeps the journal, synced, until SyncFiles has been
+// through: the log is then as one whose appends were journaled just now. It does so, and returns true, only if the log ends there, so
+// that the journal has everything that its files may lack, and if nothing was cut: what was may come back behind what is appended next,
+// until the files are synced.
+func (l *Log) TrustReplayed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.replayed != l.marks.logEnd.Load() || l.recovered.TruncatedBytes > 0 || l.mu.cuts > 0 {
+		return false
+	}
+	l.raiseLocked(l.endLocked())
+	l.marks.check()
+	return true
 }
 
 func (l *Log) replayOne(b record.Batch) error {

@@ -53,6 +53,7 @@ type Log struct {
 	cleans   atomic.Int32                // passes of compaction under way
 
 	recovered Recovered
+	replayed  int64 // where the last batch that Replay was given ends
 
 	rest    atomic.Pointer[Rest] // nil once the files were opened, or where there are none to open
 	atClean bool                 // they are those of a clean stop

@@ -459,6 +459,9 @@ func (o *opening) setMarks() {
 	m.flushed.Store(flushed)
 	l.recovered.Lost = o.r.Clean && l.recovered.TruncatedBytes > 0 // nothing was torn by a clean stop
 	if !o.r.Clean {
+		if last := o.segments[len(o.segments)-1]; size > flushed || last.Base() == o.end {
+			l.mu.newDir, l.mu.newFiles = true, true // who made these files may have been killed before they had synced names
+		}
 		l.recovered.Lost = o.end < o.r.Point
 		l.mu.sinceDerived = size - flushed + 1 // a clean close has something to write
 	}

@@ -111,6 +111,7 @@ func TestRestingLogAnswersAlike(t *testing.T) {
 		"TakeOver":        func(l *Log) any { return l.TakeOver(l) },
 		"TruncateFullyAt": func(l *Log) any { return []any{l.TruncateFullyAt(90), l.LogEnd()} },
 		"TruncateTo":      func(l *Log) any { return []any{l.TruncateTo(11), l.LogEnd(), len(readAllSoft(l))} },
+		"TrustReplayed":   func(l *Log) any { return l.TrustReplayed() },
 		"UnflushedBytes":  func(l *Log) any { return l.UnflushedBytes() },
 		"UnsyncedBytes":   func(l *Log) any { return l.UnsyncedBytes() },
 		"CopyFrom":        func(l *Log) any { n, done, _, err := l.CopyFrom(l, 100, nil); return []any{n, done, err} },

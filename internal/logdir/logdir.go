@@ -16,8 +16,10 @@
 // Invariant: at any moment, for each log, the segment files up to the checkpointed recovery point, then the whole batches
 // that follow it in the segment files, then the journal's entries of that log after its last settle entry, in their order, each
 // batch skipped that is there, give everything that was acknowledged. So recovery has one order for both ways: commitlog
-// scans from the recovery point and cuts the tail to the last whole batch; then the entries are replayed; then all of it is synced,
-// the checkpoints are written, and only then the journal's files go. Each step may be repeated after a crash in it.
+// scans from the recovery point and cuts the tail to the last whole batch; then the entries are replayed. Where the log then ends as its
+// last entry does, and nothing was cut, its files need not be synced before it is served: the journal is synced and stays, and the log
+// is as any other with entries in it. All other logs are synced at once. Each step may be repeated after a crash in it, and no crash, however
+// many there were before, finds another state than the invariant's.
 //
 // A log that is cut back or removed is first settled in the journal: earlier entries are void. Hence replay only ever adds.
 //

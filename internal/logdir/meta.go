@@ -137,6 +137,10 @@ func (d *Dir) openMeta() error {
 		m.cluster = uuid.New(d.opts.Random).String()
 	}
 	m.directory = uuid.New(d.opts.Random)
+	// Who made the directory may have been killed before its name was durable.
+	if err := d.opts.FS.SyncDir(filepath.Dir(d.opts.Path)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("make data directory: %w", err)
+	}
 	if err := vfs.WriteFileAtomic(d.opts.FS, path, m.encode()); err != nil {
 		return err
 	}

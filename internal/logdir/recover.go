@@ -31,7 +31,7 @@ type recovery struct {
 	replay map[*state][]journal.Entry
 
 	mu     sync.Mutex // guards the report and keep
-	keep   bool       // a log could not take its entries for lack of space: the journal's files stay for the next start
+	keep   bool       // files of logs lack what the journal has, or are not synced yet: its files stay
 	report Report
 }
 
@@ -69,6 +69,9 @@ func (d *Dir) recover() error {
 	opts := d.opts.journal
 	opts.FS, opts.Clock, opts.Dir, opts.Directory = d.opts.FS, d.opts.Clock, dir, d.meta.directory
 	if r.keep {
+		if err := scan.Sync(); err != nil { // a kill may have come before the sync of the last group, which was replayed too
+			return err
+		}
 		d.committer.journal = journal.NewWriter(opts, scan)
 		r.pin()
 		return nil
@@ -161,15 +164,19 @@ func (r *recovery) open(st *state) error {
 	if err := r.replayAll(st, l); err != nil {
 		return errors.Join(err, l.Close(false))
 	}
-	_, err = l.SyncFiles()
-	full := err != nil && r.d.committer.later(st, err) // reads go on, and the journal stays until there is space
-	if err != nil && !full {
-		return errors.Join(err, l.Close(false))
+	// What the journal has need not be synced now: the journal stays until the files are, as those of any log.
+	trusted, full := len(r.replay[st]) > 0 && l.TrustReplayed(), false
+	if !trusted {
+		_, err = l.SyncFiles()
+		full = err != nil && r.d.committer.later(st, err) // reads go on, and the journal stays until there is space
+		if err != nil && !full {
+			return errors.Join(err, l.Close(false))
+		}
 	}
 	found := l.Recovered()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.keep = r.keep || full
+	r.keep = r.keep || full || trusted
 	r.report.ScannedBytes += found.ScannedBytes
 	r.report.TruncatedBytes += found.TruncatedBytes
 	if found.Lost && l.LogEnd() < st.found.Point {
@@ -178,7 +185,9 @@ func (r *recovery) open(st *state) error {
 	}
 	st.log.Store(l)
 	r.d.committer.add(st)
-	r.d.rests.synced(st)
+	if !trusted {
+		r.d.rests.synced(st)
+	}
 	return nil
 }
 
@@ -202,17 +211,20 @@ func (r *recovery) replayAll(st *state, l *commitlog.Log) error {
 	return nil
 }
 
-// pin keeps the journal's files until the logs with entries in them are synced; for good, if one could not be opened.
+// pin keeps the journal's files until the logs with entries in them are synced, as if they had been written just now.
 func (r *recovery) pin() {
-	if len(r.report.Failed) > 0 || len(r.replay) == 0 {
-		return
-	}
 	c := r.d.committer
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	last := r.scan.Sequence()
+	for sequence := r.scan.Oldest(); sequence <= last; sequence++ {
+		c.mu.files[sequence] = nil
+	}
 	for st := range r.replay {
-		st.committing.journaled = st.log.Load().LogEnd()
-		c.mu.files[r.scan.Sequence()] = append(c.mu.files[r.scan.Sequence()], st)
+		if l := st.log.Load(); l != nil { // else it could not be opened
+			st.committing.journaled = l.LogEnd()
+			c.mu.files[last] = append(c.mu.files[last], st)
+		}
 	}
 }
 

@@ -214,6 +214,31 @@ func (f *file) addEntries(b []byte, g group, topics map[string]string) error {
 // Sequence returns the highest sequence found, 0 for an empty journal.
 func (s *Scan) Sequence() uint64 { return s.sequence }
 
+// Oldest returns the lowest sequence needed; above Sequence if none is.
+func (s *Scan) Oldest() uint64 { return s.oldest }
+
+// Sync makes durable what was found, and needed. All of it was synced when it was written, but for the last group of a process that was
+// killed. Whoever goes on after the Scan must not build on that before.
+func (s *Scan) Sync() error {
+	for _, f := range s.files {
+		if f.header.sequence < s.oldest {
+			continue
+		}
+		if err := s.syncFile(f.name); err != nil {
+			return fmt.Errorf("sync journal file %s: %w", filepath.Join(s.dir, f.name), err)
+		}
+	}
+	return nil
+}
+
+func (s *Scan) syncFile(name string) error {
+	file, err := s.fs.OpenFile(filepath.Join(s.dir, name), vfs.ReadWrite, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Datasync(), file.Close())
+}
+
 // Reader reads the record batches of entries. It keeps one file open.
 type Reader struct {
 	scan *Scan

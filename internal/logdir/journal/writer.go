@@ -213,8 +213,9 @@ func (w *Writer) commit(reserve int64) error {
 // rotate begins the next file.
 func (w *Writer) rotate(need int64) error {
 	next := w.freeSlot()
-	if next < 0 && len(w.slots) >= w.opts.Files {
-		if w.current < 0 || !w.Reclaimable() {
+	// The first group always gets a file, be it one too many: only a group can say that others are not needed any more.
+	if next < 0 && len(w.slots) >= w.opts.Files && w.current >= 0 {
+		if !w.Reclaimable() {
 			return ErrFull
 		}
 		// A file is retired and no group says so yet.
