@@ -7,7 +7,7 @@ import (
 
 const (
 	sweepInterval = time.Second
-	closeIdle     = 5 * time.Second // files that were not used for longer are closed soon
+	closeIdle     = 2 * time.Second // files that were not used for that long, or twice that, are closed: to open one again costs little
 	// sweepLogs bounds how many logs one sweep looks at, so that a hundred thousand idle ones cost next to nothing.
 	sweepLogs = 10_000
 )
