@@ -77,7 +77,7 @@ func (t *loadTest) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("quiet:   %.0f MB/s for %v: %v; %s\n", offered.rate*mb, t.quiet, quiet, syncs(before, after))
+	fmt.Printf("quiet:   %.0f MB/s for %v: %v, %s\n", offered.rate*mb, t.quiet, quiet, syncs(before, after))
 	busy, verdict, err := t.busy(ctx, offered)
 	if err != nil {
 		return err
