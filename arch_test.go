@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"internal/protocol":  {},
 	"internal/handler":   {"internal/metrics", "internal/quota", "internal/coordinator", "internal/coordinator/group", "internal/server", "internal/protocol", "internal/partition", "internal/commitlog", "internal/record", "internal/metadata", "internal/controller", "internal/config"},
 	"internal/partition": {"internal/metrics", "internal/commitlog", "internal/record"},
+	"internal/replica":   {"internal/commitlog", "internal/metadata"},
 	"internal/logdir":    {"internal/metrics", "internal/commitlog", "internal/record"},
 	"internal/commitlog": {"internal/record"},
 	"internal/record":    {},

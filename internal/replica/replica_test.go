@@ -1,0 +1,174 @@
+package replica
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/moldau/moldau/internal/metadata"
+)
+
+// brokers are three that are active, with broker epochs 10, 11 and 12.
+type brokers map[int32]*metadata.Broker
+
+func (b brokers) Broker(id int32) *metadata.Broker { return b[id] }
+
+func three() brokers {
+	b := brokers{}
+	for id := range int32(3) {
+		b[id] = &metadata.Broker{ID: id, Epoch: 10 + int64(id)}
+	}
+	return b
+}
+
+func testState() *metadata.Partition {
+	return &metadata.Partition{Replicas: []int32{0, 1, 2}, ISR: []int32{0, 1, 2}, Leader: 0, LeaderEpoch: 3, PartitionEpoch: 7}
+}
+
+// leads returns a machine of broker 0, which leads in leader epoch 3 with an empty log.
+func leads(t *testing.T) (*Machine, *disk) {
+	t.Helper()
+	d := new(disk)
+	m := New(0, d, Settings{Durable: true, MinISR: 2, LagMax: time.Second}, 0, false)
+	m.Registered(10)
+	m.Apply(start, three(), testState(), new(Out))
+	if role, e := m.Role(); role != Leader || e != 3 {
+		t.Fatalf("role %d in leader epoch %d", role, e)
+	}
+	return m, d
+}
+
+// write appends n batches of one record, synced on the leader.
+func write(d *disk, n int) {
+	for range n {
+		d.append(record{base: d.end, end: d.end + 1, epoch: 3})
+	}
+	d.sync(d.end, false)
+}
+
+// fetches is a fetch of a follower that has everything up to end, and synced up to synced.
+func fetches(t *testing.T, m *Machine, now time.Time, id int32, end, synced int64, out *Out) FetchAnswer {
+	t.Helper()
+	r := FetchRequest{Replica: id, BrokerEpoch: m.brokers.Broker(id).Epoch, LeaderEpoch: 3, Offset: end, LastEpoch: 3, SyncedEnd: synced}
+	if end == 0 {
+		r.LastEpoch = NoEpoch
+	}
+	a := m.Fetch(now, r, out)
+	if a.Err != nil || a.Diverging != nil {
+		t.Fatalf("fetch of %d at %d: %v, %+v", id, end, a.Err, a.Diverging)
+	}
+	return a
+}
+
+// A follower that is always a few fetches behind with its syncs is in sync; one that stands still is not.
+func TestSyncsThatLag(t *testing.T) {
+	m, d := leads(t)
+	now := start
+	for i := range int64(400) {
+		now = now.Add(10 * time.Millisecond)
+		write(d, 1)
+		out := new(Out)
+		fetches(t, m, now, 1, i, max(0, i-20), out)
+		if fetches(t, m, now, 2, i, min(max(0, i-20), 100), out); out.Alter != nil {
+			if ids := out.Alter.ids(); i < 180 || len(ids) != 2 || ids[1] != 1 {
+				t.Fatalf("after %d fetches an ISR of %v", i, ids)
+			}
+			return
+		}
+	}
+	t.Fatal("the one that stands still stays in the ISR")
+}
+
+// A follower whose death is known leaves the ISR at once, and counts until the controller has taken that.
+func TestDeathIsKnown(t *testing.T) {
+	m, d := leads(t)
+	write(d, 5)
+	fetches(t, m, start, 1, 5, 5, new(Out))
+	fetches(t, m, start, 2, 3, 3, new(Out))
+	out := new(Out)
+	m.Died(start, 2, 12, out)
+	if out.Alter == nil || len(out.Alter.ISR) != 2 || m.HighWatermark() != 3 {
+		t.Fatalf("proposes %+v, high watermark %d", out.Alter, m.HighWatermark())
+	}
+	taken := testState()
+	taken.ISR, taken.PartitionEpoch = []int32{0, 1}, 8
+	if m.Altered(start, out.Alter, taken, nil, new(Out)); m.HighWatermark() != 5 {
+		t.Fatalf("high watermark %d once it is taken", m.HighWatermark())
+	}
+}
+
+// A follower that comes back with little, as another incarnation, holds nobody up while it catches up.
+func TestBackWithLittle(t *testing.T) {
+	m, d := leads(t)
+	write(d, 5)
+	fetches(t, m, start, 1, 5, 5, new(Out))
+	fetches(t, m, start, 2, 5, 5, new(Out))
+	without, b := testState(), three()
+	without.ISR, without.PartitionEpoch = []int32{0, 1}, 8
+	b[2] = &metadata.Broker{ID: 2, Epoch: 20}
+	m.Apply(start, b, without, new(Out))
+	fetches(t, m, start, 2, 1, 1, new(Out))
+	write(d, 1)
+	if fetches(t, m, start, 1, 6, 6, new(Out)); m.HighWatermark() != 6 {
+		t.Fatalf("high watermark %d", m.HighWatermark())
+	}
+	r := FetchRequest{Replica: 2, BrokerEpoch: 12, LeaderEpoch: 3, Offset: 5, LastEpoch: 3, SyncedEnd: 5}
+	if a := m.Fetch(start, r, new(Out)); !errors.Is(a.Err, ErrStaleBrokerEpoch) {
+		t.Fatalf("a fetch of its last incarnation: %v", a.Err)
+	}
+}
+
+// Requests of other leader epochs are refused, by a leader and by a follower.
+func TestLeaderEpochs(t *testing.T) {
+	m, _ := leads(t)
+	for e, want := range map[LeaderEpoch]error{NoEpoch: nil, 2: ErrFencedLeaderEpoch, 3: nil, 4: ErrUnknownLeaderEpoch} {
+		if err := m.CheckAppend(e, true); !errors.Is(err, want) {
+			t.Errorf("append in epoch %d: %v, want %v", e, err, want)
+		}
+	}
+	next := testState()
+	next.Leader, next.LeaderEpoch, next.PartitionEpoch = 1, 4, 8
+	m.Apply(start, three(), next, new(Out))
+	for e, want := range map[LeaderEpoch]error{NoEpoch: ErrNotLeader, 3: ErrFencedLeaderEpoch, 4: ErrNotLeader, 5: ErrUnknownLeaderEpoch} {
+		if err := m.CheckAppend(e, true); !errors.Is(err, want) {
+			t.Errorf("append to a follower in epoch %d: %v, want %v", e, err, want)
+		}
+	}
+	m.Apply(start, three(), testState(), new(Out)) // an older partition epoch
+	if role, e := m.Role(); role != Follower || e != 4 {
+		t.Errorf("role %d in leader epoch %d after old metadata", role, e)
+	}
+}
+
+// A log that went back does nothing while the metadata count on it.
+func TestLossyWaits(t *testing.T) {
+	m := New(0, new(disk), Settings{Durable: true, MinISR: 2, LagMax: time.Second}, 0, true)
+	m.Registered(10)
+	p := testState()
+	if m.Apply(start, three(), p, new(Out)); m.role != Offline {
+		t.Fatalf("role %d while it is in the ISR", m.role)
+	}
+	struck := testState()
+	struck.Leader, struck.LeaderEpoch, struck.PartitionEpoch, struck.ISR = 1, 4, 8, []int32{1, 2}
+	if m.Apply(start, three(), struck, new(Out)); m.role != Follower {
+		t.Fatalf("role %d once it is struck out", m.role)
+	}
+}
+
+// An empty log that begins within a batch of its leader takes the batch whole.
+func TestBeginsWithinABatch(t *testing.T) {
+	d := new(disk)
+	d.reset(12)
+	m := New(1, d, Settings{Durable: true, MinISR: 2, LagMax: time.Second}, 12, false)
+	m.Registered(11)
+	m.Apply(start, three(), testState(), new(Out))
+	_, r, ok := m.NextFetch()
+	if !ok || r.Offset != 12 || r.LastEpoch != NoEpoch {
+		t.Fatalf("fetches %+v", r)
+	}
+	out := new(Out)
+	m.Answered(start, r, FetchAnswer{LeaderEpoch: 3, HighWatermark: 15, LogStart: 12, LogEnd: 15, Batches: []Batch{{10, 15, 2}}}, out)
+	if out.Reset == nil || *out.Reset != 10 || out.Append != 1 || out.LogStart == nil || *out.LogStart != 12 {
+		t.Fatalf("does %+v", out)
+	}
+}

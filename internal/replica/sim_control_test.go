@@ -1,0 +1,180 @@
+package replica
+
+import (
+	"slices"
+	"time"
+
+	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/uuid"
+)
+
+// control is the controller: the steps of internal/controller on an image, and beside them what it needs of a leader's proposals and of
+// heartbeats. It does not fail; the quorum has its own simulation.
+type control struct {
+	s        *sim
+	settings controller.Settings
+	images   []*metadata.Image // by index: brokers see them late
+	topic    uuid.UUID
+	replicas []int32
+	beats    map[int32]time.Time
+	since    map[int32]uint64 // index of the image that has the registration
+}
+
+// rules is the topic's configuration as the controller sees it.
+type rules struct {
+	controller.Configs
+	minISR int
+}
+
+func (r rules) TopicRules(map[string]string, int) controller.Rules {
+	return controller.Rules{MinISR: r.minISR}
+}
+
+func newControl(s *sim, factor int) {
+	c := &control{s: s, images: []*metadata.Image{metadata.Empty}, topic: uuid.New(s.ids), beats: map[int32]time.Time{}, since: map[int32]uint64{}}
+	s.ctl = c
+	c.settings.Configs = rules{minISR: s.settings.MinISR}
+	c.do(&controller.StartCluster{ClusterID: "sim"})
+	p := metadata.Partition{Leader: metadata.NoLeader}
+	for _, n := range s.nodes[:factor] {
+		p.Replicas, p.ISR, p.Directories = append(p.Replicas, n.id), append(p.ISR, n.id), append(p.Directories, n.directory)
+	}
+	c.replicas = p.Replicas
+	for _, n := range s.nodes {
+		c.do(&controller.RegisterBroker{ClusterID: "sim", ID: n.id, Incarnation: uuid.New(s.ids), Directories: []uuid.UUID{n.directory}, Unfence: true})
+		c.beats[n.id] = s.now
+	}
+	p.Leader = p.Replicas[0]
+	c.commit([]metadata.Record{&metadata.TopicRecord{Name: "t", ID: c.topic}, &metadata.PartitionRecord{TopicID: c.topic, Partition: p}})
+	s.after(50*time.Millisecond, c.tick)
+
+}
+
+func (c *control) img() *metadata.Image { return c.images[len(c.images)-1] }
+
+func (c *control) partition() *metadata.Partition { return c.img().Partition(c.topic, 0) }
+
+// do carries out a request of internal/controller.
+func (c *control) do(r controller.Request) controller.Response {
+	records, response := controller.Step(c.img(), c.settings, r, c.s.now, c.s.ids)
+	c.commit(records)
+	return response
+}
+
+func (c *control) commit(records []metadata.Record) {
+	if len(records) == 0 {
+		return
+	}
+	before := c.img()
+	img, _, err := metadata.Apply(before, before.Index()+1, records)
+	if err != nil {
+		c.s.fail("I10", "metadata do not fit: %v", err)
+	}
+	c.images = append(c.images, img)
+	if p := c.partition(); p != nil {
+		c.s.note("metadata %d: leader %d of %d, partition epoch %d, isr %v elr %v known %v", img.Index(), p.Leader, p.LeaderEpoch, p.PartitionEpoch, p.ISR, p.ELR, p.LastKnownELR)
+		if !c.mutate() {
+			c.s.judge.changed(before, img)
+		}
+	}
+}
+
+// mutate elects wrongly where a bug says so.
+func (c *control) mutate() bool {
+	p := c.partition()
+	for _, id := range p.Replicas {
+		switch wrong := c.s.bug == electAny || c.s.bug == lastKnownElected && len(p.ISR)+len(p.ELR) == 0 && metadata.Has(p.LastKnownELR, id); {
+		case wrong && p.Leader == metadata.NoLeader && c.img().Broker(id).Active():
+			c.commit([]metadata.Record{&metadata.PartitionChangeRecord{TopicID: c.topic, Leader: new(id), ISR: []int32{id}, ELR: []int32{}, LastKnownELR: []int32{}}})
+			return true
+		}
+	}
+	return false
+}
+
+// register registers a broker; lossy says whether its log went back, whatever the request says.
+func (c *control) register(r *controller.RegisterBroker, lossy bool) int64 {
+	if c.s.chance(2) {
+		r.Unfence = true
+	}
+	known := c.img().Broker(r.ID)
+	response := c.do(r).(*controller.RegisterBrokerResponse)
+	if response.Error.Failed() {
+		c.s.fail("registration", "broker %d: %s", r.ID, response.Error.Message)
+	}
+	if known.Incarnation != r.Incarnation {
+		c.beats[r.ID], c.since[r.ID] = c.s.now, c.img().Index()
+	}
+	return response.Epoch
+}
+
+// beat takes a heartbeat. A broker serves once it has seen its registration.
+func (c *control) beat(id int32, e int64, index uint64) {
+	b := c.img().Broker(id)
+	if b.Epoch != e {
+		return
+	}
+	c.beats[id] = c.s.now
+	if b.Fenced && index >= c.since[id] {
+		c.do(&controller.AlterBroker{ID: id, Epoch: e, State: controller.Unfenced})
+	}
+}
+
+// died fences a broker at once.
+func (c *control) died(id int32, e int64) {
+	c.do(&controller.AlterBroker{ID: id, Epoch: e, State: controller.Fenced})
+}
+
+// tick fences who is silent, and now and then gives the leadership back to the preferred replica, or to another of the ISR.
+func (c *control) tick() {
+	for _, b := range c.img().Brokers() {
+		if !b.Fenced && c.s.now.Sub(c.beats[b.ID]) > c.s.session {
+			c.died(b.ID, b.Epoch)
+		}
+	}
+	switch p := c.partition(); {
+	case c.s.chance(40):
+		c.do(&controller.ElectLeaders{Election: controller.PreferredElection, All: true})
+	case c.s.fault(20) && p.Leader != metadata.NoLeader:
+		if id := p.ISR[c.s.rng.IntN(len(p.ISR))]; c.img().Broker(id).Active() {
+			c.commit([]metadata.Record{&metadata.PartitionChangeRecord{TopicID: c.topic, Leader: &id}})
+		}
+	}
+	c.s.after(50*time.Millisecond, c.tick)
+}
+
+// alter judges a leader's proposal. What leaves the ISR below its minimum size stays in the ELR.
+func (c *control) alter(a *AlterPartition) (*metadata.Partition, error) {
+	p, img, bug := c.partition(), c.img(), c.s.bug
+	switch b := img.Broker(a.Leader); {
+	case b == nil || b.Epoch != a.BrokerEpoch:
+		return nil, ErrStaleBrokerEpoch
+	case a.LeaderEpoch < LeaderEpoch(p.LeaderEpoch) || p.Leader != a.Leader:
+		return nil, ErrFencedLeaderEpoch
+	case a.PartitionEpoch != p.PartitionEpoch && bug != versionUnchecked:
+		return nil, ErrInvalidUpdateVersion
+	}
+	for _, m := range a.ISR {
+		b := img.Broker(m.ID)
+		if !b.Active() || b.Epoch != m.BrokerEpoch && bug != brokerEpochUnchecked {
+			return nil, ErrIneligibleReplica
+		}
+	}
+	isr := a.ids()
+	r := &metadata.PartitionChangeRecord{TopicID: c.topic, ISR: isr, ELR: []int32{}, LastKnownELR: []int32{}}
+	if len(isr) < min(c.s.settings.MinISR, len(p.Replicas)) {
+		for _, id := range p.Replicas {
+			switch in := metadata.Has(p.ISR, id) || metadata.Has(p.ELR, id); {
+			case slices.Contains(isr, id):
+			case in:
+				r.ELR = append(r.ELR, id)
+			case metadata.Has(p.LastKnownELR, id):
+				r.LastKnownELR = append(r.LastKnownELR, id)
+			}
+		}
+	}
+	c.s.judge.takes(a, p)
+	c.commit([]metadata.Record{r})
+	return c.partition(), nil
+}
