@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	recordSize  = flag.Int("record", 100, "bytes of a record of the honest producer")
+	recordSize  = flag.Int("record", 16, "bytes of a record of the honest producer")
 	outstanding = flag.Int("outstanding", 500, "records of it that may wait for their acknowledgement") // so that these, and not the disk, bound the rate
 )
 
