@@ -64,6 +64,7 @@ var mayImport = map[string][]string{
 	"test/diff":        {"internal/broker", "internal/config", "internal/handler", "internal/protocol", "internal/record"},
 	"test/crash":       {},
 	"test/hostile":     {"internal/protocol", "internal/record"},
+	"test/disk":        {"internal/record"},
 }
 
 // theWorld is what only the seams, cmd/, internal/cli and tests may touch.

@@ -99,6 +99,7 @@ type Broker struct {
 	controllers []boundListener               // for controllers, and for tools that ask them
 	counts      counts
 	memory      memory
+	damages     damages
 
 	admin       *admin.Server // nil where the configuration opens none
 	adminSocket network.Listener
@@ -260,6 +261,7 @@ func (b *Broker) listen() error {
 func (b *Broker) openDirs() error {
 	cfg := b.opts.Config
 	files := commitlog.NewFileCache(openFilesMax, indexBytesMax)
+	files.OnDamage(b.foundDamage)
 	for _, path := range append([]string{cfg.MetadataLogDir}, cfg.LogDirs...) {
 		if err := logdir.RefuseKafka(b.opts.FS, path); err != nil {
 			return err
@@ -443,6 +445,7 @@ func (b *Broker) startQuorum() error {
 	})
 	b.control.Go(func() { b.retain(control) })
 	b.control.Go(func() { b.compact(control) })
+	b.scrub(control)
 	b.control.Go(func() { b.moveReplicas(control) })
 	b.control.Go(func() { b.tellPlaces(control) })
 	b.control.Go(func() { b.hearLost(control) })

@@ -24,6 +24,7 @@ type counts struct {
 	cleanerRead, cleanerWritten              metrics.Counter // bytes
 	recordsRemoved                           metrics.Counter
 	bytesRemoved                             metrics.Counter
+	damaged, scrubbed                        metrics.Counter // places, bytes
 }
 
 // scrape reads all that the parts of the broker count. What concerns groups has until ctx ends. Its cost grows with the partitions that
@@ -159,6 +160,8 @@ func (r *replicas) sums(t *metadata.Topic) (sums topicSums) {
 }
 
 func (b *Broker) scrapeDisks(s *metrics.Scrape) {
+	s.Count(metrics.Damaged, b.counts.damaged.Load())
+	s.Count(metrics.Scrubbed, b.counts.scrubbed.Load())
 	for _, d := range b.dirs {
 		now := d.Condition()
 		for _, c := range logdir.Conditions {

@@ -112,7 +112,7 @@ func (l *Log) open(r Recovery) error {
 	if len(ls.doomed) > 0 {
 		l.env.background(0, remover(l.env.FS, ls.doomed))
 	}
-	o := opening{l: l, ls: ls, r: r, point: r.Point}
+	o := opening{l: l, ls: ls, r: r, point: r.Point, examine: -1}
 	if r.Clean {
 		o.point = all
 	}
@@ -152,10 +152,12 @@ type opening struct {
 	state    *producer.State
 	epochs   epoch.Cache
 	filed    []epoch.Entry // what the epochs' file says
+	stopped  *epoch.Cache  // the same
 	rescan   bool          // the epochs must be read from all batches
 	end      int64
 
 	lastEpoch int32 // of the batch walked last
+	examine   int64 // base of the segment that is looked through first, since it was found damaged; -1: none is
 }
 
 func (o *opening) run() error {
@@ -170,6 +172,9 @@ func (o *opening) run() error {
 		o.chooseSnapshot()
 		o.loadEpochs()
 		if err := o.loadSegments(); err != nil {
+			if o.damaged(err) {
+				continue
+			}
 			return err
 		}
 		if o.end >= o.known || o.known <= o.ls.bases[0] {
@@ -177,6 +182,12 @@ func (o *opening) run() error {
 		}
 		// The log ends below the snapshot that was believed: it lost more than it should. Start again with an older one.
 		o.dropSnapshots(o.known - 1)
+	}
+	if o.r.LogStart > o.end && o.r.Clean && 0 < o.r.Point && o.r.Point <= o.end {
+		// The log is whole and ends where it ended. No stop leaves a log start above that: what is wrong is the checkpoint, and not the log, which
+		// would have to go.
+		o.r.LogStart = 0
+		l.recovered.Rebuilt++
 	}
 	l.view.Store(&view{o.segments})
 	if err := o.recall(); err != nil {
@@ -200,6 +211,19 @@ func (o *opening) run() error {
 		return l.env.FS.SyncDir(l.dir()) // one that came back later would contradict what is appended now
 	}
 	return nil
+}
+
+// damaged says whether the segments should be loaded again, and one of them be looked through for damage before it is recovered.
+func (o *opening) damaged(err error) bool {
+	if !errors.Is(err, segment.ErrDamaged) || len(o.segments) == 0 {
+		return false
+	}
+	base := o.segments[len(o.segments)-1].Base()
+	if base <= o.examine {
+		return false
+	}
+	o.examine = base
+	return true
 }
 
 // empty opens a directory without segments: its making was interrupted, or its removal.
@@ -269,6 +293,7 @@ func (o *opening) loadEpochs() {
 		var c *epoch.Cache
 		if c, err = epoch.Decode(b); err == nil {
 			o.filed = slices.Clone(c.Entries())
+			o.stopped, _ = epoch.Decode(b)
 			o.epochs, o.rescan = *c, false
 			// What begins above the snapshot comes back from the batches; the file may be older than a truncation there.
 			o.epochs.TruncateEnd(o.known)
@@ -364,9 +389,25 @@ func (o *opening) walk(s *segment.Segment, size int64, limits segment.Limits) (c
 	if s.Base() < o.end {
 		return false, fmt.Errorf("%w: segment %s begins below offset %d, where the one before ends", ErrCorrupt, s.Path(), o.end)
 	}
+	if s.Base() <= o.examine {
+		end, last := o.r.Point, true // where the log ended
+		for _, base := range o.ls.bases {
+			if base > s.Base() {
+				end, last = base, false
+				break
+			}
+		}
+		if err := s.Examine(size, o.point, end, last && !o.r.Clean); err != nil {
+			return false, err
+		}
+	}
 	res, err := s.Recover(size, o.known, o.point, limits, func(b record.Batch) error { return o.visit(s, b) })
 	if err != nil {
 		return false, err
+	}
+	last, end := o.ls.bases[len(o.ls.bases)-1] == s.Base(), s.End()
+	if last && o.r.Point > 0 && o.examine < s.Base() && (end < o.r.Point || end > o.r.Point && o.r.Clean) {
+		return false, fmt.Errorf("%w: %s ends at offset %d, the log ended at %d", segment.ErrDamaged, s.Path(), end, o.r.Point)
 	}
 	l.recovered.ScannedBytes += res.Scanned
 	l.recovered.TruncatedBytes += res.Truncated
@@ -380,14 +421,22 @@ func (o *opening) walk(s *segment.Segment, size int64, limits segment.Limits) (c
 // visit enters a batch into epochs and producers. Leader epochs never fall along a log: where they do, the batch is left from before a
 // truncation that the disk forgot, behind one that was written after it.
 func (o *opening) visit(s *segment.Segment, b record.Batch) error {
-	if e := b.LeaderEpoch(); e >= 0 {
+	e := b.LeaderEpoch()
+	if o.r.Clean && !o.rescan {
+		// Nothing covers the epoch in a batch. After a clean stop the file knows it too, and all that a bit has to be wrong for is a partition
+		// that nobody can lead.
+		if filed, ok := o.stopped.At(b.BaseOffset()); ok {
+			e = filed
+		}
+	}
+	if e >= 0 {
 		if e < o.lastEpoch {
 			return fmt.Errorf("%w: %s: epoch %d at offset %d after epoch %d", ErrCorrupt, s.Path(), e, b.BaseOffset(), o.lastEpoch)
 		}
 		o.lastEpoch = e
 	}
-	if latest, ok := o.epochs.Latest(); !ok || b.LeaderEpoch() > latest {
-		o.epochs.Assign(b.LeaderEpoch(), max(b.BaseOffset(), o.r.LogStart))
+	if latest, ok := o.epochs.Latest(); !ok || e > latest {
+		o.epochs.Assign(e, max(b.BaseOffset(), o.r.LogStart))
 	}
 	if b.BaseOffset() < o.known || !b.HasProducerID() {
 		return nil

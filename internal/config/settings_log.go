@@ -41,5 +41,7 @@ var logSettings = []Setting{
 	honoured("log.cleaner.min.cleanable.ratio", Double, "0.5", between(0, 1), "Share of uncompacted bytes from which a log is cleaned."),
 	honoured("log.cleaner.min.compaction.lag.ms", Long, "0", atLeast(0), "How long a record stays uncompacted at least."),
 	honoured("log.cleaner.max.compaction.lag.ms", Long, "9223372036854775807", atLeast(1), "How long a record stays uncompacted at most."),
+	honoured("log.scrub.interval.hours", Int, "168", between(0, 1_000_000), "How often all old segments are read to find damage before a client meets it, in hours; 0 for never.").own().internal(),
+	honoured("log.scrub.max.bytes.per.second", Long, "10485760", atLeast(1024), "Bytes a second of each data directory that are read for it.").own().internal(),
 	honoured("log.durability", String, "disk", oneOf("disk", "memory"), "When acks=all is answered: disk once records are synced, memory once replicas have them in memory.").own(),
 }

@@ -51,6 +51,8 @@ var acts = map[string]string{
 	"log.dir":                                        "internal/config TestDefaultNodeNeedsNothing",
 	"log.dirs":                                       "internal/broker TestNewDirectoryJoinsTheCluster",
 	"log.retention.check.interval.ms":                "internal/broker TestMetricsMove",
+	"log.scrub.interval.hours":                       "internal/logdir/scrub TestRound",
+	"log.scrub.max.bytes.per.second":                 "internal/logdir/scrub TestPace",
 	"logging.format":                                 "internal/config TestLogging",
 	"logging.level":                                  "internal/broker TestLevelOfTheLog",
 	"max.connection.creation.rate":                   "internal/server TestConnectionRates",

@@ -14,6 +14,6 @@ func Command() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(dumpCommand())
+	c.AddCommand(dumpCommand(), verifyCommand())
 	return c
 }

@@ -158,8 +158,8 @@ func (s *Segment) FirstTimestamp() (int64, error) {
 	if size == 0 {
 		return NoTimestamp, nil
 	}
-	h, err := s.header(0)
-	if err != nil {
+	h, err := s.firstHeader()
+	if err != nil || h == nil {
 		return NoTimestamp, err
 	}
 	s.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moldau/moldau/internal/vfs"
@@ -14,6 +15,7 @@ import (
 type FileCache struct {
 	max        int
 	indexBytes int64
+	onDamage   atomic.Pointer[func(*DamageError)]
 
 	mu struct {
 		sync.Mutex

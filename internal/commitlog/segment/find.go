@@ -14,17 +14,26 @@ import (
 // Find returns the position of the first batch that ends above offset; ok is false when the segment has none.
 func (s *Segment) Find(offset int64) (pos int64, ok bool, err error) {
 	pos, ok, err = s.find(offset)
-	if s.broken(err) {
-		if err = s.rebuild(); err == nil {
-			pos, ok, err = s.find(offset)
-		}
+	if again, fatal := s.mended(err); again {
+		pos, ok, err = s.find(offset)
+	} else if fatal != nil {
+		err = fatal
 	}
 	return pos, ok, err
 }
 
-// broken says whether err may come from a wrong index, which is then rebuilt. A batch whose content is damaged is not the index's fault.
-func (s *Segment) broken(err error) bool {
-	return errors.Is(err, ErrCorrupt) && !errors.Is(err, record.ErrCorrupt)
+// mended says whether what failed with err may be tried again. A wrong index is rebuilt; where a batch is wrong, what lies beside it is found.
+func (s *Segment) mended(err error) (again bool, fatal error) {
+	var known *DamageError
+	switch {
+	case !errors.Is(err, ErrCorrupt), errors.As(err, &known):
+		return false, nil
+	case errors.Is(err, record.ErrCorrupt):
+		s.survey()
+		return true, nil
+	}
+	fatal = s.rebuild()
+	return fatal == nil, fatal
 }
 
 // hintLocked returns the position of the batch with this base offset if it is one of the last or one where a read was cut.
@@ -54,6 +63,9 @@ func (s *Segment) find(offset int64) (pos int64, ok bool, err error) {
 	}
 	if pos, ok := s.hintLocked(offset); ok {
 		s.mu.RUnlock()
+		if d, ok := s.damageAt(pos); ok {
+			return d.From, false, s.damageError(d)
+		}
 		return pos, true, nil
 	}
 	entry := index.Offset{}
@@ -70,6 +82,13 @@ func (s *Segment) find(offset int64) (pos int64, ok bool, err error) {
 	pos = int64(entry.Pos)
 	before := int64(-1) // end of the batch before
 	for first := true; pos < size; first = false {
+		if d, ok := s.damageAt(pos); ok {
+			if offset < d.Next {
+				return d.From, false, s.damageError(d)
+			}
+			pos, before = d.To, d.Next
+			continue
+		}
 		b, err := w.header(pos)
 		if err != nil {
 			return 0, false, err
@@ -109,10 +128,10 @@ func (s Slice) Release() {
 // process, only the headers that it needs to find where to begin and to cut; what was there before is checked once.
 func (s *Segment) Read(offset, maxBytes, end int64, atLeastOne bool) (slice Slice, ok bool, err error) {
 	slice, ok, err = s.read(offset, maxBytes, end, atLeastOne)
-	if s.broken(err) {
-		if err = s.rebuild(); err == nil {
-			slice, ok, err = s.read(offset, maxBytes, end, atLeastOne)
-		}
+	if again, fatal := s.mended(err); again {
+		slice, ok, err = s.read(offset, maxBytes, end, atLeastOne)
+	} else if fatal != nil {
+		err = fatal
 	}
 	return slice, ok, err
 }
@@ -127,6 +146,9 @@ func (s *Segment) read(offset, maxBytes, end int64, atLeastOne bool) (slice Slic
 	s.mu.RUnlock()
 	if end < segmentEnd {
 		bound, found, err := s.find(end)
+		if isDamage(err) { // bound is where it begins
+			found, err = true, nil
+		}
 		if err != nil {
 			return Slice{}, false, err
 		}
@@ -138,7 +160,10 @@ func (s *Segment) read(offset, maxBytes, end int64, atLeastOne bool) (slice Slic
 		}
 	}
 	all := size - pos
-	n := all
+	if d, ok := s.damageFrom(pos); ok && d.From < size {
+		size = d.From // what lies behind is for those who ask for it
+	}
+	n := size - pos
 	if n > maxBytes {
 		if n, err = s.cut(pos, size, maxBytes, atLeastOne); err != nil {
 			return Slice{}, false, err

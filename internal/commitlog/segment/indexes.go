@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/moldau/moldau/internal/commitlog/index"
@@ -212,12 +213,17 @@ func (s *Segment) rebuild() error {
 	if err != nil {
 		return err
 	}
+	s.replaceIndex(fresh)
+	return nil
+}
+
+func (s *Segment) replaceIndex(fresh *Segment) {
 	s.mu.Lock()
 	if !s.active {
 		s.mu.maxSet = false
 		s.mu.Unlock()
 		s.setIndex(fresh.mu.offsets, fresh.mu.times, 0)
-		return nil
+		return
 	}
 	defer s.mu.Unlock()
 	if s.mu.size >= fresh.mu.size { // else the log was cut meanwhile, and the caller tries again
@@ -227,7 +233,6 @@ func (s *Segment) rebuild() error {
 		s.mu.times = append(fresh.mu.times, s.mu.times[t:]...)
 		s.mu.filed, s.mu.refile = 0, true
 	}
-	return nil
 }
 
 // Rebuild makes the indexes of an old segment anew, and their files.
@@ -243,7 +248,16 @@ func (s *Segment) Rebuild() error {
 	return fresh.WriteIndexes(true)
 }
 
+// remake makes the indexes of the batches that are found.
 func (s *Segment) remake() (fresh *Segment, err error) {
+	if fresh, err = s.remakeOnce(); errors.Is(err, ErrCorrupt) {
+		s.survey()
+		fresh, err = s.remakeOnce()
+	}
+	return fresh, err
+}
+
+func (s *Segment) remakeOnce() (fresh *Segment, err error) {
 	fresh = newSegment(s.cache, s.log.fs, s.dir, s.base)
 	size := s.Size()
 	if size == 0 {
@@ -255,6 +269,11 @@ func (s *Segment) remake() (fresh *Segment, err error) {
 	}
 	defer w.close()
 	for pos, last := int64(0), int64(0); pos < size; pos += last {
+		if d, ok := s.damageAt(pos); ok {
+			fresh.mu.size, fresh.mu.end = d.To, d.Next
+			last = d.To - pos
+			continue
+		}
 		w.scanning(false, last)
 		b, err := w.header(pos)
 		if err == nil && pos > 0 && b.BaseOffset() < fresh.mu.end {
@@ -282,6 +301,9 @@ func (s *Segment) Check(sizes map[string]int64) bool {
 // Shorten then makes the file as short. The segment ends with its last batch, or at its base.
 func (s *Segment) Forget(offset int64) (end int64, err error) {
 	pos, ok, err := s.Find(offset)
+	if isDamage(err) { // all of what is damaged goes
+		ok, err = true, nil
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -289,6 +311,7 @@ func (s *Segment) Forget(offset int64) (end int64, err error) {
 		return s.End(), nil
 	}
 	s.mu.Lock()
+	s.cutDamagesLocked(pos)
 	keep := index.FloorPos(s.mu.offsets, pos-1) + 1
 	start := int64(0)
 	times := 0
@@ -346,6 +369,13 @@ func (s *Segment) finishTail(start int64) error {
 	defer w.close()
 	for pos := start; pos < size; {
 		b, err := w.header(pos)
+		if d, ok := s.passes(err, pos); ok {
+			s.mu.Lock()
+			s.mu.end = d.Next
+			s.mu.Unlock()
+			pos = d.To
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -68,8 +68,17 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 	pos := start
 	s.mu.size = start
 	for last := int64(0); pos < fileSize; {
+		if d, ok := s.damageAt(pos); ok { // Examine found it
+			pos, last = d.To, d.To-pos
+			s.mu.size, s.mu.end = d.To, d.Next
+			continue
+		}
 		w.scanning(s.mu.end >= recoveryPoint, last)
 		b, n, err := s.scanOne(w, pos, recoveryPoint)
+		if err == nil && !s.examined && s.mu.end < recoveryPoint && b.BaseOffset() > max(s.mu.end, s.base) && b.NextOffset() > recoveryPoint {
+			// What was synced does not end in a gap. If this base offset is wrong, all behind it would be taken for torn.
+			err = fmt.Errorf("%w: %s at %d: base offset %d behind %d", ErrCorrupt, s.log.path, pos, b.BaseOffset(), s.mu.end)
+		}
 		if err == nil {
 			err = visit(b)
 		}
@@ -77,11 +86,11 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 			if old := w.refuseLegacy(pos); old != nil {
 				return 0, old
 			}
-			if errors.Is(err, io.ErrUnexpectedEOF) {
+			if errors.Is(err, io.ErrUnexpectedEOF) && (s.examined || s.mu.end >= recoveryPoint) {
 				return pos, nil // torn: nothing lies behind
 			}
-			if errors.Is(err, ErrCorrupt) && s.mu.end < recoveryPoint {
-				// Synced batches may lie behind this one, so the file is left as it is.
+			if corrupt(err) && s.mu.end < recoveryPoint {
+				// Synced batches may lie behind this one, so the file is left as it is. Examine finds them.
 				return 0, fmt.Errorf("recover offset %d, recovery point %d: %w: %w", s.mu.end, recoveryPoint, ErrDamaged, err)
 			}
 			if errors.Is(err, ErrCorrupt) {
@@ -109,7 +118,7 @@ func (s *Segment) scanOne(w *walker, pos, recoveryPoint int64) (record.Batch, in
 	if s.mu.end > s.base && b.BaseOffset() < s.mu.end {
 		return nil, 0, fmt.Errorf("%w: %s at %d: base offset %d below %d", ErrCorrupt, s.log.path, pos, b.BaseOffset(), s.mu.end)
 	}
-	check := b.BaseOffset() >= recoveryPoint
+	check := b.NextOffset() > recoveryPoint
 	if !check && !b.IsControl() {
 		return b, n, nil
 	}

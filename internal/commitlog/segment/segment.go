@@ -54,12 +54,13 @@ func ParseName(name, suffix string) (base int64, ok bool) {
 
 // Segment is one segment.
 type Segment struct {
-	base   int64
-	dir    string
-	tail   string // behind the names of the files, while a cleaning makes them
-	cache  *FileCache
-	log    File
-	active bool // set by Create and Recover, ended by Seal; read by the writer, and under mu by readers
+	base     int64
+	dir      string
+	tail     string // behind the names of the files, while a cleaning makes them
+	cache    *FileCache
+	log      File
+	examined bool // Examine looked for damage that Recover then passes over
+	active   bool // set by Create and Recover, ended by Seal; read by the writer, and under mu by readers
 
 	mu struct {
 		sync.RWMutex
@@ -98,6 +99,12 @@ type Segment struct {
 	}
 
 	checked checked
+
+	damages atomic.Pointer[[]Damage] // in rising order, never changed in place; written under mu
+	surveys struct {
+		mu sync.Mutex // held for one
+		n  int        // that readers asked for
+	}
 
 	backed atomic.Int64 // bytes whose write-back was started
 
@@ -286,13 +293,26 @@ func (s *Segment) Age(ts int64) (age int64, ok bool, err error) {
 		if s.mu.size == 0 {
 			return 0, false, nil
 		}
-		h, err := s.header(0)
-		if err != nil {
+		h, err := s.firstHeader()
+		if err != nil || h == nil {
 			return 0, false, err
 		}
 		s.writer.first, s.writer.firstSet = h.MaxTimestamp(), true
 	}
 	return ts - s.writer.first, s.writer.first >= 0, nil
+}
+
+// firstHeader reads the header of the first batch that is not damaged, nil where there is none.
+func (s *Segment) firstHeader() (record.Batch, error) {
+	for pos, size := int64(0), s.Size(); pos < size; {
+		h, err := s.header(pos)
+		if d, ok := s.passes(err, pos); ok {
+			pos = d.To
+			continue
+		}
+		return h, err
+	}
+	return nil, nil
 }
 
 // header reads the header of the batch at pos.

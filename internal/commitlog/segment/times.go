@@ -112,10 +112,10 @@ func (s *Segment) entryOnDisk(suffix string, size int64, take func(b []byte) boo
 // false when the segment has none.
 func (s *Segment) FindTime(ts, from int64) (pos int64, ok bool, err error) {
 	pos, ok, err = s.findTime(ts, from)
-	if s.broken(err) {
-		if err = s.rebuild(); err == nil {
-			pos, ok, err = s.findTime(ts, from)
-		}
+	if again, fatal := s.mended(err); again {
+		pos, ok, err = s.findTime(ts, from)
+	} else if fatal != nil {
+		err = fatal
 	}
 	return pos, ok, err
 }
@@ -148,6 +148,9 @@ func (s *Segment) findTime(ts, from int64) (int64, bool, error) {
 		start = max(start, s.base+int64(floor.Rel))
 	}
 	pos, ok, err := s.find(start)
+	if isDamage(err) { // its records are not found by their time either
+		ok, err = true, nil
+	}
 	if !ok || err != nil {
 		return 0, false, err
 	}
@@ -158,6 +161,10 @@ func (s *Segment) findTime(ts, from int64) (int64, bool, error) {
 	defer w.close()
 	for pos < size {
 		b, err := w.header(pos)
+		if d, ok := s.passes(err, pos); ok {
+			pos = d.To
+			continue
+		}
 		if err != nil {
 			return 0, false, err
 		}
@@ -188,6 +195,9 @@ func (s *Segment) Batch(pos int64) (b record.Batch, next int64, ok bool, err err
 	}
 	defer w.close()
 	h, err := w.header(pos)
+	if d, ok := s.passes(err, pos); ok {
+		return s.Batch(d.To)
+	}
 	if err != nil {
 		return nil, 0, false, err
 	}
@@ -199,9 +209,12 @@ func (s *Segment) Batch(pos int64) (b record.Batch, next int64, ok bool, err err
 	return append(record.Batch(nil), whole...), pos + n, true, nil
 }
 
-// Headers shows visit the header of each batch from the first that ends above from, until it says no.
+// Headers shows visit the header of each batch from the first that ends above from, until it says no. What is damaged is passed over.
 func (s *Segment) Headers(from int64, visit func(b record.Batch, pos int64) bool) error {
 	pos, ok, err := s.Find(from)
+	if isDamage(err) {
+		ok, err = true, nil
+	}
 	if !ok || err != nil {
 		return err
 	}
@@ -214,6 +227,10 @@ func (s *Segment) Headers(from int64, visit func(b record.Batch, pos int64) bool
 	for last := int64(0); pos < size; pos += last {
 		w.scanning(false, last)
 		b, err := w.header(pos)
+		if d, ok := s.passes(err, pos); ok {
+			last = d.To - pos
+			continue
+		}
 		if err != nil {
 			return err
 		}

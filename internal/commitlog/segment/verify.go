@@ -134,7 +134,9 @@ func (w *walker) good(pos, least, end int64) (goodBatch, error) {
 	if err != nil {
 		return goodBatch{}, err
 	}
-	if behind, err := w.header(pos + n); err == nil {
+	if d, ok := w.s.damageAt(pos + n); ok {
+		end = d.Next
+	} else if behind, err := w.look(pos + n); err == nil {
 		end = behind.BaseOffset()
 	}
 	if base < least || next > end {

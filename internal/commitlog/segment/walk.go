@@ -79,9 +79,17 @@ func (w *walker) bytes(pos, n int64) ([]byte, error) {
 	return w.have[:n], nil
 }
 
-// header returns the header of the batch at pos and checks what can be checked without the batch. The result is valid until
-// the next call.
+// header is look, and an error where the batch is known to be damaged.
 func (w *walker) header(pos int64) (record.Batch, error) {
+	if d, ok := w.s.damageAt(pos); ok {
+		return nil, w.s.damageError(d)
+	}
+	return w.look(pos)
+}
+
+// look returns the header of the batch at pos and checks what can be checked without the batch. The result is valid until
+// the next call.
+func (w *walker) look(pos int64) (record.Batch, error) {
 	h, err := w.bytes(pos, record.HeaderSize)
 	if err != nil {
 		return nil, err

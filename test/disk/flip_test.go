@@ -1,0 +1,157 @@
+package disk
+
+import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"math/rand"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var seed = flag.Int64("seed", time.Now().UnixNano(), "seed of where bits are flipped")
+
+// kind is what a file is, by its name.
+func kind(path string) string {
+	name := filepath.Base(path)
+	if i := strings.Index(filepath.ToSlash(path), "quorum/"); i >= 0 {
+		return "quorum/" + regexp.MustCompile(`[0-9a-f]{8,}`).ReplaceAllString(name, "N")
+	}
+	if ext := filepath.Ext(name); ext != "" && len(strings.TrimSuffix(name, ext)) == 20 {
+		return ext
+	}
+	if filepath.Ext(name) == ".journal" {
+		return ".journal"
+	}
+	return name
+}
+
+// may is whether the broker may refuse to start over damage in a file of that kind, naming it: what it has no second copy of.
+func mayRefuse(kind string) bool {
+	return strings.HasPrefix(kind, "quorum/") || kind == "meta.properties"
+}
+
+// TestFlippedBits writes a directory, stops the broker or kills it, flips a bit in a copy of it, in a file of each kind, and starts on that. What is
+// served is what was acknowledged; what is not served is refused, and is no more than one batch; nothing else is amiss.
+func TestFlippedBits(t *testing.T) {
+	t.Logf("-seed %d", *seed)
+	random := rand.New(rand.NewSource(*seed))
+	for _, clean := range []bool{true, false} {
+		data := filepath.Join(t.TempDir(), "data")
+		n := newNode(t, properties(data))
+		n.mustStart()
+		one, three := "1048576", "compact"
+		n.create("orders", map[string]*string{"segment.bytes": &one})
+		n.create("keys", map[string]*string{"cleanup.policy": &three})
+		orders, keys := acked{}, acked{}
+		for i := range 300 {
+			if code := orders.add(n, "orders", []int{300, 9_000, 40}[i%3]); code != none {
+				t.Fatalf("produce: %d", code)
+			}
+		}
+		for range 5 {
+			keys.add(n, "keys", 100)
+		}
+		if err := n.commit("group", "orders", 42); err != nil {
+			t.Fatal(err)
+		}
+		if clean {
+			n.stop()
+		} else {
+			n.kill()
+		}
+		files := map[string][]string{}
+		var kinds []string
+		err := filepath.WalkDir(data, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || !e.Type().IsRegular() {
+				return err
+			}
+			if info, err := e.Info(); err != nil || info.Size() == 0 {
+				return err
+			}
+			path, _ = filepath.Rel(data, path)
+			k := kind(path)
+			if len(files[k]) == 0 {
+				kinds = append(kinds, k)
+			}
+			files[k] = append(files[k], path)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(kinds)
+		each := 1
+		if *long {
+			each = 25
+		}
+		for _, k := range kinds {
+			for range each {
+				path := files[k][random.Intn(len(files[k]))]
+				flipped(t, random, data, path, clean, orders, keys)
+			}
+		}
+		t.Logf("stopped cleanly: %v; kinds of files: %v", clean, kinds)
+	}
+}
+
+func properties(data string) string {
+	return "log.dirs=" + data + "\noffsets.topic.num.partitions=1\n"
+}
+
+func flipped(t *testing.T, random *rand.Rand, data, path string, clean bool, orders, keys acked) {
+	t.Helper()
+	copied := filepath.Join(t.TempDir(), "data")
+	if err := os.CopyFS(copied, os.DirFS(data)); err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(copied)
+	b, err := os.ReadFile(filepath.Join(copied, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bit := random.Intn(8 * len(b))
+	b[bit/8] ^= 1 << (bit % 8)
+	if err := os.WriteFile(filepath.Join(copied, path), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	where := fmt.Sprintf("%s, byte %d, bit %d, clean stop %v", path, bit/8, bit%8, clean)
+	n := newNode(t, properties(copied))
+	if !n.start() {
+		said := n.log.String()
+		if !mayRefuse(kind(path)) || !strings.Contains(said, filepath.Base(filepath.Dir(path))) {
+			t.Errorf("%s: the broker does not start:\n%s", where, said)
+		}
+		n.cmd = nil
+		return
+	}
+	defer n.kill()
+	failed := t.Failed()
+	allowed := 0
+	if kind(path) == ".log" {
+		allowed = 1 // each batch has one record
+	}
+	lost := 0 // behind the end of a log whose last batch is gone
+	for topic, a := range map[string]acked{"orders": orders, "keys": keys} {
+		c := n.read(topic)
+		if kind(path) == ".log" && c.end == int64(len(a)-1) && strings.Contains(path, topic+"-0/") {
+			lost++
+			c.refused[c.end] = corruptMessage
+		}
+		a.check(t, c, allowed)
+	}
+	if at := n.committed("group", "orders"); at != 42 && !strings.Contains(path, "__consumer_offsets") {
+		t.Errorf("%s: the committed offset is %d", where, at)
+	}
+	if code, _ := n.produce("orders", []byte("more")); code != none {
+		t.Errorf("%s: a producer is answered with %d", where, code)
+	}
+	if t.Failed() && !failed {
+		t.Errorf("%s; the broker said\n%s", where, &n.log)
+	}
+}
