@@ -67,9 +67,10 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 	w.size = fileSize
 	pos := start
 	s.mu.size = start
+	unchecked := int64(-1) // position of the batch before, where its CRC was not checked
 	for last := int64(0); pos < fileSize; {
 		if d, ok := s.damageAt(pos); ok { // Examine found it
-			pos, last = d.To, d.To-pos
+			pos, last, unchecked = d.To, d.To-pos, -1
 			s.mu.size, s.mu.end = d.To, d.Next
 			continue
 		}
@@ -86,15 +87,19 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 			if old := w.refuseLegacy(pos); old != nil {
 				return 0, old
 			}
-			if errors.Is(err, io.ErrUnexpectedEOF) && (s.examined || s.mu.end >= recoveryPoint) {
-				return pos, nil // torn: nothing lies behind
+			cut := errors.Is(err, io.ErrUnexpectedEOF)
+			damaged := corrupt(err) && s.mu.end < recoveryPoint && !(cut && s.examined)
+			if corrupt(err) && !damaged && !s.examined && unchecked >= 0 {
+				// If the batch before, which was synced, does not say rightly where it ends, what is behind it is not torn.
+				_, wrong := (&surveyor{w: w}).at(unchecked)
+				damaged = wrong != nil
 			}
-			if corrupt(err) && s.mu.end < recoveryPoint {
+			if damaged {
 				// Synced batches may lie behind this one, so the file is left as it is. Examine finds them.
 				return 0, fmt.Errorf("recover offset %d, recovery point %d: %w: %w", s.mu.end, recoveryPoint, ErrDamaged, err)
 			}
-			if errors.Is(err, ErrCorrupt) {
-				return pos, nil
+			if cut || errors.Is(err, ErrCorrupt) {
+				return pos, nil // torn: nothing lies behind
 			}
 			return 0, err
 		}
@@ -102,6 +107,9 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 			r.Scanned += n
 		}
 		s.noteLocked(b, pos, n, limits.IndexInterval)
+		if unchecked = pos; b.NextOffset() > recoveryPoint {
+			unchecked = -1
+		}
 		pos, last = pos+n, n
 	}
 	return pos, nil
