@@ -82,7 +82,9 @@ func (l *Log) writeLocked(run []byte, last record.Batch, size int64, cfg *Config
 	if err != nil {
 		return l.env.fail(fmt.Errorf("roll %s: %w", l.id, err))
 	}
-	if err := active.Append(run, cfg.limits()); err != nil {
+	limits := cfg.limits()
+	limits.Ahead = l.env.ahead()
+	if err := active.Append(run, limits); err != nil {
 		return l.env.fail(fmt.Errorf("append to %s: %w", active.Path(), err))
 	}
 	for rest := run; len(rest) > 0; {

@@ -117,6 +117,18 @@ func (e *Env) admit(cfg *Config) error {
 	return nil
 }
 
+// ahead is how much an append may allocate beyond its own bytes, as segment.Limits has it. Space that is allocated is not free for others, so
+// that a few segments could take what is kept for groups and metadata.
+func (e *Env) ahead() int64 {
+	if e.OnRoomUsed == nil {
+		return 0
+	}
+	if ahead := e.room.Load() / 8; ahead > 0 {
+		return ahead
+	}
+	return -1
+}
+
 // took notes an append, and calls OnRoomUsed for the one that uses the room up.
 func (e *Env) took(bytes int64) {
 	if e.OnRoomUsed == nil {

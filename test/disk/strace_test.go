@@ -90,7 +90,7 @@ func TestFailingCalls(t *testing.T) {
 		{"pwrite64,write", "ENOSPC", false},
 	} {
 		for _, count := range counts {
-			t.Run(fmt.Sprintf("%s of call %d of %s", c.err, count, c.calls), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s of call %d of %s", c.err, count, strings.ReplaceAll(c.calls, ",", " and ")), func(t *testing.T) {
 				bad, good := filepath.Join(t.TempDir(), "bad"), filepath.Join(t.TempDir(), "good")
 				n := newNode(t, "log.dirs="+bad+","+good+"\nmetadata.log.dir="+good+"\noffsets.topic.num.partitions=1\n")
 				n.mustStart()

@@ -194,6 +194,7 @@ type Limits struct {
 	IndexInterval int64 // bytes of log between two index entries
 	SegmentBytes  int64 // size of a full segment, beyond which nothing is preallocated
 	Preallocate   bool  // the first append preallocates all of it
+	Ahead         int64 // most bytes to allocate ahead at a time; 0: no bound, negative: none
 }
 
 // Steps of preallocation: small at first, so that a topic with a few records takes little of the disk.
@@ -265,6 +266,12 @@ func (s *Segment) reserve(f vfs.File, end int64, limits Limits) {
 	step := min(max(2*s.writer.step, firstStep), lastStep)
 	if limits.Preallocate {
 		step = limits.SegmentBytes
+	}
+	if limits.Ahead != 0 {
+		if step = min(step, limits.Ahead); step < 0 {
+			s.writer.reserved = end
+			return
+		}
 	}
 	to := max(min(s.writer.reserved+step, limits.SegmentBytes), end)
 	from := max(s.writer.reserved, s.mu.size)
