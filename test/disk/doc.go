@@ -6,6 +6,6 @@
 //	go test ./test/disk -v -real           and all else, a few faults of each kind
 //	go test ./test/disk -v -real -long     more of each, for minutes
 //
-// File systems need root and loop devices, failing system calls need strace. Where the machine does not have them, the tests print
+// The tests are for Linux. File systems need root and loop devices, failing system calls need strace. Where the machine does not have them, the tests print
 // NOT TESTED HERE and why, again at the end; with -require that fails.
 package disk

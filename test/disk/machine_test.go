@@ -1,3 +1,5 @@
+//go:build linux
+
 package disk
 
 import (
@@ -6,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -61,10 +62,6 @@ type fileSystem struct {
 // newFileSystem makes and mounts one of some MiB; nil where the machine does not allow it. It is unmounted at the end, whatever happens.
 func newFileSystem(t *testing.T, mib int64) *fileSystem {
 	t.Helper()
-	if runtime.GOOS != "linux" {
-		untested(t, "file systems on loop devices are Linux'")
-		return nil
-	}
 	if os.Geteuid() != 0 {
 		untested(t, "mounting a file system takes root")
 		return nil
