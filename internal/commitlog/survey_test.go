@@ -82,11 +82,10 @@ func TestDamageEndsWithItsBatch(t *testing.T) {
 				if len(bases) != len(batches)-1 || slices.Contains(bases, b.BaseOffset()) || refused != int(b.Count()) {
 					t.Fatalf("batch %d, bit %d, clean %v: %d of %d batches are served, %d offsets refused", i, bit, clean, len(bases), len(batches), refused)
 				}
+				// After a crash the zero that ends the last batch may be taken for space allocated ahead.
 				to := pos + int64(len(b))
-				if last && !clean {
-					to-- // a zero, which is taken for space allocated ahead
-				}
-				if len(told) != 1 || told[0].From != pos || told[0].To != to || told[0].First != b.BaseOffset() || told[0].Next != b.NextOffset() {
+				exact := len(told) == 1 && (told[0].To == to || last && !clean && told[0].To == to-1)
+				if !exact || told[0].From != pos || told[0].First != b.BaseOffset() || told[0].Next != b.NextOffset() {
 					t.Fatalf("batch %d, bit %d: told of %v", i, bit, told)
 				}
 				if got, err := l.Append(batchSpec{}.build(), 1); err != nil || got.First != end {
