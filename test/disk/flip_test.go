@@ -59,9 +59,7 @@ func TestFlippedBits(t *testing.T) {
 		for range 5 {
 			keys.add(n, "keys", 100)
 		}
-		if err := n.commit("group", "orders", 42); err != nil {
-			t.Fatal(err)
-		}
+		n.mustCommit("group", "orders", 42)
 		if clean {
 			n.stop()
 		} else {

@@ -28,9 +28,7 @@ func TestFullDisk(t *testing.T) {
 	for range 20 {
 		kept.add(n, "kept", 1000)
 	}
-	if err := n.commit("group", "kept", 3); err != nil {
-		t.Fatal(err)
-	}
+	n.mustCommit("group", "kept", 3)
 	code := int16(none)
 	for i := 0; i < 2000 && code == none; i++ {
 		code = fill.add(n, "fill", 200_000)

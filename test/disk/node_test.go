@@ -334,12 +334,20 @@ func (n *node) commit(group, topic string, at int64) error {
 	return errors.Join(err, resp.Error())
 }
 
+// mustCommit waits for the coordinator, as clients do.
+func (n *node) mustCommit(group, topic string, at int64) {
+	n.t.Helper()
+	until(n.t, "a commit", 20*time.Second, func() bool { return n.commit(group, topic, at) == nil })
+}
+
 func (n *node) committed(group, topic string) int64 {
 	n.t.Helper()
-	resp, err := n.admin.FetchOffsets(n.context(), group)
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	var resp kadm.OffsetResponses
+	until(n.t, "the coordinator", 20*time.Second, func() bool {
+		var err error
+		resp, err = n.admin.FetchOffsets(n.context(), group)
+		return err == nil && resp.Error() == nil
+	})
 	o, ok := resp.Lookup(topic, 0)
 	if !ok {
 		return -1
