@@ -33,7 +33,7 @@ func kind(path string) string {
 	return name
 }
 
-// may is whether the broker may refuse to start over damage in a file of that kind, naming it: what it has no second copy of.
+// mayRefuse is whether the broker may refuse to start over damage in a file of that kind, naming it: what it has no second copy of.
 func mayRefuse(kind string) bool {
 	return strings.HasPrefix(kind, "quorum/") || kind == "meta.properties"
 }
@@ -124,7 +124,7 @@ func flipped(t *testing.T, random *rand.Rand, data, path string, clean bool, ord
 	n := newNode(t, properties(copied))
 	if !n.start() {
 		said := n.log.String()
-		if !mayRefuse(kind(path)) || !strings.Contains(said, filepath.Base(filepath.Dir(path))) {
+		if !mayRefuse(kind(path)) || !strings.Contains(said, copied) {
 			t.Errorf("%s: the broker does not start:\n%s", where, said)
 		}
 		n.cmd = nil
