@@ -13,10 +13,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
-var seed = flag.Int64("seed", time.Now().UnixNano(), "seed of where bits are flipped")
+var seed = flag.Int64("seed", 1, "seed of where bits are flipped")
 
 // kind is what a file is, by its name.
 func kind(path string) string {
@@ -131,6 +130,15 @@ func flipped(t *testing.T, random *rand.Rand, data, path string, clean bool, ord
 		return
 	}
 	defer n.kill()
+	if kind(path) == "partition.metadata" && !strings.Contains(path, "__consumer_offsets") {
+		// The folder may be taken for one of another topic of that name: it is set aside whole, and the log says where.
+		topic := strings.TrimSuffix(filepath.Dir(path), "-0")
+		a := map[string]acked{"orders": orders, "keys": keys}[topic]
+		if c := n.read(topic); len(c.values) != len(a) && !strings.Contains(n.log.String(), "-stray") {
+			t.Errorf("%s: %d of %d records are served, and nothing says why:\n%s", where, len(c.values), len(a), &n.log)
+		}
+		return
+	}
 	failed := t.Failed()
 	allowed := 0
 	if kind(path) == ".log" {
@@ -145,8 +153,10 @@ func flipped(t *testing.T, random *rand.Rand, data, path string, clean bool, ord
 		}
 		a.check(t, c, allowed)
 	}
-	if at := n.committed("group", "orders"); at != 42 && !strings.Contains(path, "__consumer_offsets") {
-		t.Errorf("%s: the committed offset is %d", where, at)
+	if !strings.Contains(path, "__consumer_offsets") { // what is damaged there may be the commit
+		if at := n.committed("group", "orders"); at != 42 {
+			t.Errorf("%s: the committed offset is %d", where, at)
+		}
 	}
 	if code, _ := n.produce("orders", []byte("more")); code != none {
 		t.Errorf("%s: a producer is answered with %d", where, code)
