@@ -75,6 +75,9 @@ func TestFlippedBits(t *testing.T) {
 			}
 			path, _ = filepath.Rel(data, path)
 			k := kind(path)
+			if strings.HasPrefix(k, "quorum/") {
+				return nil // a single voter cannot tell damage there from a torn end; docs/operations.md says what that costs
+			}
 			if len(files[k]) == 0 {
 				kinds = append(kinds, k)
 			}
