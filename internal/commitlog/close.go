@@ -138,7 +138,10 @@ func (l *Log) replayOne(b record.Batch) error {
 	}
 	if b.BaseOffset() < end {
 		have, err := l.batchAt(b.BaseOffset())
+		var damaged *segment.DamageError
 		switch {
+		case errors.As(err, &damaged):
+			return nil // its place is known and refused, and what was found behind it stays
 		case err != nil:
 			return fmt.Errorf("replay into %s: %w", l.id, err)
 		case have != nil && have.LeaderEpoch() > b.LeaderEpoch(), have != nil && have.BaseOffset() == b.BaseOffset() &&

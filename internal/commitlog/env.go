@@ -227,6 +227,7 @@ type Recovery struct {
 	Missing  bool  // the owner listed the directory and there is no folder for this log: New touches no file
 	Clean    bool  // the last stop was clean: files are complete up to their end, nothing is scanned
 	Point    int64 // recovery point: files are synced below it
+	Synced   int64 // the same of records alone, as the journal tells: it has what lies above
 	LogStart int64 // first offset to serve
 	Cleaned  int64 // end of what compaction has been through; 0: it never was
 }
@@ -236,5 +237,5 @@ type Recovered struct {
 	ScannedBytes   int64 // read and checked because they lay above the recovery point
 	TruncatedBytes int64 // cut off as torn
 	Rebuilt        int   // derived files (indexes, snapshot, epochs) that were missing, short or broken
-	Lost           bool  // the log ends below its recovery point: synced records are gone, the replica is lossy (D6)
+	Lost           bool  // the log ends below its recovery point, or below where the journal goes on: synced records are gone, the replica is lossy (D6)
 }

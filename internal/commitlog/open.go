@@ -112,9 +112,9 @@ func (l *Log) open(r Recovery) error {
 	if len(ls.doomed) > 0 {
 		l.env.background(0, remover(l.env.FS, ls.doomed))
 	}
-	o := opening{l: l, ls: ls, r: r, point: r.Point, examine: -1}
+	o := opening{l: l, ls: ls, r: r, point: r.Point, synced: max(r.Point, r.Synced), examine: -1}
 	if r.Clean {
-		o.point = all
+		o.point, o.synced = all, all
 	}
 	if err := o.run(); err != nil {
 		return fmt.Errorf("open %s: %w", l.id, err)
@@ -146,6 +146,7 @@ type opening struct {
 	ls       listing
 	r        Recovery
 	point    int64 // recovery point; above every offset after a clean stop
+	synced   int64 // the same for records: nothing below is torn
 	known    int64 // what is derived is believed below this offset: that of the snapshot
 	first    int   // the segment in which known lies
 	segments []*segment.Segment
@@ -341,7 +342,7 @@ func (o *opening) loadSegments() error {
 		if err != nil {
 			return err
 		}
-		if !last && (cut || o.ls.bases[i+1] > max(o.end, o.point) && !l.config.Load().Compact) {
+		if !last && (cut || o.ls.bases[i+1] > max(o.end, o.synced) && !l.config.Load().Compact) {
 			// Above the recovery point segments join without a gap, so what is missing was lost, be it at the edge of a batch. Not so
 			// in a compacted log whose recovery point was lost, or that was brought here without: what lies behind a gap is kept.
 			return o.dropBehind(i + 1)
@@ -390,24 +391,24 @@ func (o *opening) walk(s *segment.Segment, size int64, limits segment.Limits) (c
 		return false, fmt.Errorf("%w: segment %s begins below offset %d, where the one before ends", ErrCorrupt, s.Path(), o.end)
 	}
 	if s.Base() <= o.examine {
-		end, last := o.r.Point, true // where the log ended
+		end, last := max(o.r.Point, o.r.Synced), true // where the log ended, at least
 		for _, base := range o.ls.bases {
 			if base > s.Base() {
 				end, last = base, false
 				break
 			}
 		}
-		if err := s.Examine(size, o.point, end, last && !o.r.Clean); err != nil {
+		if err := s.Examine(size, o.synced, end, last && !o.r.Clean); err != nil {
 			return false, err
 		}
 	}
-	res, err := s.Recover(size, o.known, o.point, limits, func(b record.Batch) error { return o.visit(s, b) })
+	res, err := s.Recover(size, o.known, o.synced, limits, func(b record.Batch) error { return o.visit(s, b) })
 	if err != nil {
 		return false, err
 	}
-	last, end := o.ls.bases[len(o.ls.bases)-1] == s.Base(), s.End()
-	if last && o.r.Point > 0 && o.examine < s.Base() && (end < o.r.Point || end > o.r.Point && o.r.Clean) {
-		return false, fmt.Errorf("%w: %s ends at offset %d, the log ended at %d", segment.ErrDamaged, s.Path(), end, o.r.Point)
+	last, end, ended := o.ls.bases[len(o.ls.bases)-1] == s.Base(), s.End(), max(o.r.Point, o.r.Synced)
+	if last && ended > 0 && o.examine < s.Base() && (end < ended || end > ended && o.r.Clean) {
+		return false, fmt.Errorf("%w: %s ends at offset %d, the log ended at %d", segment.ErrDamaged, s.Path(), end, ended)
 	}
 	l.recovered.ScannedBytes += res.Scanned
 	l.recovered.TruncatedBytes += res.Truncated
@@ -511,7 +512,7 @@ func (o *opening) setMarks() {
 		if last := o.segments[len(o.segments)-1]; size > flushed || last.Base() == o.end {
 			l.mu.newDir, l.mu.newFiles = true, true // who made these files may have been killed before they had synced names
 		}
-		l.recovered.Lost = o.end < o.r.Point
+		l.recovered.Lost = o.end < o.synced
 		l.mu.sinceDerived = size - flushed + 1 // a clean close has something to write
 	}
 }

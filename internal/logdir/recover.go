@@ -113,8 +113,22 @@ func (r *recovery) sort() {
 			continue
 		}
 		st.rest = nil
+		st.found.Synced = syncedFiles(entries)
 		r.replay[st] = entries
 	}
+}
+
+// syncedFiles returns up to where a log's files were synced, as its entries tell. No group takes batches before all below are synced, in the
+// journal or in the files: what the entries lack is in the files, and so is what lies before it.
+func syncedFiles(entries []journal.Entry) int64 {
+	synced, end := entries[0].Base, entries[0].End
+	for _, e := range entries[1:] {
+		if e.Base > end {
+			synced = e.Base
+		}
+		end = e.End
+	}
+	return synced
 }
 
 // below says that the files have all that the journal holds of a log that rests. What was journaled before it came to rest ends there at
@@ -161,6 +175,7 @@ func (r *recovery) open(st *state) error {
 	if err != nil {
 		return err
 	}
+	ended := l.LogEnd()
 	if err := r.replayAll(st, l); err != nil {
 		return errors.Join(err, l.Close(false))
 	}
@@ -179,9 +194,13 @@ func (r *recovery) open(st *state) error {
 	r.keep = r.keep || full || trusted
 	r.report.ScannedBytes += found.ScannedBytes
 	r.report.TruncatedBytes += found.TruncatedBytes
-	if found.Lost && l.LogEnd() < st.found.Point {
+	switch point := max(st.found.Point, st.found.Synced); {
+	case found.Lost && ended < point:
 		r.report.Lost = append(r.report.Lost, st.id)
-		r.d.opts.Warn(fmt.Errorf("log %s ends at offset %d, below its recovery point %d: records that were durable are gone", st.id, l.LogEnd(), st.found.Point))
+		r.d.opts.Warn(fmt.Errorf("log %s ends at offset %d, below its recovery point %d: records that were durable are gone", st.id, ended, point))
+	case found.TruncatedBytes > 0:
+		r.d.opts.Warn(fmt.Errorf("log %s: %d bytes from offset %d on are torn and were cut off, as a crash leaves them behind what is known to be synced; with the journal it ends at offset %d",
+			st.id, found.TruncatedBytes, ended, l.LogEnd()))
 	}
 	st.log.Store(l)
 	r.d.committer.add(st)

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/moldau/moldau/internal/record"
 	"github.com/moldau/moldau/internal/uuid"
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -33,6 +34,7 @@ type Entry struct {
 	Log      LogID
 	Kind     Kind
 	Base     int64
+	End      int64 // offset behind its last batch
 	Bytes    int64
 	Sequence uint64 // of the file that holds it
 
@@ -200,7 +202,7 @@ func (f *file) addEntries(b []byte, g group, topics map[string]string) error {
 		}
 		f.found = append(f.found, Entry{
 			Log:  LogID{Topic: topic, TopicID: e.topicID, Partition: e.partition},
-			Kind: e.kind, Base: e.base, Bytes: int64(e.n), Sequence: g.sequence,
+			Kind: e.kind, Base: e.base, End: endOf(b[e.at:next], e.base), Bytes: int64(e.n), Sequence: g.sequence,
 			file: f.name, at: f.end + groupHeaderSize + int64(e.at),
 		})
 		at = next
@@ -209,6 +211,18 @@ func (f *file) addEntries(b []byte, g group, topics map[string]string) error {
 		return fmt.Errorf("%w: %d bytes after the last entry", ErrCorrupt, len(b)-at)
 	}
 	return nil
+}
+
+// endOf returns the offset behind the last of the batches.
+func endOf(batches []byte, base int64) int64 {
+	for len(batches) > 0 {
+		b, rest, err := record.Next(batches)
+		if err != nil {
+			break // who replays it says so
+		}
+		base, batches = max(base, b.NextOffset()), rest
+	}
+	return base
 }
 
 // Sequence returns the highest sequence found, 0 for an empty journal.
