@@ -402,7 +402,8 @@ func (o *opening) walk(s *segment.Segment, size int64, limits segment.Limits) (c
 			return false, err
 		}
 	}
-	res, err := s.Recover(size, o.known, o.synced, limits, func(b record.Batch) error { return o.visit(s, b) })
+	s.NotTorn(o.synced)
+	res, err := s.Recover(size, o.known, o.point, limits, func(b record.Batch) error { return o.visit(s, b) })
 	if err != nil {
 		return false, err
 	}

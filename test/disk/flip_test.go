@@ -42,8 +42,7 @@ func mayRefuse(kind string) bool {
 func TestFlippedBits(t *testing.T) {
 	t.Logf("-seed %d", *seed)
 	random := rand.New(rand.NewSource(*seed))
-	// After a crash what lies above the recovery point and is damaged is taken for torn: docs/operations.md.
-	for _, clean := range []bool{true} {
+	for _, clean := range []bool{true, false} {
 		data := filepath.Join(t.TempDir(), "data")
 		n := newNode(t, properties(data))
 		n.mustStart()
@@ -143,6 +142,10 @@ func flipped(t *testing.T, random *rand.Rand, data, path string, clean bool, ord
 		}
 		return
 	}
+	if kind(path) == "meta.properties" && len(n.read("orders").values) == 0 && len(n.read("keys").values) == 0 {
+		// The metadata knows the directory under another id: its partitions are taken for lost, and none of their records is touched.
+		return
+	}
 	failed := t.Failed()
 	allowed := 0
 	if kind(path) == ".log" {
@@ -155,7 +158,15 @@ func flipped(t *testing.T, random *rand.Rand, data, path string, clean bool, ord
 			lost++
 			c.refused[c.end] = corruptMessage
 		}
-		a.check(t, c, allowed)
+		may := allowed
+		if said := "log " + topic + "-0: "; !clean && kind(path) == ".log" && c.end < int64(len(a)) && strings.Contains(n.log.String(), said) {
+			// Above what is known to be synced a damaged batch and a torn one look the same. The log says what was cut off.
+			for at := c.end; at < int64(len(a)); at++ {
+				c.refused[at] = corruptMessage
+				may++
+			}
+		}
+		a.check(t, c, may)
 	}
 	if !strings.Contains(path, "__consumer_offsets") { // what is damaged there may be the commit
 		if at := n.committed("group", "orders"); at != 42 {

@@ -186,6 +186,9 @@ func (s *Segment) tell(d Damage, before []Damage) {
 // OnDamage sets who hears of damage when it is found, of each part of a file once. It may be called by any reader and must not block.
 func (c *FileCache) OnDamage(tell func(*DamageError)) { c.onDamage.Store(&tell) }
 
+// NotTorn says, before Recover, that what lies below an offset was synced, though the recovery point may be lower.
+func (s *Segment) NotTorn(below int64) { s.synced = below }
+
 // Examine looks for damage below the recovery point, before Recover, which then passes over it. The segment ends at offset end, if that
 // is above 0; Recover decides of an end that was cut off. With zeros set blocks that were allocated ahead may follow what was written.
 func (s *Segment) Examine(fileSize, recoveryPoint, end int64, zeros bool) error {

@@ -65,6 +65,7 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 	}
 	defer w.close()
 	w.size = fileSize
+	synced := max(recoveryPoint, s.synced)
 	pos := start
 	s.mu.size = start
 	unchecked := int64(-1) // position of the batch before, where its CRC was not checked
@@ -76,7 +77,7 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 		}
 		w.scanning(s.mu.end >= recoveryPoint, last)
 		b, n, err := s.scanOne(w, pos, recoveryPoint)
-		if err == nil && !s.examined && s.mu.end < recoveryPoint && b.BaseOffset() > max(s.mu.end, s.base) && b.NextOffset() > recoveryPoint {
+		if err == nil && !s.examined && s.mu.end < synced && b.BaseOffset() > max(s.mu.end, s.base) && b.NextOffset() > synced {
 			// What was synced does not end in a gap. If this base offset is wrong, all behind it would be taken for torn.
 			err = fmt.Errorf("%w: %s at %d: base offset %d behind %d", ErrCorrupt, s.log.path, pos, b.BaseOffset(), s.mu.end)
 		}
@@ -88,7 +89,7 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 				return 0, old
 			}
 			cut := errors.Is(err, io.ErrUnexpectedEOF)
-			damaged := corrupt(err) && s.mu.end < recoveryPoint && !(cut && s.examined)
+			damaged := corrupt(err) && s.mu.end < synced && !(cut && s.examined)
 			if corrupt(err) && !damaged && !s.examined && unchecked >= 0 {
 				// If the batch before, which was synced, does not say rightly where it ends, what is behind it is not torn.
 				_, wrong := (&surveyor{w: w}).at(unchecked)
@@ -96,7 +97,7 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 			}
 			if damaged {
 				// Synced batches may lie behind this one, so the file is left as it is. Examine finds them.
-				return 0, fmt.Errorf("recover offset %d, recovery point %d: %w: %w", s.mu.end, recoveryPoint, ErrDamaged, err)
+				return 0, fmt.Errorf("recover offset %d, synced up to %d: %w: %w", s.mu.end, synced, ErrDamaged, err)
 			}
 			if cut || errors.Is(err, ErrCorrupt) {
 				return pos, nil // torn: nothing lies behind

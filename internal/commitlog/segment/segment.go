@@ -59,8 +59,9 @@ type Segment struct {
 	tail     string // behind the names of the files, while a cleaning makes them
 	cache    *FileCache
 	log      File
-	examined bool // Examine looked for damage that Recover then passes over
-	active   bool // set by Create and Recover, ended by Seal; read by the writer, and under mu by readers
+	examined bool  // Examine looked for damage that Recover then passes over
+	synced   int64 // nothing below this offset is torn; the recovery point where that is higher
+	active   bool  // set by Create and Recover, ended by Seal; read by the writer, and under mu by readers
 
 	mu struct {
 		sync.RWMutex
