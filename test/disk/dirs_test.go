@@ -104,7 +104,7 @@ func TestFailingDirectory(t *testing.T) {
 				n.mustStart()
 				lost.check(t, n.read(onBad), 0)
 				if code := lost.add(n, onBad, 1000); code != none {
-					t.Errorf("when the directory was back a producer was answered with %d", code)
+					t.Errorf("when the directory was back a producer was answered with %d:\n%s", code, &n.log)
 				}
 			} else {
 				n.mustStart() // with an empty one in its place
