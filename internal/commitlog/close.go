@@ -127,6 +127,7 @@ func (l *Log) TrustReplayed() bool {
 		return false
 	}
 	l.raiseLocked(l.endLocked())
+	l.mu.notified = false // by what was replayed, of which nobody took notice: the next append must be
 	l.marks.check()
 	return true
 }
