@@ -157,6 +157,7 @@ var decoders = []struct{ what, where, target string }{
 	{"checkpoints", "internal/logdir", "FuzzCheckpoint"},
 	{"meta.properties", "internal/logdir", "FuzzMeta"},
 	{"names of folders", "internal/logdir", "FuzzDirName"},
+	{"the list of logs at rest", "internal/logdir", "FuzzRests"},
 	{"the journal", "internal/logdir/journal", "FuzzScan"},
 	{"the log of the quorum", "internal/quorum", "FuzzLog"},
 	{"snapshots of the quorum", "internal/quorum", "FuzzSnapshot"},
