@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/test/compat/broker"
 )
@@ -89,8 +90,8 @@ func legacy(magic byte, value string) []byte {
 	return append(m, body...)
 }
 
-// TestRefusesWhatItCannotRead: logs in old formats, and one that is damaged where it was synced, are left as they are, with the reason in
-// the broker's log. Other topics are served.
+// TestRefusesWhatItCannotRead: logs in old formats are left as they are, and of one with a damaged batch that batch alone is: what lies around it is
+// served, and appends go on behind. The reason is in the broker's log. Other topics are served.
 func TestRefusesWhatItCannotRead(t *testing.T) {
 	dir := t.TempDir()
 	m := broker.MoldauIn(t, dir)
@@ -138,8 +139,17 @@ func TestRefusesWhatItCannotRead(t *testing.T) {
 	m = broker.MoldauIn(t, dir)
 	admin = kadm.NewClient(broker.ClientOf(t, m.Addr))
 	for topic := range reasons {
-		if _, err := send(t, m.Addr, topic, batch(&producer{id: -1, epoch: -1}, -1)); err != kerr.NotLeaderForPartition {
+		at, err := send(t, m.Addr, topic, batch(&producer{id: -1, epoch: -1}, -1))
+		switch {
+		case topic == "damaged" && (err != nil || at != 3):
+			t.Errorf("produce behind the damage: at %d, %v", at, err)
+		case topic != "damaged" && err != kerr.NotLeaderForPartition:
 			t.Errorf("produce to %s: %v", topic, err)
+		}
+	}
+	for offset, want := range []error{nil, kerr.CorruptMessage, nil, nil} {
+		if err := fetch(t, m.Addr, "damaged", int64(offset)); err != want {
+			t.Errorf("fetch of damaged at %d: %v instead of %v", offset, err, want)
 		}
 	}
 	if ends, err := admin.ListEndOffsets(broker.Context(t), "good"); err != nil || ends["good"][0].Offset != 3 {
@@ -156,8 +166,35 @@ func TestRefusesWhatItCannotRead(t *testing.T) {
 		if !told {
 			t.Errorf("of %s the broker says\n%s", topic, m.Log())
 		}
-		if after, err := os.ReadFile(file(topic)); err != nil || !bytes.Equal(after, contents[topic]) {
+		if after, err := os.ReadFile(file(topic)); err != nil || !bytes.HasPrefix(after, contents[topic]) || topic != "damaged" && len(after) > len(contents[topic]) {
 			t.Errorf("the file of %s was changed: %v", topic, err)
 		}
 	}
+}
+
+// fetch asks for what begins at that offset and returns the partition's error; without one something must be there.
+func fetch(t *testing.T, addr, topic string, offset int64) error {
+	t.Helper()
+	cl := broker.ClientOf(t, addr)
+	defer cl.Close()
+	found, err := kadm.NewClient(cl).ListTopics(broker.Context(t), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 1000, 1, 1, -1
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.FetchOffset, part.PartitionMaxBytes = offset, 1 // one batch, whole
+	rt := kmsg.NewFetchRequestTopic()
+	rt.Topic, rt.TopicID, rt.Partitions = topic, found[topic].ID, []kmsg.FetchRequestTopicPartition{part}
+	req.Topics = []kmsg.FetchRequestTopic{rt}
+	resp, err := cl.SeedBrokers()[0].Request(broker.Context(t), req)
+	if err != nil {
+		t.Fatalf("fetch of %s: %v", topic, err)
+	}
+	p := resp.(*kmsg.FetchResponse).Topics[0].Partitions[0]
+	if p.ErrorCode == 0 && len(p.RecordBatches) == 0 {
+		t.Errorf("fetch of %s at %d: nothing", topic, offset)
+	}
+	return kerr.ErrorForCode(p.ErrorCode)
 }
