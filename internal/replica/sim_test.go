@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -21,6 +22,9 @@ var (
 	simSeed  = flag.Uint64("seed", 1, "first seed of the simulation")
 	simSeeds = flag.Int("seeds", 200, "number of seeds of the simulation")
 )
+
+// traced takes the events as text, to look at one seed.
+var traced io.Writer
 
 var _ Log = (*commitlog.Log)(nil)
 var _ Brokers = (*metadata.Image)(nil)
