@@ -118,20 +118,8 @@ func newestKeys(opts Options) (map[string]int64, *commitlog.Log, *Dir, error) {
 func TestCrashInCompaction(t *testing.T) {
 	swaps := 0
 	for at := int64(1); ; at++ {
-		mem := vfs.NewMem()
 		var left []*vfs.Mem
-		var once sync.Once
-		fault := vfs.NewFault(mem, func(op vfs.Op) error {
-			if op.Change >= at {
-				once.Do(func() {
-					mem.Crash(vfs.KeepAll, 0)
-					for _, model := range vfs.AllSurvivors {
-						left = append(left, mem.Peek(model, uint64(at)))
-					}
-				})
-			}
-			return nil
-		})
+		fault := crashAt(at, &left)
 		acked := 0
 		opts := options(fault)
 		err := cleanLife(opts, func(n, _ int) {

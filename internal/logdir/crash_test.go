@@ -113,20 +113,8 @@ func (w *world) remove(n int) error {
 func TestCrashEverywhere(t *testing.T) {
 	for at := int64(1); ; at++ {
 		w := newWorld()
-		mem := vfs.NewMem()
 		var left []*vfs.Mem
-		var once sync.Once
-		fault := vfs.NewFault(mem, func(op vfs.Op) error {
-			if op.Change >= at {
-				once.Do(func() {
-					mem.Crash(vfs.KeepAll, 0) // first: others are at work, and what they do from here on never was
-					for _, model := range vfs.AllSurvivors {
-						left = append(left, mem.Peek(model, uint64(at)))
-					}
-				})
-			}
-			return nil
-		})
+		fault := crashAt(at, &left)
 		err := w.live(options(fault))
 		if left == nil {
 			if err != nil {

@@ -313,20 +313,8 @@ func (h *house) thirdWork() error {
 func TestMoveCrashEverywhere(t *testing.T) {
 	for at := int64(1); ; at++ {
 		h := newHouse()
-		mem := vfs.NewMem()
 		var left []*vfs.Mem
-		var once sync.Once
-		fault := vfs.NewFault(mem, func(op vfs.Op) error {
-			if op.Change >= at {
-				once.Do(func() {
-					mem.Crash(vfs.KeepAll, 0)
-					for _, model := range vfs.AllSurvivors {
-						left = append(left, mem.Peek(model, uint64(at)))
-					}
-				})
-			}
-			return nil
-		})
+		fault := crashAt(at, &left)
 		err := h.live(options(fault))
 		if left == nil {
 			if err != nil {

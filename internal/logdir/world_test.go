@@ -300,3 +300,20 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// crashAt returns a disk that stops at its change number at; left is then what every model of what survives leaves of it.
+func crashAt(at int64, left *[]*vfs.Mem) *vfs.Fault {
+	mem := vfs.NewMem()
+	var once sync.Once
+	return vfs.NewFault(mem, func(op vfs.Op) error {
+		if op.Change >= at {
+			once.Do(func() {
+				mem.Crash(vfs.KeepAll, 0) // first: others are at work, and what they do from here on never was
+				for _, model := range vfs.AllSurvivors {
+					*left = append(*left, mem.Peek(model, uint64(at)))
+				}
+			})
+		}
+		return nil
+	})
+}
