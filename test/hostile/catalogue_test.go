@@ -64,7 +64,7 @@ const close1 = "the connection is closed without an answer"
 var catalogue = []row{
 	{number: 1, sent: "size -1, -2147483648", want: close1, here: funcs(sizesThatAreNone), shown: []string{"internal/server TestBadFrames", "test/diff seq-framing sequence"}},
 	{number: 2, sent: "size 0", want: close1, here: funcs(sizesThatAreNone), shown: []string{"internal/server TestBadFrames"}},
-	{number: 4, sent: "size 2147483647, no body", want: close1 + ", less than 4 KiB allocated", here: funcs(sizesThatAreNone)},
+	{number: 4, sent: "size 2147483647, no body", want: close1 + ", less than 64 KiB allocated", here: funcs(sizesThatAreNone)},
 	{number: 5, sent: "size of the limit and one", want: close1, here: funcs(sizesThatAreNone), shown: []string{"internal/server TestBadFrames"}},
 	{number: 7, sent: "5,000 connections that claim 100 MiB and send 1 KiB", want: "little is held, others are served", here: funcs(manyClaims), shown: []string{"test/hostile TestHostileMix", "internal/server TestLyingLengths", "internal/server TestMemoryBudget"}},
 	{number: 8, sent: "a request cut in its body", want: "all is given back, nothing is done", here: funcs(cutInTheBody), shown: []string{"internal/server TestCutInTheBody"}},

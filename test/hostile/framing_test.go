@@ -30,7 +30,7 @@ func sizesThatAreNone(t *testing.T) {
 				n.closes("size "+about, sized(size))
 			}
 		})
-		if each := (bad - plain) / times; each > 4<<10 {
+		if each := (bad - plain) / times; each > 64<<10 { // what else the node does meanwhile is counted too
 			t.Errorf("size %s costs %d bytes", about, each)
 		}
 	}
