@@ -47,6 +47,9 @@ func newCore(fsys vfs.FS, dir string, id uint64, segmentBytes int64, ticks int, 
 	if err != nil {
 		return nil, err
 	}
+	if s.wal.cut > 0 {
+		log.Warn("the metadata log ended in a write that a crash cut short: it was cut off", "file", s.wal.file.Name(), "position", s.wal.end, "bytes", s.wal.cut)
+	}
 	hs, _, err := s.InitialState()
 	if err != nil {
 		s.wal.close()

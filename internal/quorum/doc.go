@@ -12,9 +12,9 @@
 //
 // Term, vote and entries go into one log, one write and one sync for each batch; nothing is answered before. Any error of a
 // write or a sync ends the node (Run returns it) and nothing is written after it; a write that finds no space is the exception, see
-// below. A torn tail is cut; damage before synced bytes is ErrCorrupt and never repaired here, since a voter that lost its vote
-// must not vote again: such a directory is replaced by an empty one, which is a new voter. Committed entries are applied in order
-// by one goroutine. Leases are never used; time only decides when to stand for election.
+// below. A torn tail is cut, and the log says so; damage of synced bytes is ErrCorrupt and never repaired here, since a voter that
+// lost its vote must not vote again: such a directory is replaced by an empty one, which is a new voter. Committed entries are
+// applied in order by one goroutine. Leases are never used; time only decides when to stand for election.
 //
 // # A full disk
 //

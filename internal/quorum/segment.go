@@ -25,7 +25,9 @@ import (
 //
 // Numbers in records are unsigned varints, the others big-endian. The zeros are written ahead so that a sync changes no file
 // size. A frame that is damaged ends the log where nothing valid with a higher sequence follows it, since it then was never
-// synced; otherwise synced bytes were damaged. All of this is frozen.
+// synced; otherwise synced bytes were damaged. So that this is known of the last frame too, a seal is written behind it once it
+// is synced: a frame without records. Nothing waits for the seal to be durable, and the next frame takes its place and its
+// sequence: torn, it leaves the seal or its own pieces where the seal was, and nothing valid behind them. All of this is frozen.
 const (
 	frameMagic     = 0x4d4c4451
 	frameHeader    = 20
@@ -118,6 +120,7 @@ type replay struct {
 	base    uint64      // known once started: from a base record or from the first entry there is
 	term    uint64      // of base; 0 where it is not known
 	started bool
+	guessed bool   // base is from the first entry there is: earlier files are gone
 	highest uint64 // highest index in the file being read
 }
 
@@ -175,7 +178,7 @@ func (r *replay) record(kind byte, data []byte) error {
 	case recordEntry:
 		return r.entry(&pb.Entry{Index: new(n[0]), Term: new(n[1]), Type: pb.EntryType(n[2]).Enum(), Data: append([]byte(nil), data...)}, n[2])
 	case recordBase:
-		r.entries, r.base, r.term, r.started = nil, n[0], n[1], true
+		r.entries, r.base, r.term, r.started, r.guessed = nil, n[0], n[1], true, false
 		r.highest = max(r.highest, n[0])
 	default:
 		return fmt.Errorf("%w: record of kind %d", ErrCorrupt, kind)
@@ -191,8 +194,8 @@ func (r *replay) entry(e *pb.Entry, entryType uint64) error {
 	if index == 0 {
 		return fmt.Errorf("%w: entry without index", ErrCorrupt)
 	}
-	if !r.started {
-		r.base, r.started = index-1, true
+	if !r.started || r.guessed && index <= r.base { // an earlier one may take the place of entries whose beginning is in a file that is gone
+		r.entries, r.base, r.started, r.guessed = nil, index-1, true, true
 	}
 	if index <= r.base || index > r.base+uint64(len(r.entries))+1 {
 		return fmt.Errorf("%w: entry %d in a log from %d to %d", ErrCorrupt, index, r.base+1, r.base+uint64(len(r.entries)))

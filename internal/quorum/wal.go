@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -49,6 +50,7 @@ type wal struct {
 	hard     hardState
 	frame    frame
 	zeros    []byte
+	cut      int   // bytes behind end that openWAL took for those of a torn write
 	rollAt   int64 // end at which a new file is tried again, after there was no space for one
 
 	full    bool  // the last attempt to write ahead found no space
@@ -127,10 +129,11 @@ func openWAL(fsys vfs.FS, dir string, id uint64, segmentBytes int64) (*wal, *rep
 		return nil, nil, fmt.Errorf("%w: %s holds no log", ErrCorrupt, dir)
 	}
 	r := &replay{id: id}
+	behind := 0 // bytes behind the last frame of the file before
 	for i, number := range numbers {
-		last := i == len(numbers)-1
-		used, err := w.read(r, number, i == 0, last)
-		if err != nil {
+		before, end := behind, w.end
+		used, err := false, error(nil)
+		if used, behind, err = w.read(r, number, i == 0, i == len(numbers)-1); err != nil {
 			return nil, nil, fmt.Errorf("read %s: %w", w.path(number), err)
 		}
 		if !used {
@@ -138,6 +141,9 @@ func openWAL(fsys vfs.FS, dir string, id uint64, segmentBytes int64) (*wal, *rep
 				return nil, nil, err
 			}
 			continue
+		}
+		if before > 0 { // only the end of the log can be torn
+			return nil, nil, fmt.Errorf("read %s: %w: bytes behind the last frame at %d, and it is not the last file", w.path(number-1), ErrCorrupt, end)
 		}
 		w.segments = append(w.segments, walSegment{number: number, highest: r.highest})
 	}
@@ -151,11 +157,12 @@ func openWAL(fsys vfs.FS, dir string, id uint64, segmentBytes int64) (*wal, *rep
 	return w, r, nil
 }
 
-// read replays one file. It returns false for a last file that holds nothing: it was being made when the machine went down.
-func (w *wal) read(r *replay, number uint64, first, last bool) (bool, error) {
+// read replays one file. It is not used if it is the last and holds nothing: it was being made when the machine went down. behind is how
+// many bytes behind its last frame are not zeros to the end.
+func (w *wal) read(r *replay, number uint64, first, last bool) (used bool, behind int, err error) {
 	b, err := vfs.ReadFile(w.fs, w.path(number))
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	r.number, r.highest = number, 0
 	at := 0
@@ -165,21 +172,18 @@ func (w *wal) read(r *replay, number uint64, first, last bool) (bool, error) {
 			break
 		}
 		if err := r.frame(body, at == 0); err != nil {
-			return false, fmt.Errorf("frame at byte %d: %w", at, err)
+			return false, 0, fmt.Errorf("frame at byte %d: %w", at, err)
 		}
 		w.sequence = sequence
 		at += size
 	}
 	if !last && at == 0 || laterFrame(b[at:], w.sequence) {
-		return false, fmt.Errorf("%w: frame at byte %d is damaged, and it is not the last one", ErrCorrupt, at)
-	}
-	if !last && !allZero(b[at:]) {
-		return false, fmt.Errorf("%w: bytes behind the last frame at %d, and it is not the last file", ErrCorrupt, at)
+		return false, 0, fmt.Errorf("%w: frame at byte %d is damaged, and it is not the last one", ErrCorrupt, at)
 	}
 	if at > 0 {
 		w.end = int64(at) // of a file that stays
 	}
-	return at > 0, nil
+	return at > 0, len(bytes.TrimRight(b[at:], "\x00")), nil
 }
 
 func allZero(b []byte) bool {
@@ -217,7 +221,7 @@ func (w *wal) openLast() error {
 		return err
 	}
 	err = nil
-	if !allZero(tail[:n]) {
+	if w.cut = len(bytes.TrimRight(tail[:n], "\x00")); w.cut > 0 {
 		clear(tail)
 		_, err = f.WriteAt(tail, w.end)
 	}
@@ -251,9 +255,7 @@ func (w *wal) append(hs hardState, entries []*pb.Entry) error {
 	if err := w.write(); err != nil {
 		return err
 	}
-	last := &w.segments[len(w.segments)-1]
-	last.highest = max(last.highest, highest)
-	return w.maybeRoll()
+	return w.written(highest)
 }
 
 // restart says that the log starts anew behind a snapshot.
@@ -265,9 +267,26 @@ func (w *wal) restart(hs hardState, index, term uint64) error {
 	if err := w.write(); err != nil {
 		return err
 	}
+	return w.written(index)
+}
+
+// written takes note of the highest index in a frame that is durable, and puts behind the frame what proves that it is: the first frame
+// of a new file, or a seal.
+func (w *wal) written(highest uint64) error {
 	last := &w.segments[len(w.segments)-1]
-	last.highest = max(last.highest, index)
-	return w.maybeRoll()
+	last.highest = max(last.highest, highest)
+	if rolled, err := w.maybeRoll(); rolled || err != nil {
+		return err
+	}
+	w.frame.reset()
+	b := w.frame.seal(w.sequence + 1)
+	if w.ahead-w.end < int64(len(b)) {
+		return nil // it is worth no space
+	}
+	if _, err := w.file.WriteAt(b, w.end); err != nil && !noSpace(err) {
+		return fmt.Errorf("write %s: %w", w.file.Name(), err)
+	}
+	return nil
 }
 
 // write writes the frame being built and syncs it.
@@ -342,11 +361,11 @@ func (w *wal) refill() error {
 	return nil
 }
 
-// maybeRoll starts a new file once the current one is full. Without space or a descriptor for it the log stays in the
-// file at hand and tries again some way on.
-func (w *wal) maybeRoll() error {
+// maybeRoll starts a new file once the current one is full, and says whether it did. Without space or a descriptor for it the log
+// stays in the file at hand and tries again some way on.
+func (w *wal) maybeRoll() (bool, error) {
 	if w.end < max(w.segmentBytes, w.rollAt) || w.full {
-		return nil
+		return false, nil
 	}
 	number := w.segments[len(w.segments)-1].number + 1
 	w.frame.reset()
@@ -357,8 +376,9 @@ func (w *wal) maybeRoll() error {
 		if err = w.removeUnused(number); errors.Is(err, fs.ErrNotExist) || vfs.NoDescriptors(err) {
 			err = nil
 		}
+		return false, err
 	}
-	return err
+	return err == nil, err
 }
 
 // roll makes a new file, durable with its name and its first frame, and writes to it from then on. It has least zeros behind the
