@@ -53,7 +53,7 @@ func derivedFiles(t *testing.T, seed uint64, clean bool) {
 		r.must(err)
 		for _, damage := range []string{"delete", "empty", "cut", "zero", "garbage", "flip", "flip", "flip"} {
 			if damage == "flip" && (clean && e.Name() == epoch.Name || e.Name() == metadataName) {
-				continue // text without a checksum: after a clean stop it is believed, as by Kafka; a topic id always
+				continue // text without a checksum: after a clean stop its last line alone is held against the batches; a topic id is believed
 			}
 			mem := disk.Peek(vfs.KeepAll, 0)
 			r.damage(mem, dir+"/"+e.Name(), damage, info.Size())

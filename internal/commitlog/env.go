@@ -230,6 +230,7 @@ type Recovery struct {
 	Synced   int64 // the same of records alone, as the journal tells: it has what lies above
 	LogStart int64 // first offset to serve
 	Cleaned  int64 // end of what compaction has been through; 0: it never was
+	Bytes    int64 // size of the last segment's file, where it is known; 0: it is not
 }
 
 // Recovered tells what opening the log found; all zero for a log without files and after a clean stop.

@@ -398,7 +398,7 @@ func (o *opening) walk(s *segment.Segment, size int64, limits segment.Limits) (c
 				break
 			}
 		}
-		if err := s.Examine(size, o.synced, end, last && !o.r.Clean); err != nil {
+		if err := s.Examine(size, o.synced, end, last && !o.r.Clean, last && size == o.r.Bytes); err != nil {
 			return false, err
 		}
 	}
@@ -420,16 +420,12 @@ func (o *opening) walk(s *segment.Segment, size int64, limits segment.Limits) (c
 	return res.Truncated > 0, nil
 }
 
-// visit enters a batch into epochs and producers. Leader epochs never fall along a log: where they do, the batch is left from before a
-// truncation that the disk forgot, behind one that was written after it.
+// visit enters a batch into epochs and producers. Leader epochs never fall along a log: where they do above what is known to be synced, the batch
+// is left from before a truncation that the disk forgot, behind one that was written after it.
 func (o *opening) visit(s *segment.Segment, b record.Batch) error {
-	e := b.LeaderEpoch()
-	if o.r.Clean && !o.rescan {
-		// Nothing covers the epoch in a batch. After a clean stop the file knows it too, and all that a bit has to be wrong for is a partition
-		// that nobody can lead.
-		if filed, ok := o.stopped.At(b.BaseOffset()); ok {
-			e = filed
-		}
+	e, synced := b.LeaderEpoch(), o.r.Clean || b.NextOffset() <= o.r.Point
+	if synced {
+		e = o.likelyEpoch(b)
 	}
 	if e >= 0 {
 		if e < o.lastEpoch {
@@ -516,66 +512,4 @@ func (o *opening) setMarks() {
 		l.recovered.Lost = o.end < o.synced
 		l.mu.sinceDerived = size - flushed + 1 // a clean close has something to write
 	}
-}
-
-// finishEpochs checks the epochs against the log and makes them those of its extent.
-func (o *opening) finishEpochs() error {
-	l := o.l
-	o.epochs.TruncateStart(l.marks.logStart.Load())
-	if !o.rescan && !o.r.Clean && !o.epochsMatch() {
-		o.rescan = true
-	}
-	if o.rescan {
-		l.recovered.Rebuilt++
-		o.epochs.Clear()
-		for _, s := range o.segments {
-			err := s.Headers(s.Base(), func(b record.Batch, _ int64) bool {
-				if latest, ok := o.epochs.Latest(); !ok || b.LeaderEpoch() > latest {
-					o.epochs.Assign(b.LeaderEpoch(), b.BaseOffset())
-				}
-				return true
-			})
-			if err != nil {
-				return err
-			}
-		}
-	}
-	o.epochs.TruncateStart(l.marks.logStart.Load())
-	o.epochs.TruncateEnd(o.end)
-	l.mu.newEpochs = o.rescan || !slices.Equal(o.filed, o.epochs.Entries())
-	l.epochs.Store(&o.epochs)
-	return nil
-}
-
-// epochsMatch says whether the batches next to each epoch's start have the epochs that the file gives their offsets. In a log without
-// gaps that is the epoch's first batch, and one of an older epoch. Compaction may have taken the first batches of an epoch, or
-// all: then the file alone knows where it began, and must not be replaced by what the batches say.
-func (o *opening) epochsMatch() bool {
-	entries := o.epochs.Entries()
-	fits := func(b record.Batch) bool {
-		e, ok := o.epochs.At(max(b.BaseOffset(), entries[0].Start))
-		return ok && e == b.LeaderEpoch()
-	}
-	for i, e := range entries {
-		if e.Start < o.ls.bases[0] || e.Start >= o.end {
-			continue
-		}
-		b, err := o.l.batchAt(e.Start)
-		if err != nil {
-			return false
-		}
-		if b == nil {
-			continue // a gap reaches to the end
-		}
-		if !fits(b) || i > 0 && b.BaseOffset() < e.Start {
-			return false
-		}
-		if i == 0 {
-			continue // it begins at the log start, be it inside a batch; what lies before has no entry any more
-		}
-		if b, err = o.l.batchAt(e.Start - 1); err != nil || b != nil && b.BaseOffset() < e.Start && !fits(b) {
-			return false
-		}
-	}
-	return true
 }

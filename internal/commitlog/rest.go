@@ -188,7 +188,7 @@ func (l *Log) openRested(r *Rest) error {
 	opened.name.Store(l.name.Load())
 	opened.config.Store(l.config.Load())
 	opened.setEnds(l.LogStart())
-	if err := opened.open(Recovery{Clean: l.atClean, Point: r.End, LogStart: l.LogStart()}); err != nil {
+	if err := opened.open(Recovery{Clean: l.atClean, Point: r.End, LogStart: l.LogStart(), Bytes: r.Bytes}); err != nil {
 		return err
 	}
 	if end := opened.LogEnd(); end != r.End || opened.UnflushedBytes() > 0 || opened.view.Load() == nil {

@@ -200,20 +200,20 @@ func (l *Log) derive() (again bool, err error) {
 		l.mu.Unlock()
 		return false, nil
 	}
-	l.mu.sealed, l.mu.pending, l.mu.newEpochs = nil, nil, false
+	l.mu.sealed, l.mu.pending = nil, nil
 	active := v.active()
 	l.mu.Unlock()
 	aborted := false
 	for _, s := range append(slices.Clip(sealed), active) {
 		if err := s.SyncIndexes(); err != nil {
-			l.deriveAgain(sealed, pending, newEpochs, err)
+			l.deriveAgain(sealed, pending, err)
 			return false, l.env.failSync(fmt.Errorf("sync indexes of %s: %w", l.id, err))
 		}
 		aborted = aborted || s.ListsAborted()
 	}
 	if aborted { // a snapshot without the list of what was aborted before it would show those records; the other indexes can be made again
 		if err := l.env.FS.SyncDir(l.dir()); err != nil {
-			l.deriveAgain(sealed, pending, newEpochs, err)
+			l.deriveAgain(sealed, pending, err)
 			return false, l.env.failSync(fmt.Errorf("sync %s: %w", l.dir(), err))
 		}
 	}
@@ -221,6 +221,9 @@ func (l *Log) derive() (again bool, err error) {
 		if err := l.writeEpochs(epochs); err != nil {
 			return false, err
 		}
+		l.mu.Lock()
+		l.epochsDurableLocked(epochs)
+		l.mu.Unlock()
 	}
 	for _, snap := range pending {
 		if err := l.writeSnapshot(snap); err != nil {
@@ -231,7 +234,7 @@ func (l *Log) derive() (again bool, err error) {
 }
 
 // deriveAgain leaves to the next roll what found no descriptor: no later snapshot may stand on indexes that are not durable.
-func (l *Log) deriveAgain(sealed []*segment.Segment, pending []snapshot, newEpochs bool, err error) {
+func (l *Log) deriveAgain(sealed []*segment.Segment, pending []snapshot, err error) {
 	if !vfs.NoDescriptors(err) {
 		return
 	}
@@ -240,7 +243,6 @@ func (l *Log) deriveAgain(sealed []*segment.Segment, pending []snapshot, newEpoc
 	l.mu.sealed = append(slices.Clip(sealed), l.mu.sealed...)
 	l.mu.pending = append(slices.Clip(pending), l.mu.pending...)
 	l.mu.pending = l.mu.pending[max(0, len(l.mu.pending)-maxPending):]
-	l.mu.newEpochs = l.mu.newEpochs || newEpochs
 }
 
 // maxPending bounds the snapshots that wait for derive; many rolls in a row leave only the newest.

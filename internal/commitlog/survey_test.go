@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/moldau/moldau/internal/commitlog/epoch"
 	"github.com/moldau/moldau/internal/commitlog/segment"
 	"github.com/moldau/moldau/internal/record"
 	"github.com/moldau/moldau/internal/vfs"
@@ -51,13 +53,32 @@ func served(t *testing.T, what string, l *Log, want []record.Batch) (bases []int
 	return bases, told
 }
 
-// TestDamageEndsWithItsBatch flips each bit of the header of each batch of a segment with hardly any index: all other batches are served, after
-// a clean stop and after a crash, and the damage is told once with its offsets.
+// starts are the ways in which a log is opened: after a clean stop, after a crash, and at the first use of one that rested since the one or the other.
+var starts = []struct{ clean, rests bool }{{true, false}, {false, false}, {true, true}, {false, true}}
+
+// restOf describes a log that was stopped cleanly.
+func restOf(t *testing.T, mem *vfs.Mem, cfg Config, end int64) *Rest {
+	t.Helper()
+	l := newWorld(t, mem).open(t, cfg, Recovery{Clean: true, Point: end})
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	r, ok := l.Rest()
+	if !ok {
+		t.Fatal("a closed log is not described")
+	}
+	return &r
+}
+
+// TestDamageEndsWithItsBatch flips each bit of the header of each batch of a segment with hardly any index: all other batches are served, however the
+// log is opened, and the damage is told once with its offsets.
 func TestDamageEndsWithItsBatch(t *testing.T) {
 	cfg := Config{IndexIntervalBytes: 1 << 20}
 	mem, batches, path := damagedLog(t, cfg, 100)
 	end := batches[len(batches)-1].NextOffset()
-	for _, clean := range []bool{true, false} {
+	rest := restOf(t, mem, cfg, end)
+	for _, start := range starts {
+		clean := start.clean
 		pos := int64(0)
 		for i, b := range batches {
 			for bit := range 8 * record.HeaderSize {
@@ -71,28 +92,62 @@ func TestDamageEndsWithItsBatch(t *testing.T) {
 				w := newWorld(t, disk)
 				var told []*segment.DamageError
 				w.env.Files.OnDamage(func(d *segment.DamageError) { told = append(told, d) })
-				l, err := New(testID, Options{Env: w.env, Config: &cfg, Recovery: Recovery{Clean: clean, Point: end}})
+				opts := Options{Env: w.env, Config: &cfg, Recovery: Recovery{Clean: clean, Point: end}}
+				if start.rests {
+					opts.Rest = rest
+				}
+				l, err := New(testID, opts)
 				if err != nil {
-					t.Fatalf("batch %d, bit %d: %v", i, bit, err)
+					t.Fatalf("batch %d, bit %d, %+v: %v", i, bit, start, err)
 				}
-				if l.Recovered().Lost && last {
-					continue // it claims to be longer than the file, as one that was cut off
-				}
-				bases, refused := served(t, fmt.Sprintf("batch %d, bit %d, clean %v", i, bit, clean), l, batches)
+				bases, refused := served(t, fmt.Sprintf("batch %d, bit %d, %+v", i, bit, start), l, batches)
 				if len(bases) != len(batches)-1 || slices.Contains(bases, b.BaseOffset()) || refused != int(b.Count()) {
-					t.Fatalf("batch %d, bit %d, clean %v: %d of %d batches are served, %d offsets refused", i, bit, clean, len(bases), len(batches), refused)
+					t.Fatalf("batch %d, bit %d, %+v: %d of %d batches are served, %d offsets refused", i, bit, start, len(bases), len(batches), refused)
 				}
 				// After a crash the zero that ends the last batch may be taken for space allocated ahead.
 				to := pos + int64(len(b))
 				exact := len(told) == 1 && (told[0].To == to || last && !clean && told[0].To == to-1)
 				if !exact || told[0].From != pos || told[0].First != b.BaseOffset() || told[0].Next != b.NextOffset() {
-					t.Fatalf("batch %d, bit %d: told of %v", i, bit, told)
+					t.Fatalf("batch %d, bit %d, %+v: told of %v", i, bit, start, told)
 				}
 				if got, err := l.Append(batchSpec{}.build(), 1); err != nil || got.First != end {
-					t.Fatalf("batch %d, bit %d: append at %d, %v", i, bit, got.First, err)
+					t.Fatalf("batch %d, bit %d, %+v: append at %d, %v", i, bit, start, got.First, err)
 				}
 			}
 			pos += int64(len(b))
+		}
+	}
+}
+
+// TestEndDestroyedWhileItRests: of the file of a log that rests it is known that nothing was cut off, so that whatever became of its last batches is
+// damage, and the others are served.
+func TestEndDestroyedWhileItRests(t *testing.T) {
+	cfg := Config{IndexIntervalBytes: 1 << 20}
+	mem, batches, path := damagedLog(t, cfg, 100)
+	end := batches[len(batches)-1].NextOffset()
+	rest := restOf(t, mem, cfg, end)
+	for _, clean := range []bool{true, false} {
+		for _, fill := range []byte{0, 0xff, 1} {
+			disk := mem.KillProcess()
+			f, err := disk.OpenFile(path, vfs.ReadWrite, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			from := rest.Bytes - int64(len(batches[23])) - int64(len(batches[22])) - 10
+			_, err = f.WriteAt(bytes.Repeat([]byte{fill}, int(rest.Bytes-from)), from)
+			if err = errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+			l, err := New(testID, Options{Env: newWorld(t, disk).env, Config: &cfg, Recovery: Recovery{Clean: clean, Point: end}, Rest: rest})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bases, _ := served(t, fmt.Sprint("filled with ", fill), l, batches); len(bases) != len(batches)-3 {
+				t.Errorf("filled with %d, clean stop %v: %d of %d batches are served", fill, clean, len(bases), len(batches))
+			}
+			if got, err := l.Append(batchSpec{}.build(), 1); err != nil || got.First != end {
+				t.Errorf("filled with %d, clean stop %v: append at %d, %v", fill, clean, got.First, err)
+			}
 		}
 	}
 }
@@ -160,25 +215,74 @@ func TestSeveralDamages(t *testing.T) {
 	}
 }
 
-// TestFlippedEpoch: nothing covers the leader epoch of a batch, in Kafka neither. A bit of it makes no partition unusable.
+// TestFlippedEpoch: nothing covers the leader epoch of a batch, in Kafka neither, nor the file of the epochs. A bit of either makes no partition
+// unusable, however its log is opened.
 func TestFlippedEpoch(t *testing.T) {
 	cfg := Config{IndexIntervalBytes: 1 << 20}
 	mem, batches, path := damagedLog(t, cfg, 10)
+	end := batches[len(batches)-1].NextOffset()
+	rest := restOf(t, mem, cfg, end)
+	file := filepath.Join(filepath.Dir(path), epoch.Name)
+	filed, err := vfs.ReadFile(mem, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	try := func(path string, pos int64, bit int) {
+		for _, start := range starts {
+			disk := mem.KillProcess()
+			flip(t, disk, path, pos, bit)
+			opts := Options{Env: newWorld(t, disk).env, Config: &cfg, Recovery: Recovery{Clean: start.clean, Point: end}}
+			if start.rests {
+				opts.Rest = rest
+			}
+			where := fmt.Sprintf("%s, byte %d, bit %d, %+v", path, pos, bit, start)
+			l, err := New(testID, opts)
+			if err != nil {
+				t.Fatalf("%s: %v", where, err)
+			}
+			if bases, told := served(t, where, l, batches); len(bases) != len(batches) || told > 0 {
+				t.Errorf("%s: %d of %d batches are served", where, len(bases), len(batches))
+			}
+			if e, _ := l.LatestEpoch(); e != 1 {
+				t.Errorf("%s: the last epoch is %d", where, e)
+			}
+			if got, err := l.Append(batchSpec{}.build(), 1); err != nil || got.First != end {
+				t.Errorf("%s: append at %d: %v", where, got.First, err)
+			}
+		}
+	}
 	pos := int64(0)
-	for i, b := range batches {
-		disk := mem.KillProcess()
-		flip(t, disk, path, pos+12, 4)
-		l, err := New(testID, Options{Env: newWorld(t, disk).env, Config: &cfg, Recovery: Recovery{Clean: true, Point: batches[len(batches)-1].NextOffset()}})
-		if err != nil {
-			t.Fatalf("batch %d: %v", i, err)
-		}
-		if e, _ := l.LatestEpoch(); e != 1 {
-			t.Errorf("batch %d: the last epoch is %d", i, e)
-		}
-		if _, err := l.Append(batchSpec{}.build(), 2); err != nil {
-			t.Errorf("batch %d: append: %v", i, err)
+	for _, b := range batches {
+		for bit := range 32 {
+			try(path, pos+12+int64(bit/8), bit%8)
 		}
 		pos += int64(len(b))
+	}
+	for bit := range 8 * len(filed) {
+		try(file, int64(bit/8), bit%8)
+	}
+}
+
+// TestEpochsOfBatches: one batch alone that says another epoch than its neighbours is not believed.
+func TestEpochsOfBatches(t *testing.T) {
+	for _, c := range []struct {
+		epochs []int32
+		want   string
+	}{
+		{[]int32{1, 1, 2, 2}, "[{1 0 2} {2 2 2}]"},
+		{[]int32{1, 9, 1, 2, 2}, "[{1 0 2} {2 3 2}]"},
+		{[]int32{9, 1, 1}, "[{1 0 2}]"},
+		{[]int32{2, 2, 1, 2}, "[{2 0 3}]"},
+		{[]int32{-1, -1, 3}, "[{3 2 1}]"},
+		{[]int32{1, 2, -7, 2}, "[{1 0 1} {2 1 2}]"},
+	} {
+		var runs []epochRun
+		for i, e := range c.epochs {
+			runs = enterEpoch(runs, e, int64(i))
+		}
+		if got := fmt.Sprint(runs); got != c.want {
+			t.Errorf("%v give %s, want %s", c.epochs, got, c.want)
+		}
 	}
 }
 

@@ -65,11 +65,6 @@ func (l *Log) syncCapture(c capture) (end int64, due bool, err error) {
 		if l.ended() {
 			return l.RecoveryPoint(), false, ErrClosed // its files are on their way out
 		}
-		if vfs.NoDescriptors(err) && c.write {
-			l.mu.Lock()
-			l.mu.newEpochs = true // they may not have been written
-			l.mu.Unlock()
-		}
 		return l.RecoveryPoint(), false, l.env.failSync(err)
 	}
 	end, raised, due := l.synced(c)
@@ -105,9 +100,6 @@ func (l *Log) captureLocked() capture {
 	c := capture{to: l.endLocked(), cuts: l.mu.cuts, names: l.mu.names, newDir: l.mu.newDir, newFiles: l.mu.newFiles,
 		epochs: l.epochs.Load(), write: l.mu.newEpochs && l.mu.state == present}
 	l.mu.notified = false
-	if c.write {
-		l.mu.newEpochs = false
-	}
 	l.mu.dirtySince = time.Time{}
 	from := l.marks.recovery.Load()
 	if l.mu.state != present || l.UnflushedBytes() == 0 {
@@ -207,6 +199,9 @@ func (l *Log) synced(c capture) (end int64, raised, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.namesDurableLocked(c.names)
+	if c.write {
+		l.epochsDurableLocked(c.epochs)
+	}
 	if c.cuts != l.mu.cuts {
 		// Cut meanwhile, perhaps appended again: what was synced may not be what lies there now.
 		return l.marks.recovery.Load(), false, false
@@ -218,6 +213,13 @@ func (l *Log) synced(c capture) (end int64, raised, due bool) {
 	}
 	l.marks.check()
 	return l.marks.recovery.Load(), raised, l.mu.sinceDerived >= derivedEvery && len(l.mu.pending) == 0
+}
+
+// epochsDurableLocked notes that the file has these epochs. Until it has, no other sync raises the recovery point: it waits for who writes them.
+func (l *Log) epochsDurableLocked(c *epoch.Cache) {
+	if l.epochs.Load() == c {
+		l.mu.newEpochs = false
+	}
 }
 
 // syncedRecords is synced for a capture whose records alone are durable: it leaves the recovery point where it is.

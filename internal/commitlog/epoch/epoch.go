@@ -112,7 +112,7 @@ const Name = "leader-epoch-checkpoint"
 //	line 2: number of entries
 //	then a line each: epoch, a space, start offset
 //
-// Lines end with \n. There is no checksum; after an unclean stop the entries are compared with the batches.
+// Lines end with \n. There is no checksum; the entries are compared with the batches, after a clean stop the last one alone.
 func (c *Cache) Encode() []byte {
 	b := append([]byte("0\n"), strconv.Itoa(len(c.entries))...)
 	b = append(b, '\n')

@@ -190,8 +190,9 @@ func (c *FileCache) OnDamage(tell func(*DamageError)) { c.onDamage.Store(&tell) 
 func (s *Segment) NotTorn(below int64) { s.synced = below }
 
 // Examine looks for damage below the recovery point, before Recover, which then passes over it. The segment ends at offset end, if that
-// is above 0; Recover decides of an end that was cut off. With zeros set blocks that were allocated ahead may follow what was written.
-func (s *Segment) Examine(fileSize, recoveryPoint, end int64, zeros bool) error {
+// is above 0; Recover decides of an end that was cut off, unless uncut says that the file is as long as it was. With zeros set blocks that were
+// allocated ahead may follow what was written.
+func (s *Segment) Examine(fileSize, recoveryPoint, end int64, zeros, uncut bool) error {
 	s.examined = true
 	v, err := s.newSurveyor(fileSize, anyOffset)
 	if err != nil {
@@ -208,11 +209,13 @@ func (s *Segment) Examine(fileSize, recoveryPoint, end int64, zeros bool) error 
 			break
 		}
 		if d.Next == anyOffset { // to the end of the file
-			if end <= d.First || errors.Is(d.Why, io.ErrUnexpectedEOF) {
+			torn := errors.Is(d.Why, io.ErrUnexpectedEOF)
+			exact := uncut || torn && v.endsAt(d.From, fileSize)
+			if end <= d.First || torn && !exact {
 				break
 			}
 			d.Next = end
-			if zeros {
+			if zeros && !exact {
 				if d.To, err = v.contentEnd(d); err != nil {
 					return err
 				}

@@ -72,7 +72,7 @@ func VerifyFile(cache *FileCache, fsys vfs.FS, dir string, base, size, end int64
 		if err != nil {
 			return r, err
 		}
-		if d.Next = d.First; content == d.From || errors.Is(d.Why, io.ErrUnexpectedEOF) {
+		if d.Next = d.First; content == d.From || errors.Is(d.Why, io.ErrUnexpectedEOF) && !v.endsAt(d.From, size) {
 			r.Tail = d.To - d.From
 			r.Damages = r.Damages[:k]
 		}

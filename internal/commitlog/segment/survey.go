@@ -273,6 +273,19 @@ func (v *surveyor) said(pos int64) (to, next int64, err error) {
 	return pos + n, b.NextOffset(), nil
 }
 
+// endsAt says whether the batch from pos on is whole if it ends at to, whatever it says of its length itself: no CRC covers that.
+func (v *surveyor) endsAt(pos, to int64) bool {
+	if to-pos < record.HeaderSize {
+		return false
+	}
+	h, err := v.w.bytes(pos, record.HeaderSize)
+	if err != nil {
+		return false
+	}
+	h = bytes.Clone(h) // what follows reads on
+	return record.Batch(h).CheckCRCOf(to-pos, scanChunk, func(at, n int64) ([]byte, error) { return v.w.bytes(pos+at, n) }) == nil
+}
+
 // search looks at each byte from pos on for a good batch with offsets from least on and below bound, that does not reach beyond the position
 // to. What it spends on CRCs is bounded, whatever the bytes look like.
 func (v *surveyor) search(pos, to, least, bound int64) (int64, error) {
