@@ -160,11 +160,11 @@ func TestStateIsBounded(t *testing.T) {
 	told := make(lines, 100)
 	b := &Broker{opts: Options{Config: configuration(t, "state.memory.max.bytes=8000\n"), Log: slog.New(slog.NewTextHandler(told, nil))}}
 	for _, c := range []struct {
-		state   int64
-		crowded bool
-	}{{7999, false}, {8000, true}, {9000, true}, {7000, true}, {6999, false}, {7999, false}, {8001, true}} {
-		if b.lookAtState(c.state); b.memory.crowded.Load() != c.crowded || b.memory.state.Load() != c.state {
-			t.Errorf("with %d bytes: %v", c.state, b.memory.crowded.Load())
+		seems, state int64 // before and after it is asked for again
+		crowded      bool
+	}{{7999, 7999, false}, {8500, 8000, true}, {9000, 9000, true}, {7000, 7000, true}, {6999, 6999, false}, {7999, 7999, false}, {1 << 40, 7999, false}, {8001, 8001, true}} {
+		if b.lookAtState(c.seems, func() int64 { return c.state }); b.memory.crowded.Load() != c.crowded || b.memory.state.Load() != c.state {
+			t.Errorf("with what seems to be %d bytes and is %d: %v, and %d", c.seems, c.state, b.memory.crowded.Load(), b.memory.state.Load())
 		}
 	}
 	const mib = 1 << 20
@@ -180,7 +180,7 @@ func TestStateIsBounded(t *testing.T) {
 	}
 	b.opts.Config = configuration(t, "state.memory.max.bytes=-1\n")
 	b.memory.crowded.Store(false)
-	if b.lookAtState(1 << 50); b.memory.crowded.Load() {
+	if b.lookAtState(1<<50, nil); b.memory.crowded.Load() {
 		t.Error("without a limit there is one")
 	}
 	runtime.GC() // it may be the first

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"math"
+	"runtime"
 	"runtime/debug"
 	rt "runtime/metrics"
 	"slices"
@@ -47,13 +48,9 @@ func (b *Broker) keepMemory(ctx context.Context) {
 	own := debug.SetMemoryLimit(-1) == math.MaxInt64 // else GOMEMLIMIT says what is wanted
 	var held [stateLooks]int64                       // by requests, the oldest replaced first
 	for i := 0; ; i++ {
-		live, inUse, budget := liveHeap(), int64(0), int64(0)
-		if s := b.serverNow.Load(); s != nil {
-			m := s.Moment()
-			inUse, budget = m.Memory, m.MemoryLimit
-		}
-		state := max(0, live-inUse)
-		b.lookAtState(state)
+		live := liveHeap()
+		inUse, budget := b.requestMemory()
+		b.lookAtState(max(0, live-inUse), b.collected)
 		if own {
 			held[i%stateLooks] = inUse
 			debug.SetMemoryLimit(collectAt(budget, live, slices.Max(held[:])))
@@ -66,14 +63,34 @@ func (b *Broker) keepMemory(ctx context.Context) {
 	}
 }
 
-// lookAtState decides whether there is room for more.
-func (b *Broker) lookAtState(state int64) {
-	b.memory.state.Store(state)
+// requestMemory is what requests hold now, and what they may.
+func (b *Broker) requestMemory() (inUse, budget int64) {
+	if s := b.serverNow.Load(); s != nil {
+		return s.Memory()
+	}
+	return 0, 0
+}
+
+// collected is the state as a collection finds it that is made to know it.
+func (b *Broker) collected() int64 {
+	before, _ := b.requestMemory()
+	runtime.GC()
+	after, _ := b.requestMemory()
+	return max(0, liveHeap()-max(before, after))
+}
+
+// lookAtState decides whether there is room for more. Where the state seems to have come to its limit, it is asked for again before anybody is
+// refused: requests that the last collection found alive may have been answered since, and seem to be state.
+func (b *Broker) lookAtState(state int64, again func() int64) {
 	limit := b.opts.Config.StateMaxBytes
+	was := b.memory.crowded.Load()
+	if limit >= 0 && !was && state >= limit {
+		state = again()
+	}
+	b.memory.state.Store(state)
 	if limit < 0 {
 		return
 	}
-	was := b.memory.crowded.Load()
 	now := state >= limit || was && state >= limit-limit/8 // so that it does not begin again at once
 	if now == was {
 		return

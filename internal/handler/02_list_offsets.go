@@ -1,6 +1,8 @@
 package handler
 
 import (
+	"unsafe"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/commitlog"
@@ -35,16 +37,14 @@ func listedSince(timestamp int64) int16 {
 }
 
 func serveListOffsets(h *Handler, c call, req *kmsg.ListOffsetsRequest) kmsg.Response {
-	type place struct {
-		topic     string
-		partition int32
+	places := 0
+	for i := range req.Topics {
+		places += len(req.Topics[i].Partitions)
 	}
-	asked := map[place]int{}
-	for _, t := range req.Topics {
-		for _, p := range t.Partitions {
-			asked[place{t.Topic, p.Partition}]++
-		}
+	if !c.take(int64(places) * listedSize) {
+		return nil
 	}
+	asked := askedFor(req.Topics, places)
 	isolation := partition.ReadUncommitted
 	switch {
 	case req.ReplicaID != -1:
@@ -55,17 +55,18 @@ func serveListOffsets(h *Handler, c call, req *kmsg.ListOffsetsRequest) kmsg.Res
 
 	img := h.Metadata.Image()
 	resp := kmsg.NewPtrListOffsetsResponse()
-	for _, t := range req.Topics {
+	resp.Topics = make([]kmsg.ListOffsetsResponseTopic, 0, len(req.Topics))
+	for i := range req.Topics {
+		t := &req.Topics[i]
 		rt := kmsg.NewListOffsetsResponseTopic()
 		rt.Topic = t.Topic
+		rt.Partitions = make([]kmsg.ListOffsetsResponseTopicPartition, 0, len(t.Partitions))
 		for _, p := range t.Partitions {
 			rp := kmsg.NewListOffsetsResponseTopicPartition()
 			rp.Partition, rp.Offset, rp.Timestamp, rp.LeaderEpoch = p.Partition, -1, -1, -1
-			at := place{t.Topic, p.Partition}
-			if times := asked[at]; times == 0 {
-				continue // answered once
+			if times := asked.times(i, p.Partition); times == answered {
+				continue
 			} else if times > 1 {
-				asked[at] = 0
 				rp.ErrorCode = int16(protocol.InvalidRequest)
 			} else {
 				rp.ErrorCode = int16(h.listOffset(img, c, t.Topic, p, isolation, &rp))
@@ -77,6 +78,64 @@ func serveListOffsets(h *Handler, c call, req *kmsg.ListOffsetsRequest) kmsg.Res
 		}
 	}
 	return resp
+}
+
+// listedSize is what a partition takes in the answer, as a value and as bytes, and in what says how often it is asked for.
+const listedSize = int64(unsafe.Sizeof(kmsg.ListOffsetsResponseTopicPartition{})) + 26 + 40
+
+// askedPlaces says how often a request names each partition: which costs next to nothing where no topic comes twice and the partitions of each
+// stand in their order.
+type askedPlaces struct {
+	first []int           // for each topic of the request the first of the same name
+	often map[uint64]int8 // by that and the partition; nil if all are named once
+}
+
+const answered = -1 // in place of how often
+
+func askedFor(topics []kmsg.ListOffsetsRequestTopic, places int) askedPlaces {
+	inOrder := true
+	a := askedPlaces{first: make([]int, len(topics))}
+	names := make(map[string]int, len(topics))
+	for i, t := range topics {
+		at, again := names[t.Topic]
+		if !again {
+			at = i
+			names[t.Topic] = i
+		}
+		a.first[i] = at
+		inOrder = inOrder && !again
+		for j := 1; j < len(t.Partitions) && inOrder; j++ {
+			inOrder = t.Partitions[j-1].Partition < t.Partitions[j].Partition
+		}
+	}
+	if inOrder {
+		return a
+	}
+	a.often = make(map[uint64]int8, places)
+	for i, t := range topics {
+		for _, p := range t.Partitions {
+			k := a.key(i, p.Partition)
+			a.often[k] = min(a.often[k]+1, 2)
+		}
+	}
+	return a
+}
+
+func (a *askedPlaces) key(topic int, partition int32) uint64 {
+	return uint64(a.first[topic])<<32 | uint64(uint32(partition))
+}
+
+// times is how often a partition is named, or answered if it was asked for before and is named several times.
+func (a *askedPlaces) times(topic int, partition int32) int8 {
+	if a.often == nil {
+		return 1
+	}
+	k := a.key(topic, partition)
+	n := a.often[k]
+	if n > 1 {
+		a.often[k] = answered
+	}
+	return n
 }
 
 func (h *Handler) listOffset(img *metadata.Image, c call, topic string, p kmsg.ListOffsetsRequestTopicPartition,

@@ -1,8 +1,8 @@
 package handler
 
 import (
-	"maps"
 	"slices"
+	"unsafe"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -20,12 +20,17 @@ import (
 func serveDescribeTopicPartitions(h *Handler, c call, req *kmsg.DescribeTopicPartitionsRequest) kmsg.Response {
 	img := h.Metadata.Image()
 	resp := kmsg.NewPtrDescribeTopicPartitionsResponse()
-	names := make(map[string]bool, len(req.Topics))
-	for _, t := range req.Topics {
-		names[t.Topic] = true
+	if !c.take(int64(len(req.Topics)) * describedTopicSize) {
+		return nil
 	}
-	if at := req.Cursor; at != nil && (at.Partition < 0 || len(req.Topics) > 0 && !names[at.Topic]) {
-		for _, name := range slices.Sorted(maps.Keys(names)) {
+	names := make([]string, len(req.Topics))
+	for i := range req.Topics {
+		names[i] = req.Topics[i].Topic
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if at := req.Cursor; at != nil && (at.Partition < 0 || len(names) > 0 && !slices.Contains(names, at.Topic)) {
+		for _, name := range names {
 			rt := describedTopic(name, uuid.UUID{}, protocol.InvalidRequest)
 			rt.AuthorizedOperations = notRequested
 			resp.Topics = append(resp.Topics, rt)
@@ -38,7 +43,7 @@ func serveDescribeTopicPartitions(h *Handler, c call, req *kmsg.DescribeTopicPar
 		from, page.first = req.Cursor.Topic, int(req.Cursor.Partition)
 		page.from = from
 	}
-	if len(req.Topics) == 0 {
+	if len(names) == 0 {
 		for t := range img.TopicsFrom(from) {
 			if !page.add(c, t.Name, t) {
 				break
@@ -46,13 +51,16 @@ func serveDescribeTopicPartitions(h *Handler, c call, req *kmsg.DescribeTopicPar
 		}
 		return resp
 	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	for _, name := range names {
 		if name >= from && !page.add(c, name, img.Topic(name)) {
 			break
 		}
 	}
 	return resp
 }
+
+// describedTopicSize is what a topic that a request names takes: its name among the others, and the answer as a value and as bytes.
+const describedTopicSize = int64(unsafe.Sizeof("")+unsafe.Sizeof(kmsg.DescribeTopicPartitionsResponseTopic{})) + 64
 
 // partitionPage is one answer while it fills.
 type partitionPage struct {

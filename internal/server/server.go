@@ -63,6 +63,9 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
+// Memory returns how much of the memory budget is taken, and the budget.
+func (s *Server) Memory() (inUse, limit int64) { return s.memory.used.Load(), s.memory.limit }
+
 // MemoryInUse returns how much of the memory budget is taken, and Connections how many connections there are.
 func (s *Server) MemoryInUse() int64 { return s.memory.used.Load() }
 
