@@ -18,6 +18,7 @@ import (
 
 var (
 	recordSize  = flag.Int("record", 16, "bytes of a record of the honest producer")
+	durability  = flag.String("durability", "disk", "of a Moldau's topics: disk, or memory, which leaves out how fast the disk syncs")
 	outstanding = flag.Int("outstanding", 500, "records of it that may wait for their acknowledgement") // so that these, and not the disk, bound the rate
 )
 
@@ -81,10 +82,10 @@ func newHonest(ctx context.Context, addr string) (*honest, error) {
 
 func (h *honest) close() {
 	h.end()
-	h.running.Wait()
 	for _, c := range []*kgo.Client{h.producer, h.consumer, h.prober} {
-		c.Close()
+		c.Close() // what it has sent would be waited for otherwise, however long the broker is silent
 	}
+	h.running.Wait()
 }
 
 func (h *honest) fail(err error) { h.wrong.CompareAndSwap(nil, &err) }

@@ -55,7 +55,7 @@ func startBroker() (_ *process, err error) {
 	if out, err := exec.Command("go", "build", "-o", exe, "./cmd/moldau").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build moldau: %w\n%s", err, out)
 	}
-	if err := os.WriteFile(config, []byte(properties), 0o644); err != nil {
+	if err := os.WriteFile(config, []byte(properties+"log.durability="+*durability+"\n"), 0o644); err != nil {
 		return nil, err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
