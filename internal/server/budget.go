@@ -41,6 +41,9 @@ func sort(n int64) int {
 	return 0
 }
 
+// largeOf is n if that is the size of a large buffer.
+func largeOf(n int64) int64 { return n * int64(sort(n)) }
+
 // try takes n if it is there. It does not overtake those who wait for as little or as much.
 func (b *budget) try(n int64) bool {
 	return b.waiting[sort(n)].Load() == 0 && b.take(n)
@@ -137,6 +140,22 @@ func (b *budget) wanted() (n int64) {
 		}
 	}
 	return n
+}
+
+// helps says whether somebody who waits is served when others give back bytes, of which large are of large buffers, and whether it takes large ones:
+// then it is their part that is used up.
+func (b *budget) helps(bytes, large int64) (helps, takesLarge bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	used, usedLarge := b.used.Load(), b.large.Load()
+	if line := b.line[0]; len(line) > 0 && line[0].n <= b.limit-used+bytes {
+		return true, false
+	}
+	if line := b.line[1]; len(line) > 0 {
+		n := line[0].n
+		return n <= b.limit-used+bytes && n <= b.largeLimit-usedLarge+large, n <= b.limit-used
+	}
+	return false, false
 }
 
 // grant serves the lines from their fronts, small ones first.

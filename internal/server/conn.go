@@ -42,16 +42,20 @@ type Conn struct {
 	changed sync.Cond // something below has changed that the reader may wait for
 	mu      struct {  // guards all below, and the states of the exchanges in the queue
 		sync.Mutex
-		head, tail *exchange // requests in the order of arrival, without those that a writer has taken
-		inFlight   int       // requests received and not yet answered on the wire
-		queued     int64     // memory of responses that are complete and not yet written
-		sending    int64     // memory that the exchanges hold which a writer has taken
-		serving    *exchange // what the reader is in Serve with, or was last: the reader will write its reply
-		writing    bool      // somebody, the reader or a writer goroutine, is writing
-		stopping   bool      // no more requests are taken
-		dead       bool      // the socket is closed
-		reason     error     // why
-		software   [2]string
+		head, tail   *exchange // requests in the order of arrival, without those that a writer has taken
+		inFlight     int       // requests received and not yet answered on the wire
+		parked       int       // of them, those that wait because the client wants it
+		holding      bool      // the reader waits for room in the queue
+		unread       int64     // memory of what it keeps meanwhile
+		queued       int64     // memory of responses that are complete and not yet written
+		sending      int64     // memory that the exchanges hold which a writer has taken
+		sendingLarge int64     // of it, in large buffers
+		serving      *exchange // what the reader is in Serve with, or was last: the reader will write its reply
+		writing      bool      // somebody, the reader or a writer goroutine, is writing
+		stopping     bool      // no more requests are taken
+		dead         bool      // the socket is closed
+		reason       error     // why
+		software     [2]string
 	}
 }
 
@@ -168,14 +172,14 @@ func (c *Conn) onTimer() {
 		limit, reason = s.StallTimeout, ErrStalled
 	}
 	c.mu.Lock() // also orders this after the timer was noted
-	dead, busy := c.mu.dead, c.mu.inFlight > 0
+	dead, busy, reads := c.mu.dead, c.mu.inFlight > 0, !c.mu.holding
 	c.mu.Unlock()
-	muted := time.Duration(c.muted.Load()) > now
+	reads = reads && time.Duration(c.muted.Load()) <= now
 	switch {
 	case dead:
 	case quiet < limit:
 		c.timer.Reset(limit - quiet)
-	case reason == ErrIdle && busy && !muted: // it waits for us; of a muted one we would not know whether it is there still
+	case reason == ErrIdle && busy && reads: // it waits for us; of one that is not read from we would not know whether it is there still
 		c.timer.Reset(limit)
 	default:
 		c.fail(reason)

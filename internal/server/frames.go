@@ -98,7 +98,7 @@ func (f *frames) acquire() []byte {
 		f.w = copy(f.block[:], f.block[f.r:f.w])
 		f.r = 0
 	}
-	if f.last >= largeBody {
+	if f.last >= largeBody || f.c.server.memory.waits() { // what is read while memory is short lies here until it is there
 		return f.block[f.w:min(len(f.block), f.w+littleRead)]
 	}
 	return f.block[f.w:]
@@ -118,15 +118,15 @@ func (f *frames) park() {
 	f.r, f.w = 0, 0
 }
 
-// shrink puts what is unread into as little memory as it takes, and returns what puts it back.
-func (f *frames) shrink() (back func()) {
+// shrink puts what is unread into as little memory as it takes, and returns how much that is, and what puts it back.
+func (f *frames) shrink() (bytes int64, back func()) {
 	if f.block == nil {
-		return func() {}
+		return 0, func() {}
 	}
 	unread := append([]byte(nil), f.block[f.r:f.w]...)
 	blocks.Put(f.block)
 	f.block, f.r, f.w = nil, 0, 0
-	return func() {
+	return int64(len(unread)), func() {
 		f.block = blocks.Get().(*block)
 		f.w = copy(f.block[:], unread)
 	}
@@ -235,15 +235,18 @@ func grown(have, size int) int {
 	return slowGrowth * have
 }
 
-// buffer takes a buffer out of the budget, waiting for it if need be; everything that is to be sent is sent before.
+// buffer takes a buffer out of the budget, waiting for it if need be; everything that is to be sent is sent before. Many may wait, so that none
+// keeps a block meanwhile.
 func (f *frames) buffer(class int) (*buffer, error) {
 	n := classBytes(class)
 	s := f.c.server
 	if !s.memory.try(n) {
 		f.c.flush()
+		_, back := f.shrink()
 		if err := f.await(s.memory.wait(n)); err != nil {
 			return nil, err
 		}
+		back()
 	}
 	return newBuffer(class), nil
 }
@@ -251,19 +254,17 @@ func (f *frames) buffer(class int) (*buffer, error) {
 // await waits for a place in line to be granted, and has room made.
 func (f *frames) await(w *waiter) error {
 	s := f.c.server
-	for waited := time.Duration(0); waited < s.StallTimeout; waited += lookForRoom {
-		select {
-		case <-w.granted:
-			return nil
-		case <-s.clock.After(lookForRoom):
-			s.relieve()
-		case <-f.c.ctx.Done():
-			s.memory.leave(w)
-			return errStopped
-		}
+	s.haveRoomMade(f.c)
+	err := ErrMemory
+	select {
+	case <-w.granted:
+		return nil
+	case <-s.clock.After(s.StallTimeout):
+	case <-f.c.ctx.Done():
+		err = errStopped
 	}
 	s.memory.leave(w)
-	return ErrMemory
+	return err
 }
 
 func (f *frames) giveUp(b *buffer) {

@@ -31,7 +31,7 @@ func (c *Conn) heed(reading bool) error {
 
 func (c *Conn) mute(reading bool) error {
 	c.flush() // whoever completes what is still to be answered has to see to it from here on
-	back := c.in.shrink()
+	_, back := c.in.shrink()
 	if err := c.unmuted(reading); err != nil {
 		return err
 	}

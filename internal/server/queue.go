@@ -16,6 +16,9 @@ const (
 	maxBatch = 64
 	// copyBytes is the size up to which a memory span is copied beside its neighbours: dearer for the kernel as a run of its own.
 	copyBytes = 4 << 10
+	// maxParked is how many requests of a connection may wait because it wants them to before those behind are looked at. Answers keep their order, so
+	// that nobody gains by more; Kafka looks at none behind one.
+	maxParked = 2
 )
 
 // serve hands one request to the handler. b holds its frame of n bytes.
@@ -42,7 +45,7 @@ func (c *Conn) serve(b *buffer, n int) error {
 func (c *Conn) push(x *exchange) error {
 	for {
 		c.mu.Lock()
-		full := c.mu.inFlight >= c.server.MaxInFlight || c.mu.queued >= c.server.MaxQueuedBytes
+		full := c.fullLocked()
 		if (full || c.mu.queued >= flushBytes) && c.canWriteLocked() {
 			c.mu.Unlock()
 			c.flush()
@@ -72,16 +75,24 @@ func (c *Conn) push(x *exchange) error {
 	}
 }
 
-// hold waits until a full queue has room. What is unread waits in its block.
+// hold waits until a full queue has room. What is unread is paid for meanwhile.
 func (c *Conn) hold() {
 	m := &c.server.memory
-	m.force(int64(len(block{})))
+	unread, back := c.in.shrink()
+	m.force(unread)
 	c.mu.Lock()
-	for (c.mu.inFlight >= c.server.MaxInFlight || c.mu.queued >= c.server.MaxQueuedBytes) && !c.mu.stopping && !c.canWriteLocked() {
+	c.mu.holding, c.mu.unread = true, unread
+	for c.fullLocked() && !c.mu.stopping && !c.canWriteLocked() {
 		c.changed.Wait()
 	}
+	c.mu.holding, c.mu.unread = false, 0
 	c.mu.Unlock()
-	m.giveForced(int64(len(block{})))
+	m.giveForced(unread)
+	back()
+}
+
+func (c *Conn) fullLocked() bool {
+	return c.mu.inFlight >= c.server.MaxInFlight || c.mu.queued >= c.server.MaxQueuedBytes || c.mu.parked >= maxParked
 }
 
 func (c *Conn) canWriteLocked() bool {
@@ -92,6 +103,10 @@ func (c *Conn) canWriteLocked() bool {
 // a writer is started.
 func (c *Conn) completeAndUnlock(x *exchange, s state) {
 	x.state = s
+	if x.parked {
+		c.mu.parked--
+		c.changed.Broadcast()
+	}
 	if x.orphan {
 		c.mu.Unlock()
 		x.recycle()
@@ -135,7 +150,7 @@ func (c *Conn) write() {
 		c.mu.Lock()
 		c.mu.inFlight -= n
 		c.mu.queued -= memory
-		c.mu.sending = 0
+		c.mu.sending, c.mu.sendingLarge = 0, 0
 		n, memory = 0, 0
 		for !c.mu.dead && n < maxBatch && c.mu.head != nil && c.mu.head.state != pending {
 			x := c.mu.head
@@ -145,7 +160,8 @@ func (c *Conn) write() {
 			x.next = nil
 			batch[n] = x
 			memory += x.memory
-			c.mu.sending += x.held()
+			bytes, large := x.held()
+			c.mu.sending, c.mu.sendingLarge = c.mu.sending+bytes, c.mu.sendingLarge+large
 			n++
 		}
 		if n == 0 {

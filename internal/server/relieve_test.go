@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,6 +161,111 @@ func TestParkedRequestsHoldLittle(t *testing.T) {
 		r.wantReason(ErrMemory)
 		honest.Close()
 		for _, c := range parked {
+			c.Close()
+		}
+	})
+}
+
+// While large requests that the broker is at work on have used up their part, whoever waits for it waits for the broker: closing others, who hold
+// what would be of no use to him, is in vain.
+func TestNobodyIsClosedInVain(t *testing.T) {
+	const large = 8 << 20
+	h := &held{}
+	var parked atomic.Int32
+	bubble(t, Options{MaxRequestBytes: large, MaxMemoryBytes: 48 << 20, Handler: handlerFunc(func(req *Request, reply Reply) {
+		if len(req.Body) > 100 {
+			h.Serve(req, reply)
+			return
+		}
+		req.Park()
+		parked.Add(1)
+		go func() {
+			<-req.Conn.Context().Done()
+			reply.None()
+		}()
+	})}, func(r *rig) {
+		var clients []*client
+		for i := range int32(20) {
+			c := r.dial()
+			clients = append(clients, c)
+			c.send(frame(i, nil))
+		}
+		time.Sleep(2 * time.Second)
+		for i := range int32(3) {
+			c := r.dial()
+			clients = append(clients, c)
+			go func() { _, _ = c.Write(frame(i, make([]byte, large-100))) }()
+			synctest.Wait()
+		}
+		if q := h.take(); len(q) != 2 {
+			t.Fatalf("%d large requests found room, want 2", len(q))
+		} else {
+			time.Sleep(5 * time.Second)
+			if got := r.reasons(); len(got) > 0 || parked.Load() != 20 {
+				t.Errorf("%d connections were closed, the last for %v", len(got), got[len(got)-1])
+			}
+			q[0].reply.None()
+			synctest.Wait()
+			for _, x := range append(h.take(), q[1]) {
+				x.reply.None()
+			}
+			synctest.Wait()
+		}
+		for _, c := range clients {
+			c.Close()
+		}
+	})
+}
+
+// Who waits for memory keeps no block of 64 KiB, nor reads much of what may lie behind what he waits for.
+func TestLittleIsKeptWhileMemoryIsShort(t *testing.T) {
+	const size = 1 << 20
+	h := &held{}
+	bubble(t, Options{Handler: h, MaxRequestBytes: size, MaxMemoryBytes: 4 * size}, func(r *rig) {
+		full := r.dial()
+		for i := range int32(3) {
+			full.send(frame(i, make([]byte, size-100)))
+		}
+		synctest.Wait()
+		q := h.take()
+		for q[0].req.Charge(64<<10) && r.server.MemoryInUse() < 4*size {
+		}
+		had := r.server.Stats().Received.Load()
+		var waiting []*client
+		for range 100 {
+			c := r.dial()
+			waiting = append(waiting, c)
+			one := frame(1, make([]byte, 600))
+			for range 30 {
+				c.send(one)
+			}
+			synctest.Wait()
+		}
+		blocks := 0
+		r.server.mu.Lock()
+		for c := range r.server.mu.conns {
+			if c.in.block != nil {
+				blocks++
+			}
+		}
+		r.server.mu.Unlock()
+		if n := r.server.Moment().Waiting; n != 100 || blocks > 0 {
+			t.Errorf("%d connections wait for memory, and hold %d blocks", n, blocks)
+		}
+		if n := r.server.Stats().Received.Load() - had; n > 64<<10+100*littleRead {
+			t.Errorf("%d bytes were read of connections that wait", n)
+		}
+		for served := 0; served < 100*30; q = h.take() {
+			for _, x := range q {
+				x.reply.None()
+				served++
+			}
+			if synctest.Wait(); len(q) == 0 {
+				t.Fatalf("%d requests were served", served)
+			}
+		}
+		full.Close()
+		for _, c := range waiting {
 			c.Close()
 		}
 	})

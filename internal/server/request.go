@@ -85,6 +85,7 @@ func (r *Request) Park() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r.exchange.parked = true
+	c.mu.parked++
 	r.charged += parkedCharge
 }
 
@@ -171,13 +172,14 @@ func (r Reply) lock() *Conn {
 	return c
 }
 
-// held is the memory of the budget that recycle gives back.
-func (x *exchange) held() int64 {
-	n := x.charged + x.large
+// held is the memory of the budget that recycle gives back, and what of it is in large buffers.
+func (x *exchange) held() (bytes, large int64) {
+	bytes, large = x.charged+x.large, x.large
 	if x.buffer != nil {
-		n += classBytes(x.buffer.class)
+		n := classBytes(x.buffer.class)
+		bytes, large = bytes+n, large+largeOf(n)
 	}
-	return n
+	return bytes, large
 }
 
 // recycle gives back all that the exchange holds. Nobody else may know it any more.

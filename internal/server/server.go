@@ -26,8 +26,10 @@ type Server struct {
 	wg     sync.WaitGroup // readers and writers
 	log    complaints
 
-	relieving sync.Mutex // guards relieved; it is only tried, by who wants to make room
-	relieved  time.Time  // when room was last made
+	relieving struct {
+		sync.Mutex
+		on bool // a goroutine makes room while somebody waits for memory
+	}
 
 	room sync.Cond // something below has changed that an acceptor may wait for
 	mu   struct {  // guards all below

@@ -762,3 +762,50 @@ func TestRequestsGrowWithinTheirPart(t *testing.T) {
 		}
 	}
 }
+
+// Of a connection only so many requests wait at a time because they want to. What is behind them is looked at when one is answered; if the client has gone
+// meanwhile, which cannot be seen, the connection is closed as an idle one.
+func TestParkedLimit(t *testing.T) {
+	h := &held{}
+	bubble(t, Options{Handler: handlerFunc(func(req *Request, reply Reply) {
+		req.Park()
+		h.Serve(req, reply)
+	})}, func(r *rig) {
+		c := r.dial()
+		var sent []byte
+		for i := range int32(100) {
+			sent = append(sent, frame(i, make([]byte, 600))...)
+		}
+		c.send(sent)
+		answered := int32(0)
+		for range 3 {
+			synctest.Wait()
+			q := h.take()
+			if len(q) != maxParked {
+				t.Fatalf("%d requests wait, want %d", len(q), maxParked)
+			}
+			if n := r.server.MemoryInUse(); n < int64(maxParked*parkedCharge+len(sent)-int(answered+maxParked)*len(sent)/100) || n > 100_000 {
+				t.Errorf("%d bytes are paid for", n)
+			}
+			for i := range q { // in any order
+				x := q[len(q)-1-i]
+				x.reply.SendBytes(x.req.AppendHeader(nil))
+			}
+			for range q {
+				c.want(answered, "")
+				answered++
+			}
+		}
+		synctest.Wait()
+		c.Close()
+		time.Sleep(9 * time.Minute)
+		if n := r.server.Connections(); n != 1 {
+			t.Errorf("%d connections, of which one waits", n)
+		}
+		time.Sleep(2 * time.Minute)
+		r.wantReason(ErrIdle)
+		for _, x := range h.take() {
+			x.reply.None()
+		}
+	})
+}
