@@ -188,7 +188,15 @@ func (l *Log) openRested(r *Rest) error {
 	opened.name.Store(l.name.Load())
 	opened.config.Store(l.config.Load())
 	opened.setEnds(l.LogStart())
-	if err := opened.open(Recovery{Clean: l.atClean, Point: r.End, LogStart: l.LogStart(), Bytes: r.Bytes}); err != nil {
+	found := Recovery{Clean: l.atClean, Point: r.End, LogStart: l.LogStart(), Bytes: r.Bytes}
+	err := opened.open(found)
+	if errors.Is(err, ErrTopicID) {
+		// Nothing covers the id in that file, and there is another witness: who noted that the log rests. It is written anew.
+		if err = l.env.FS.Remove(filepath.Join(l.dir(), metadataName)); err == nil {
+			err = opened.open(found)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if end := opened.LogEnd(); end != r.End || opened.UnflushedBytes() > 0 || opened.view.Load() == nil {

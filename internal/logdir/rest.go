@@ -135,6 +135,7 @@ type rests struct {
 	sync.Mutex
 	noted      map[*state]*commitlog.Rest // what the file says, as far as it was true then
 	candidates map[*state]struct{}        // synced since they were last looked at
+	denied     bool                       // the file says of a log that it rests that was refused since
 	size, base int64                      // of the file, and when it was last written whole; 0: it is to be written whole
 	buf        []byte
 }
@@ -181,11 +182,24 @@ func (r *rests) synced(st *state) {
 
 // woken is told of a log that was opened at its first use, which may have made files, or could not be.
 func (d *Dir) woken(l *commitlog.Log, refused error) {
-	if refused != nil {
+	st := d.committer.find(l)
+	switch {
+	case refused != nil:
 		d.opts.Warn(fmt.Errorf("%w: its files were changed behind us, and it is not served before the next start, which recovers what it can", refused))
-	} else if st := d.committer.find(l); st != nil {
+		if st != nil {
+			d.rests.deny(st)
+		}
+	case st != nil:
 		d.rests.synced(st)
 	}
+}
+
+// deny has the file say no more that a log rests: else the next start would believe it again.
+func (r *rests) deny(st *state) {
+	r.forget(st)
+	r.Lock()
+	defer r.Unlock()
+	r.denied = true
 }
 
 func (r *rests) forget(st *state) {
@@ -203,8 +217,9 @@ func (d *Dir) noteRests() error {
 	for st := range r.candidates {
 		candidates = append(candidates, st)
 	}
+	denied := r.denied
 	r.Unlock()
-	if len(candidates) == 0 {
+	if len(candidates) == 0 && !denied {
 		return nil
 	}
 	buf := r.buf[:0]
@@ -217,18 +232,19 @@ func (d *Dir) noteRests() error {
 		}
 		st.looked = 0
 		r.Lock()
+		_, there := r.candidates[st] // else it was removed just now
 		delete(r.candidates, st)
-		if ok && !st.id.TopicID.IsZero() {
+		if ok && there && !st.id.TopicID.IsZero() {
 			r.noted[st] = &rest
 			buf = appendRestEntry(buf, st.id, &rest)
 		}
 		r.Unlock()
 	}
 	r.buf = buf
-	if len(buf) == 0 {
+	if len(buf) == 0 && !denied {
 		return nil
 	}
-	if r.base == 0 || r.size+int64(len(buf)) > 2*r.base+restSpare {
+	if denied || r.base == 0 || r.size+int64(len(buf)) > 2*r.base+restSpare {
 		return d.writeRests()
 	}
 	return d.appendRests(buf)
@@ -259,6 +275,10 @@ func (d *Dir) appendRests(b []byte) (err error) {
 func (d *Dir) writeRests() error {
 	b := appendRestHeader(nil, d.meta.directory)
 	r := &d.rests
+	r.Lock()
+	denied := r.denied
+	r.denied = false
+	r.Unlock()
 	for _, st := range d.states() {
 		r.Lock()
 		rest := r.noted[st]
@@ -269,6 +289,9 @@ func (d *Dir) writeRests() error {
 	}
 	r.base = 0
 	if err := vfs.WriteFileAtomic(d.opts.FS, filepath.Join(d.opts.Path, restFile), b); err != nil {
+		r.Lock()
+		r.denied = r.denied || denied
+		r.Unlock()
 		return d.judge(err)
 	}
 	r.size, r.base = int64(len(b)), int64(len(b))

@@ -274,6 +274,52 @@ func TestChangedWhileItRests(t *testing.T) {
 	}
 }
 
+// TestRefusedRestsNoMore: a log that was refused is recovered by the next start, also after a kill, though its files look as the entry says.
+func TestRefusedRestsNoMore(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	must(t, w.firstLife(options(mem)))
+	must(t, w.open(options(mem)))
+	l, err := w.log(0, true)
+	must(t, err)
+	w.d.woken(l, commitlog.ErrCorrupt)
+	must(t, w.d.Checkpoint())
+	left := mem.KillProcess()
+	w.d.Abort()
+	must(t, w.open(options(left)))
+	if got := fmt.Sprint(w.resting(t)); got != "[1 2 4]" {
+		t.Fatalf("logs %s rest", got)
+	}
+	w.compareAll(t)
+	must(t, w.d.Abort())
+}
+
+// TestTopicIDDamagedWhileItRests flips a bit of each byte of partition.metadata: who noted that the log rests knows its topic, and the file is
+// written anew.
+func TestTopicIDDamagedWhileItRests(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	must(t, w.firstLife(options(mem)))
+	path := filepath.Join(root, logID(0).DirName(), "partition.metadata")
+	whole := readFile(t, mem, path)
+	for n := range len(whole) {
+		disk := mem.KillProcess()
+		f, err := disk.OpenFile(path, vfs.ReadWrite, 0)
+		must(t, err)
+		_, err = f.WriteAt([]byte{whole[n] ^ 1<<(n%8)}, int64(n))
+		must(t, errors.Join(err, f.Close()))
+		must(t, w.open(options(disk)))
+		if got := len(w.resting(t)); got != 4 {
+			t.Fatalf("byte %d: %d logs rest", n, got)
+		}
+		w.compareAll(t)
+		must(t, w.d.Close())
+		if id, err := commitlog.ReadTopicID(disk, filepath.Dir(path)); err != nil || id != logID(0).TopicID {
+			t.Fatalf("byte %d: the topic id is %s, %v", n, id, err)
+		}
+	}
+}
+
 // TestRemoveWhileItRests: a log that was never opened is removed, or set aside for another topic of its name, and stays so.
 func TestRemoveWhileItRests(t *testing.T) {
 	mem := vfs.NewMem()

@@ -106,6 +106,28 @@ func properties(data string) string {
 	return "log.dirs=" + data + "\noffsets.topic.num.partitions=1\n"
 }
 
+// keepTimes gives a copy the times of what it is of: a disk that turns a bit around changes none, and by them logs count as at rest.
+func keepTimes(t *testing.T, of, copied string) {
+	t.Helper()
+	err := filepath.WalkDir(of, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(of, path)
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(filepath.Join(copied, rel), info.ModTime(), info.ModTime())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func flipped(t *testing.T, random *rand.Rand, data, path string, clean bool, orders, keys acked) {
 	t.Helper()
 	copied := filepath.Join(t.TempDir(), "data")
@@ -125,6 +147,7 @@ func flipped(t *testing.T, random *rand.Rand, data, path string, clean bool, ord
 	if err := os.WriteFile(filepath.Join(copied, path), b, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	keepTimes(t, data, copied)
 	where := fmt.Sprintf("%s, byte %d, bit %d, clean stop %v", path, bit/8, bit%8, clean)
 	n := newNode(t, properties(copied))
 	if !n.start() {
@@ -179,13 +202,8 @@ func flipped(t *testing.T, random *rand.Rand, data, path string, clean bool, ord
 	if kind(path) == ".log" {
 		allowed = 1 // each batch has one record
 	}
-	lost := 0 // behind the end of a log whose last batch is gone
 	for topic, a := range topics {
 		c := n.read(topic)
-		if kind(path) == ".log" && c.end == int64(len(a)-1) && strings.Contains(path, topic+"-0/") {
-			lost++
-			c.refused[c.end] = corruptMessage
-		}
 		may := allowed
 		if said := "log " + topic + "-0: "; !clean && kind(path) == ".log" && c.end < int64(len(a)) && strings.Contains(n.log.String(), said) {
 			// Above what is known to be synced a damaged batch and a torn one look the same. The log says what was cut off.

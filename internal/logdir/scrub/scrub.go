@@ -79,7 +79,7 @@ func (s *Scrubber) Run(ctx context.Context) {
 			if !s.wait(ctx, s.began.Add(s.opts.Interval).Sub(s.opts.Clock.Now())) {
 				return
 			}
-			s.began, s.next = s.opts.Clock.Now(), "."
+			s.began, s.next = s.opts.Clock.Now(), firstName
 		}
 		err := s.round(ctx)
 		if ctx.Err() != nil {
@@ -93,6 +93,9 @@ func (s *Scrubber) Run(ctx context.Context) {
 		s.note()
 	}
 }
+
+// firstName is where a round begins: no topic's name has a character below it.
+const firstName = "-"
 
 // wait says whether d went by before ctx ended.
 func (s *Scrubber) wait(ctx context.Context, d time.Duration) bool {

@@ -22,7 +22,7 @@ func disk(t *testing.T) *vfs.Mem {
 	t.Helper()
 	mem := vfs.NewMem()
 	cache := segment.NewFileCache(0, 0)
-	for _, dir := range []string{"data/a-0", "data/b.c-1", "data/b-0-stray", "data/quorum"} {
+	for _, dir := range []string{"data/-a-0", "data/b.c-1", "data/b-0-stray", "data/quorum"} {
 		if err := mem.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
