@@ -185,7 +185,8 @@ func (c *committer) commit() bool {
 	return true
 }
 
-// take puts the log's unsynced batches into the group, or gives the log to the workers if they are many.
+// take puts the log's unsynced batches into the group, or gives the log to the workers if they are many. That its files are being synced holds
+// up no few: the sync may be about what the journal has long made durable, and take long.
 func (c *committer) take(st *state) {
 	l := st.log.Load()
 	n := l.UnsyncedBytes()
@@ -194,11 +195,10 @@ func (c *committer) take(st *state) {
 	case st.committing.removed, st.committing.round == c.round: // announced twice, when a sync of its files came in between
 		c.mu.Unlock()
 		return
-	case st.committing.syncing:
-		st.committing.again = true // announced again when that sync is done
-		c.mu.Unlock()
-		return
 	case n >= c.d.opts.JournalMax:
+		if st.committing.syncing {
+			st.committing.again = true // announced again when that sync is done
+		}
 		c.enqueueLocked(st)
 		c.mu.Unlock()
 		return

@@ -1,0 +1,61 @@
+package logdir
+
+import (
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// TestFewDoNotWaitForFiles: while a log's files are synced, be it for as long as it likes, its small appends become durable in the journal.
+func TestFewDoNotWaitForFiles(t *testing.T) {
+	mem := vfs.NewMem()
+	file := filepath.Join(logID(0).DirName(), "00000000000000000000.log")
+	var stuck atomic.Pointer[chan struct{}]
+	var waits atomic.Bool
+	w := newWorld()
+	must(t, w.open(options(vfs.NewFault(mem, func(op vfs.Op) error {
+		if c := stuck.Load(); c != nil && op.Kind == vfs.OpDatasync && strings.HasSuffix(op.Name, file) {
+			waits.Store(true)
+			<-*c
+		}
+		return nil
+	}))))
+	must(t, w.append(0, 100, 1, true, true))
+	st := w.d.committer.find(w.logs[0])
+	free := make(chan struct{})
+	stuck.Store(&free)
+	w.d.committer.flush(st)
+	until(t, "the sync of the files has begun", waits.Load)
+	for n := int64(2); n < 10; n++ {
+		must(t, w.append(0, 100, 1, true, false))
+		until(t, "the append is durable beside the sync of the files", func() bool { return w.logs[0].SyncedEnd() == n })
+	}
+	if p := w.logs[0].RecoveryPoint(); p != 0 {
+		t.Fatalf("the files are synced to offset %d, and their sync has not returned", p)
+	}
+	left := mem.Peek(vfs.LoseUnsynced, 1)
+	stuck.Store(nil)
+	close(free)
+	until(t, "the sync of the files returns", func() bool { return w.logs[0].RecoveryPoint() > 0 })
+	must(t, w.append(0, 100, 1, true, true))
+	for _, model := range vfs.AllSurvivors {
+		must(t, w.check(options(mem.Peek(model, 2))))
+	}
+	must(t, w.d.Close())
+	w.models[0].acked = 9 // when the power went
+	must(t, w.check(options(left)))
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
