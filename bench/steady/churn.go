@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,23 +34,11 @@ type crowd struct {
 }
 
 func churn(ctx context.Context, o options) error {
-	tmp, err := os.MkdirTemp(o.dir, "churn-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp)
-	exe, err := node.Build(tmp, o.broker)
-	if err != nil {
-		return err
-	}
 	// What is kept for clients that have gone is kept for a minute, so that an hour shows whether it goes.
-	b, err := node.Start(exe, filepath.Join(tmp, "data"), true, "group.initial.rebalance.delay.ms=0", "log.retention.check.interval.ms=10000",
+	return onBroker(o, func(b *node.Broker) error { return churnOn(ctx, o, b) },
+		"group.initial.rebalance.delay.ms=0", "log.retention.check.interval.ms=10000",
 		"log.segment.delete.delay.ms=10000", "log.cleaner.backoff.ms=5000", "producer.id.expiration.ms=60000",
 		"offsets.retention.minutes=1", "offsets.retention.check.interval.ms=10000")
-	if err != nil {
-		return err
-	}
-	return errors.Join(churnOn(ctx, o, b), b.Stop())
 }
 
 func churnOn(ctx context.Context, o options, b *node.Broker) error {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -36,35 +34,27 @@ type loadTest struct {
 }
 
 func load(ctx context.Context, o options) error {
-	tmp, err := os.MkdirTemp(o.dir, "steady-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp)
-	exe, err := node.Build(tmp, o.broker)
-	if err != nil {
-		return err
-	}
-	b, err := node.Start(exe, filepath.Join(tmp, "data"), true, "log.durability="+o.durability, "log.retention.check.interval.ms=5000",
-		"log.segment.delete.delay.ms=1000", "log.cleaner.backoff.ms=1000")
-	if err != nil {
-		return err
-	}
-	t := &loadTest{options: o, broker: b, batch: node.Batch(o.batch, recordBytes, 0)}
-	return errors.Join(t.run(ctx), b.Stop())
+	return onBroker(o, func(b *node.Broker) error {
+		t := &loadTest{options: o, broker: b, batch: node.Batch(o.batch, recordBytes, 0)}
+		return t.run(ctx)
+	}, "log.durability="+o.durability, "log.retention.check.interval.ms=5000", "log.segment.delete.delay.ms=1000", "log.cleaner.backoff.ms=1000")
 }
 
 func (t *loadTest) run(ctx context.Context) error {
-	most, err := t.findMaximum(ctx)
-	if err != nil {
-		return err
-	}
 	mb := float64(len(t.batch)) / 1e6
-	fmt.Printf("maximum: %.0f MB/s, %.0f requests/s\n", most*mb, most)
+	rate := t.rate / float64(len(t.batch))
+	if rate == 0 {
+		most, err := t.findMaximum(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("maximum: %.0f MB/s, %.0f requests/s\n", most*mb, most)
+		rate = t.share * most
+	}
 	if err := t.prepare(ctx); err != nil {
 		return err
 	}
-	offered := t.offer("load", t.share*most)
+	offered := t.offer("load", rate)
 	before, err := t.broker.Metrics(ctx)
 	if err != nil {
 		return err

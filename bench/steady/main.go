@@ -15,12 +15,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/moldau/moldau/bench/node"
 )
 
 type options struct {
@@ -30,6 +34,7 @@ type options struct {
 
 	// of the first
 	share      float64
+	rate       float64
 	maximum    time.Duration
 	quiet      time.Duration
 	producers  int
@@ -63,6 +68,7 @@ func main() {
 	} else {
 		f.DurationVar(&o.time, "time", 10*time.Minute, "how long the load lasts with all that goes on beside it")
 		f.Float64Var(&o.share, "share", 0.6, "part of the maximum that is offered")
+		f.Float64Var(&o.rate, "rate", 0, "bytes a second that are offered; 0: the share of the maximum, which is looked for then")
 		f.DurationVar(&o.maximum, "maximum", 10*time.Second, "how long the maximum is looked for")
 		f.DurationVar(&o.quiet, "quiet", time.Minute, "how long the load lasts alone")
 		f.IntVar(&o.producers, "producers", 4, "connections of producers, each with a partition of its own")
@@ -86,4 +92,22 @@ func main() {
 		fmt.Fprintln(os.Stderr, "steady:", err)
 		os.Exit(1)
 	}
+}
+
+// onBroker runs a test on a broker with these settings and a directory of its own, both of which are gone afterwards.
+func onBroker(o options, test func(*node.Broker) error, settings ...string) error {
+	tmp, err := os.MkdirTemp(o.dir, "steady-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	exe, err := node.Build(tmp, o.broker)
+	if err != nil {
+		return err
+	}
+	b, err := node.Start(exe, filepath.Join(tmp, "data"), true, settings...)
+	if err != nil {
+		return err
+	}
+	return errors.Join(test(b), b.Stop())
 }
