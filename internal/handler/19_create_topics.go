@@ -32,10 +32,14 @@ func serveCreateTopics(h *Handler, c call, req *kmsg.CreateTopicsRequest) kmsg.R
 	}
 	resp := kmsg.NewPtrCreateTopicsResponse()
 	if h.crowded() {
+		img := h.Metadata.Image()
 		for _, t := range req.Topics {
 			rt := kmsg.NewCreateTopicsResponseTopic()
 			rt.Topic, rt.ErrorCode, rt.ErrorMessage = t.Topic, int16(protocol.PolicyViolation), kmsg.StringPtr(errCrowded)
 			rt.NumPartitions, rt.ReplicationFactor = -1, -1
+			if img.Topic(t.Topic) != nil { // programs that make their topics when they start go on
+				rt.ErrorCode, rt.ErrorMessage = int16(protocol.TopicAlreadyExists), kmsg.StringPtr("Topic '"+t.Topic+"' already exists.")
+			}
 			resp.Topics = append(resp.Topics, rt)
 		}
 		return resp

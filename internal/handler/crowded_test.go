@@ -13,8 +13,11 @@ import (
 // come again, and nothing reaches the controller or a group.
 func TestNothingIsAddedWithoutMemory(t *testing.T) {
 	r := newRig(t, "auto.create.topics.enable=true")
-	r.h.Crowded = func() bool { return true }
 	w := r.dial()
+	there := kmsg.NewPtrCreateTopicsRequest()
+	there.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: "there", NumPartitions: 1, ReplicationFactor: 1}}
+	roundTrip[*kmsg.CreateTopicsResponse](w, 7, there)
+	r.h.Crowded = func() bool { return true }
 	want := func(what string, code int16, is protocol.ErrorCode) {
 		t.Helper()
 		if protocol.ErrorCode(code) != is {
@@ -28,13 +31,14 @@ func TestNothingIsAddedWithoutMemory(t *testing.T) {
 	if created.ErrorMessage == nil || *created.ErrorMessage != errCrowded {
 		t.Error("CreateTopics does not say why")
 	}
+	want("CreateTopics of one that is there", roundTrip[*kmsg.CreateTopicsResponse](w, 7, there).Topics[0].ErrorCode, protocol.TopicAlreadyExists)
 	more := kmsg.NewPtrCreatePartitionsRequest()
 	more.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "more", Count: 10}}
 	want("CreatePartitions", roundTrip[*kmsg.CreatePartitionsResponse](w, 3, more).Topics[0].ErrorCode, protocol.PolicyViolation)
 	meta := kmsg.NewPtrMetadataRequest()
 	meta.AllowAutoTopicCreation, meta.Topics = true, []kmsg.MetadataRequestTopic{{Topic: kmsg.StringPtr("asked")}}
 	want("Metadata", roundTrip[*kmsg.MetadataResponse](w, 9, meta).Topics[0].ErrorCode, protocol.UnknownTopicOrPartition)
-	if n := r.h.Metadata.Image().TopicCount(); n != 0 {
+	if n := r.h.Metadata.Image().TopicCount(); n != 1 {
 		t.Errorf("%d topics were made", n)
 	}
 	want("InitProducerId", roundTrip[*kmsg.InitProducerIDResponse](w, 4, kmsg.NewPtrInitProducerIDRequest()).ErrorCode, protocol.CoordinatorLoadInProgress)

@@ -221,7 +221,7 @@ func (c *Cache) Begin(r Request, dst []Part) (f Fetch, parts []Part, code protoc
 		return f, dst, protocol.InvalidFetchSessionEpoch
 	case s.byID != r.ByID:
 		return f, dst, protocol.FetchSessionTopicIDError
-	case c.mu.parts+len(r.Parts) > maxParts: // the client begins anew, and is served without a session
+	case c.mu.parts+len(r.Parts) > maxParts && c.mu.parts+s.unknown(r.Parts) > maxParts: // the client begins anew, and is served without a session
 		c.removeLocked(s)
 		return f, dst, protocol.FetchSessionIDNotFound
 	}
@@ -258,6 +258,16 @@ func (c *Cache) Begin(r Request, dst []Part) (f Fetch, parts []Part, code protoc
 		dst = append(dst, Part{Key: p.key, Position: p.position, Name: p.name})
 	}
 	return f, dst, protocol.None
+}
+
+// unknown is how many of the parts the session does not have yet.
+func (s *session) unknown(parts []Part) (n int) {
+	for _, p := range parts {
+		if s.index[p.Key] == nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *session) add(p Part, highWatermark, logStart int64) {

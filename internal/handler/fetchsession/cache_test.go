@@ -216,6 +216,9 @@ func TestPartitionsOfSessionsAreBounded(t *testing.T) {
 	if n := c.Len(); n != 4 || ids[4] != NoSession {
 		t.Fatalf("%d sessions of a quarter each, the last has id %d", n, ids[4])
 	}
+	if id, _, code := round(t, c, Request{SessionID: ids[3], Epoch: 1, Parts: many[:2]}, 5); code != protocol.None || id != ids[3] {
+		t.Errorf("a session whose offsets move is answered %v", code)
+	}
 	more := parts("others", 0)
 	if _, _, code := round(t, c, Request{SessionID: ids[0], Epoch: 1, Parts: more}, 5); code != protocol.FetchSessionIDNotFound || c.Len() != 3 {
 		t.Errorf("a session that grows beyond the bound is answered %v, and there are %d", code, c.Len())
