@@ -71,12 +71,17 @@ func (b *Broker) requestMemory() (inUse, budget int64) {
 	return 0, 0
 }
 
-// collected is the state as a collection finds it that is made to know it.
-func (b *Broker) collected() int64 {
-	before, _ := b.requestMemory()
-	runtime.GC()
-	after, _ := b.requestMemory()
-	return max(0, liveHeap()-max(before, after))
+// collected is the state as collections find it that are made to know it. What requests have left behind in pools is free the second time.
+func (b *Broker) collected() (state int64) {
+	for range releases {
+		before, _ := b.requestMemory()
+		runtime.GC()
+		after, _ := b.requestMemory()
+		if state = max(0, liveHeap()-max(before, after)); state < b.opts.Config.StateMaxBytes {
+			break
+		}
+	}
+	return state
 }
 
 // lookAtState decides whether there is room for more. Where the state seems to have come to its limit, it is asked for again before anybody is
