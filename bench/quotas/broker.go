@@ -2,19 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"net"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/moldau/moldau/bench/node"
 )
 
 // broker is one that is measured.
@@ -119,11 +116,7 @@ func (b *broker) topic() (string, error) {
 }
 
 // conn is one connection, for one request at a time.
-type conn struct {
-	net.Conn
-	id   string
-	sent int32
-}
+type conn struct{ *node.Conn }
 
 // dial connects as a client id, from an address of this machine if one is given.
 func (b *broker) dial(id, from string) (*conn, error) {
@@ -135,7 +128,7 @@ func (b *broker) dial(id, from string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, id: id}, nil
+	return &conn{&node.Conn{Conn: c, ClientID: id}}, nil
 }
 
 // once sends one request on a connection of its own, which nobody has throttled.
@@ -149,59 +142,18 @@ func (b *broker) once(id string, version int16, req kmsg.Request) (kmsg.Response
 }
 
 func (c *conn) send(version int16, req kmsg.Request) error {
-	c.sent++
 	req.SetVersion(version)
-	_, err := c.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID(c.id)).AppendRequest(nil, req, c.sent))
-	return err
-}
-
-func (c *conn) receive(version int16, req kmsg.Request) (kmsg.Response, error) {
-	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
-	var size [4]byte
-	if _, err := io.ReadFull(c, size[:]); err != nil {
-		return nil, err
-	}
-	body := make([]byte, binary.BigEndian.Uint32(size[:]))
-	if _, err := io.ReadFull(c, body); err != nil {
-		return nil, err
-	}
-	resp := req.ResponseKind()
-	resp.SetVersion(version)
-	header := 4
-	if resp.IsFlexible() && resp.Key() != 18 {
-		header = 5
-	}
-	if len(body) < header {
-		return nil, errors.New("short response")
-	}
-	return resp, resp.ReadFrom(body[header:])
+	return c.Send(req)
 }
 
 func (c *conn) ask(version int16, req kmsg.Request) (kmsg.Response, error) {
-	if err := c.send(version, req); err != nil {
-		return nil, err
-	}
-	return c.receive(version, req)
+	req.SetVersion(version)
+	return c.Ask(req)
 }
 
 // produceOf makes a request with one batch of one record, of n bytes together, 100 at least.
 func produceOf(topic string, acks int16, n int) *kmsg.ProduceRequest {
-	value := []byte(strings.Repeat("x", n-batchBytes(n)))
-	r := kmsg.Record{Value: value}
-	r.Length = int32(len(r.AppendTo(nil)) - 1)
-	batch := kmsg.RecordBatch{PartitionLeaderEpoch: -1, Magic: 2, ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1, NumRecords: 1,
-		FirstTimestamp: time.Now().UnixMilli(), MaxTimestamp: time.Now().UnixMilli(), Records: r.AppendTo(nil)}
-	batch.Length = int32(len(batch.AppendTo(nil)) - 12)
-	batch.CRC = int32(crc32.Checksum(batch.AppendTo(nil)[21:], crc32.MakeTable(crc32.Castagnoli)))
-	req := kmsg.NewPtrProduceRequest()
-	req.Acks, req.TimeoutMillis = acks, 30000
-	t := kmsg.NewProduceRequestTopic()
-	t.Topic = topic
-	p := kmsg.NewProduceRequestTopicPartition()
-	p.Records = batch.AppendTo(nil)
-	t.Partitions = append(t.Partitions, p)
-	req.Topics = append(req.Topics, t)
-	return req
+	return node.Produce(topic, 0, acks, node.Batch(1, n-batchBytes(n), 0))
 }
 
 // batchBytes is what stands around the value in a batch of n bytes.
@@ -229,15 +181,7 @@ const (
 
 // fetchOf asks for records from an offset on.
 func fetchOf(topic string, offset int64, maxBytes int32) *kmsg.FetchRequest {
-	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 100, 1, maxBytes, -1
-	t := kmsg.NewFetchRequestTopic()
-	t.Topic = topic
-	p := kmsg.NewFetchRequestTopicPartition()
-	p.FetchOffset, p.PartitionMaxBytes = offset, maxBytes
-	t.Partitions = append(t.Partitions, p)
-	req.Topics = append(req.Topics, t)
-	return req
+	return node.Fetch(topic, 0, offset, maxBytes, 100*time.Millisecond)
 }
 
 func recordBytes(r *kmsg.FetchResponse) (n int) {
