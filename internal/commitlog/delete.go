@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/moldau/moldau/internal/commitlog/segment"
 	"github.com/moldau/moldau/internal/vfs"
@@ -38,8 +39,22 @@ func (l *Log) discard(segments []*segment.Segment) error {
 			return err
 		}
 	}
-	l.env.background(l.config.Load().FileDeleteDelay, remover(l.env.FS, doomed))
+	l.removeLater(l.config.Load().FileDeleteDelay, doomed)
 	return nil
+}
+
+// removeLater removes files in the background. Until they are gone the log is not described as one that rests: a start which does not open it
+// would leave them where they are.
+func (l *Log) removeLater(delay time.Duration, doomed []doomedFile) {
+	l.doomed.Add(1)
+	step := remover(l.env.FS, doomed)
+	l.env.background(delay, func() (again bool, err error) {
+		if again, err = step(); !again && err == nil {
+			l.doomed.Add(-1)
+			l.env.woken(l, nil) // the directory has another time now
+		}
+		return again, err
+	})
 }
 
 // doomedFile is a file to be removed once nobody reads the segment any more.

@@ -65,8 +65,8 @@ type EnvOptions struct {
 	// start checkpoint: below LogStart() no keys are looked at. An error ends the cleaning. Nil: nothing to do.
 	OnClean func(l *Log) error
 
-	// OnWoken hears that a resting log was opened, or, with an error, that its files are not what they were and that nobody gets at them until the
-	// next start. It must neither block nor call back into the log. Nil: nobody hears.
+	// OnWoken hears that a resting log was opened, or that a log's old files are gone, after which it may rest again; or, with an error, that its
+	// files are not what they were and that nobody gets at them until the next start. It must neither block nor call back into the log. Nil: nobody hears.
 	OnWoken func(l *Log, refused error)
 }
 

@@ -57,6 +57,7 @@ type Log struct {
 
 	rest    atomic.Pointer[Rest] // nil once the files were opened, or where there are none to open
 	atClean bool                 // they are those of a clean stop
+	doomed  atomic.Int32         // removals of files that are not through
 
 	mu struct { // held for an append's write, never for a sync
 		sync.Mutex
@@ -169,7 +170,7 @@ func New(id ID, opts Options) (*Log, error) {
 		l.lie(*opts.Rest, opts.Recovery.Clean)
 		return l, nil
 	}
-	if err := l.open(opts.Recovery); err != nil {
+	if err := l.open(opts.Recovery, l); err != nil {
 		return nil, err
 	}
 	if l.marks.cleaned.Load() > l.marks.logEnd.Load() {

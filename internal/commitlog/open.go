@@ -89,8 +89,8 @@ func isOurs(name string) bool {
 	return name == epoch.Name || name == metadataName
 }
 
-// open reads the directory of the log, if there is one, and recovers what is in it.
-func (l *Log) open(r Recovery) error {
+// open reads the directory of the log, if there is one, and recovers what is in it. The owner is the log itself, or the one that rested.
+func (l *Log) open(r Recovery, owner *Log) error {
 	ls, exists, err := l.list()
 	if err == nil && len(ls.swaps)+len(ls.cleaned) > 0 {
 		if err = l.finishSwaps(ls); err == nil {
@@ -110,7 +110,7 @@ func (l *Log) open(r Recovery) error {
 		return fmt.Errorf("open %s: %w", l.id, err)
 	}
 	if len(ls.doomed) > 0 {
-		l.env.background(0, remover(l.env.FS, ls.doomed))
+		owner.removeLater(0, ls.doomed)
 	}
 	o := opening{l: l, ls: ls, r: r, point: r.Point, synced: max(r.Point, r.Synced), examine: -1}
 	if r.Clean {

@@ -105,7 +105,7 @@ func (l *Log) describe() (r Rest, active *segment.Segment, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.view.Load()
-	if v == nil || l.mu.newEpochs || l.UnflushedBytes() > 0 || l.marks.recovery.Load() != l.marks.logEnd.Load() {
+	if v == nil || l.doomed.Load() > 0 || l.mu.newEpochs || l.UnflushedBytes() > 0 || l.marks.recovery.Load() != l.marks.logEnd.Load() {
 		return Rest{}, nil, false
 	}
 	if _, open := l.mu.producers.FirstUnstable(all); open {
@@ -189,11 +189,11 @@ func (l *Log) openRested(r *Rest) error {
 	opened.config.Store(l.config.Load())
 	opened.setEnds(l.LogStart())
 	found := Recovery{Clean: l.atClean, Point: r.End, LogStart: l.LogStart(), Bytes: r.Bytes}
-	err := opened.open(found)
+	err := opened.open(found, l)
 	if errors.Is(err, ErrTopicID) {
 		// Nothing covers the id in that file, and there is another witness: who noted that the log rests. It is written anew.
 		if err = l.env.FS.Remove(filepath.Join(l.dir(), metadataName)); err == nil {
-			err = opened.open(found)
+			err = opened.open(found, l)
 		}
 	}
 	if err != nil {

@@ -64,7 +64,7 @@ func (l *Log) replace(group []*segment.Segment, cleaned *segment.Segment, cuts i
 	for _, at := range useless {
 		_ = l.env.FS.Remove(l.snapshotPath(at)) // harmless where it stays: it is true, only older
 	}
-	l.env.background(l.config.Load().FileDeleteDelay, remover(l.env.FS, doomed))
+	l.removeLater(l.config.Load().FileDeleteDelay, doomed)
 	return nil
 }
 

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/uuid"
@@ -318,6 +320,45 @@ func TestTopicIDDamagedWhileItRests(t *testing.T) {
 			t.Fatalf("byte %d: the topic id is %s, %v", n, id, err)
 		}
 	}
+}
+
+// TestOldFilesGoBeforeALogRests: a stop comes before files of deleted segments are removed. The next start opens the log and removes them.
+func TestOldFilesGoBeforeALogRests(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	must(t, w.open(options(mem)))
+	for range 8 {
+		must(t, w.append(0, 10<<10, 1, true, true))
+	}
+	l, err := w.log(0, true)
+	must(t, err)
+	cfg := config(true)
+	cfg.RetentionBytes, cfg.RetentionAge, cfg.FileDeleteDelay = 1, -1, time.Minute
+	l.Configure(cfg)
+	if gone, err := l.DeleteOld(frozen{}.Now(), l.LogEnd()); err != nil || gone.Segments() == 0 {
+		t.Fatalf("%d segments went, %v", gone.Segments(), err)
+	}
+	must(t, w.d.Close())
+	folder := filepath.Join(root, logID(0).DirName())
+	left := func() bool { return strings.Contains(strings.Join(names(t, mem, folder), " "), ".deleted") }
+	if !left() {
+		t.Fatal("no file waits for its removal")
+	}
+	must(t, w.open(options(mem)))
+	if got := w.resting(t); len(got) > 0 && got[0] == 0 {
+		t.Fatal("the log rests, and its old files stay")
+	}
+	for deadline := time.Now().Add(20 * time.Second); left(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited for old files to go: %v", names(t, mem, folder))
+		}
+	}
+	must(t, w.d.Close())
+	must(t, w.open(options(mem)))
+	if got := w.resting(t); len(got) == 0 || got[0] != 0 {
+		t.Fatalf("logs %v rest", got)
+	}
+	must(t, w.d.Abort())
 }
 
 // TestRemoveWhileItRests: a log that was never opened is removed, or set aside for another topic of its name, and stays so.
