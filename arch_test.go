@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 	"bench/steady":     {"bench/node"},
 	"bench/compaction": {},
 	"bench/many":       {},
-	"bench/quotas":     {},
+	"bench/quotas":     {"bench/node"},
 	"bench/race":       {},
 	"bench/durability": {"internal/logdir", "internal/commitlog", "internal/record"},
 	"test/diff":        {"internal/broker", "internal/config", "internal/handler", "internal/protocol", "internal/record"},
