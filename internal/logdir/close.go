@@ -29,7 +29,7 @@ func (d *Dir) Abort() error {
 	}
 	d.sweeper.close()
 	d.stop()
-	return errors.Join(d.closeLogs(false), d.committer.journal.Close(), d.lock.Close())
+	return errors.Join(d.closeLogs(false), d.committer.journal.Close(), d.closeUnopened(), d.lock.Close())
 }
 
 func (d *Dir) closing() bool {
@@ -52,7 +52,7 @@ func (d *Dir) stop() {
 
 func (d *Dir) closeClean() error {
 	clean := !d.offline()
-	if err := errors.Join(d.closeLogs(clean), d.committer.journal.Close()); err != nil || !clean {
+	if err := errors.Join(d.closeLogs(clean), d.committer.journal.Close(), d.closeUnopened()); err != nil || !clean {
 		return err
 	}
 	if len(d.report.Failed) > 0 {

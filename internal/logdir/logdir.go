@@ -21,6 +21,9 @@
 // is as any other with entries in it. All other logs are synced at once. Each step may be repeated after a crash in it, and no crash, however
 // many there were before, finds another state than the invariant's.
 //
+// A log that could not be opened, or not be written to, keeps its entries for the next start, however far the journal goes on meanwhile:
+// before a file of it is used again they are copied into a second one.
+//
 // A log that is cut back or removed is first settled in the journal: earlier entries are void. Hence replay only ever adds.
 //
 // Compaction changes what lies below the durable recovery point, and nothing else. So a scan never meets it, and neither does the
@@ -170,6 +173,7 @@ type Dir struct {
 
 	report      Report
 	committer   *committer
+	unopened    unopened
 	background  *background
 	checkpoints checkpoints
 	rests       rests

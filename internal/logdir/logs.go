@@ -177,6 +177,9 @@ func (d *Dir) remove(st *state) error {
 	if err := d.release(st); err != nil {
 		return fmt.Errorf("remove log %s: %w", id, err)
 	}
+	if err := d.dropUnopened(st); err != nil {
+		return fmt.Errorf("remove log %s: %w", id, err)
+	}
 	if l := st.log.Load(); l != nil {
 		if err := l.Delete(); err != nil {
 			return fmt.Errorf("remove log %s: %w", id, err)
@@ -218,6 +221,9 @@ func (d *Dir) setAside(st *state) error {
 	}
 	st.opening.Lock()
 	defer st.opening.Unlock()
+	if err := d.keepUnopened(st); err != nil { // the next start makes a folder of its own for them
+		return fmt.Errorf("set %s aside: %w", st.id, err)
+	}
 	if err := d.release(st); err != nil {
 		return fmt.Errorf("set %s aside: %w", st.id, err)
 	}

@@ -26,9 +26,11 @@ type Report struct {
 
 // recovery is the work of recover, shared by its goroutines.
 type recovery struct {
-	d      *Dir
-	scan   *journal.Scan
-	replay map[*state][]journal.Entry
+	d       *Dir
+	scan    *journal.Scan
+	replay  map[*state][]journal.Entry
+	kept    map[*state]int // so many of those are from earlier runs, which could not open the log
+	foreign bool           // there are more, of logs that have another topic id here
 
 	mu     sync.Mutex // guards the report and keep
 	keep   bool       // files of logs lack what the journal has, or are not synced yet: its files stay
@@ -44,7 +46,10 @@ func (d *Dir) recover() error {
 	if err != nil {
 		return err
 	}
-	r := &recovery{d: d, scan: scan, replay: map[*state][]journal.Entry{}}
+	if err := d.openUnopened(); err != nil {
+		return err
+	}
+	r := &recovery{d: d, scan: scan, replay: map[*state][]journal.Entry{}, kept: map[*state]int{}}
 	r.sort()
 	states := d.states()
 	if !d.clean || len(r.replay) > 0 {
@@ -58,6 +63,9 @@ func (d *Dir) recover() error {
 	d.report = r.report
 	if d.offline() {
 		return d.env.Err()
+	}
+	if err := r.settleKept(); err != nil {
+		return err
 	}
 	d.forgetMissing()
 	if err := d.checkpointRecovery(); err != nil && !errors.Is(err, syscall.ENOSPC) {
@@ -80,21 +88,29 @@ func (d *Dir) recover() error {
 	return journal.Remove(d.opts.FS, dir)
 }
 
-// sort gives each log the journal's entries that it may need: those after its last settle entry.
+// sort gives each log the entries that it may need: those after its last settle entry, which is one of the same journal. What was kept is
+// void there before anything settles the log in the other.
 func (r *recovery) sort() {
-	byID := map[journal.LogID][]journal.Entry{}
-	for _, e := range r.scan.Entries {
-		if e.Kind == journal.KindSettle {
-			delete(byID, e.Log)
-			continue
+	collect := func(entries []journal.Entry) map[journal.LogID][]journal.Entry {
+		byID := map[journal.LogID][]journal.Entry{}
+		for _, e := range entries {
+			if e.Kind == journal.KindSettle {
+				delete(byID, e.Log)
+				continue
+			}
+			byID[e.Log] = append(byID[e.Log], e)
 		}
-		byID[e.Log] = append(byID[e.Log], e)
+		return byID
 	}
 	d := r.d
+	kept, byID := collect(d.unopened.scan.Entries), collect(r.scan.Entries)
+	for of, entries := range kept {
+		byID[of] = append(entries, byID[of]...)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for id, entries := range byID {
-		id := commitlog.ID(id)
+	for of, entries := range byID {
+		id := commitlog.ID(of)
 		st := d.mu.logs[id.DirName()]
 		switch {
 		case st == nil: // its directory did not survive
@@ -106,7 +122,11 @@ func (r *recovery) sort() {
 		case st.id.TopicID != id.TopicID:
 			d.opts.Warn(fmt.Errorf("pass over %d journal entries of %s: they are of topic id %s, the directory is of %s",
 				len(entries), id, id.TopicID, st.id.TopicID))
+			r.foreign = r.foreign || len(kept[of]) > 0
 			continue
+		}
+		if n := len(kept[of]); n > 0 {
+			r.kept[st] = n
 		}
 		if st.rest != nil && below(entries, st.rest.End) {
 			st.committing.last = r.scan.Sequence() // should the journal's files stay, a cut must settle
@@ -163,7 +183,17 @@ func (r *recovery) log(st *state) {
 			r.report.Failed = map[commitlog.ID]error{}
 		}
 		r.report.Failed[st.id] = st.err
-		r.keep = r.keep || len(r.replay[st]) > 0
+		if entries := r.replay[st]; len(entries) > 0 {
+			if entries = entries[r.kept[st]:]; len(entries) > 0 {
+				r.keep = true
+				r.d.unopened.waiting[st] = entries
+				st.committing.last = r.scan.Sequence() // its removal must settle
+			}
+			if r.kept[st] > 0 {
+				r.d.unopened.kept[st] = true
+			}
+			st.err = fmt.Errorf("%w; %d journal entries of it are kept for the next start", st.err, len(r.replay[st]))
+		}
 		r.d.opts.Warn(fmt.Errorf("recover log %s: %w", st.id, st.err))
 		return
 	}
@@ -180,10 +210,11 @@ func (r *recovery) open(st *state) error {
 		return errors.Join(err, l.Close(false))
 	}
 	// What the journal has need not be synced now: the journal stays until the files are, as those of any log.
-	trusted, full := len(r.replay[st]) > 0 && l.TrustReplayed(), false
+	fromBefore := r.kept[st] > 0 // then the files must have all before it is served: what is kept is void from then on
+	trusted, full := len(r.replay[st]) > 0 && !fromBefore && l.TrustReplayed(), false
 	if !trusted {
 		_, err = l.SyncFiles()
-		full = err != nil && r.d.committer.later(st, err) // reads go on, and the journal stays until there is space
+		full = err != nil && !fromBefore && r.d.committer.later(st, err) // reads go on, and the journal stays until there is space
 		if err != nil && !full {
 			return errors.Join(err, l.Close(false))
 		}
@@ -228,6 +259,17 @@ func (r *recovery) replayAll(st *state, l *commitlog.Log) error {
 		st.committing.last = r.scan.Sequence() // until the files are removed; if they stay, a cut must settle
 	}
 	return nil
+}
+
+// settleKept voids what was kept of logs that are open now.
+func (r *recovery) settleKept() error {
+	var open []*state
+	for st := range r.kept {
+		if st.err == nil {
+			open = append(open, st)
+		}
+	}
+	return r.d.settleUnopened(open, r.foreign)
 }
 
 // pin keeps the journal's files until the logs with entries in them are synced, as if they had been written just now.

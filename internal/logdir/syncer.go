@@ -139,6 +139,9 @@ func (c *committer) reclaimFiles() bool {
 	if failed.Load() {
 		return false
 	}
+	if c.d.keepUnopened(nil) != nil {
+		return false // tried again when there is space, or the next file is full
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for sequence := range c.mu.files {

@@ -38,12 +38,13 @@ type Entry struct {
 	Bytes    int64
 	Sequence uint64 // of the file that holds it
 
-	file string
+	file string // its path
 	at   int64
 }
 
 type file struct {
 	name   string
+	path   string
 	header header
 	size   int64
 	end    int64 // where the groups that check end
@@ -131,8 +132,8 @@ func list(fsys vfs.FS, dir string) ([]string, error) {
 }
 
 func (s *Scan) scanFile(name string, directory uuid.UUID, topics map[string]string) (file, error) {
-	f := file{name: name}
-	in, err := s.fs.OpenFile(filepath.Join(s.dir, name), vfs.ReadOnly, 0)
+	f := file{name: name, path: filepath.Join(s.dir, name)}
+	in, err := s.fs.OpenFile(f.path, vfs.ReadOnly, 0)
 	if err != nil {
 		return f, err
 	}
@@ -203,7 +204,7 @@ func (f *file) addEntries(b []byte, g group, topics map[string]string) error {
 		f.found = append(f.found, Entry{
 			Log:  LogID{Topic: topic, TopicID: e.topicID, Partition: e.partition},
 			Kind: e.kind, Base: e.base, End: endOf(b[e.at:next], e.base), Bytes: int64(e.n), Sequence: g.sequence,
-			file: f.name, at: f.end + groupHeaderSize + int64(e.at),
+			file: f.path, at: f.end + groupHeaderSize + int64(e.at),
 		})
 		at = next
 	}
@@ -253,7 +254,7 @@ func (s *Scan) syncFile(name string) error {
 	return errors.Join(file.Datasync(), file.Close())
 }
 
-// Reader reads the record batches of entries. It keeps one file open.
+// Reader reads the record batches of entries, of its Scan or of another one of the same file system. It keeps one file open.
 type Reader struct {
 	scan *Scan
 	name string
@@ -267,7 +268,7 @@ func (s *Scan) NewReader() *Reader { return &Reader{scan: s} }
 func (r *Reader) Read(dst []byte, e Entry) ([]byte, error) {
 	if r.file == nil || r.name != e.file {
 		r.Close()
-		file, err := r.scan.fs.OpenFile(filepath.Join(r.scan.dir, e.file), vfs.ReadOnly, 0)
+		file, err := r.scan.fs.OpenFile(e.file, vfs.ReadOnly, 0)
 		if err != nil {
 			return dst, fmt.Errorf("open journal file: %w", err)
 		}

@@ -1,0 +1,136 @@
+package logdir
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/logdir/journal"
+)
+
+// unopenedDir is a second journal, in the format of the first, for logs that recovery could not open: their entries must outlive the files
+// of the journal, which is to use them again. Before it does, they are copied. The next start replays them before the journal's own,
+// and once the log is open and its files are synced a settle entry voids them here. With the last of them the folder goes.
+const unopenedDir = "journal-unopened"
+
+// unopened are the entries of logs that recovery could not open.
+type unopened struct {
+	sync.Mutex
+	scan    *journal.Scan
+	writer  *journal.Writer            // nil until something is written
+	waiting map[*state][]journal.Entry // in the journal, and not copied yet
+	kept    map[*state]bool            // entries of it are here
+}
+
+func (d *Dir) unopenedPath() string { return filepath.Join(d.opts.Path, unopenedDir) }
+
+// openUnopened reads what earlier runs left.
+func (d *Dir) openUnopened() error {
+	scan, err := journal.Open(d.opts.FS, d.unopenedPath(), d.meta.directory)
+	d.unopened.scan = scan
+	d.unopened.waiting, d.unopened.kept = map[*state][]journal.Entry{}, map[*state]bool{}
+	return err
+}
+
+// writerLocked returns the writer of the second journal.
+func (d *Dir) writerLocked() *journal.Writer {
+	u := &d.unopened
+	if u.writer == nil {
+		u.writer = journal.NewWriter(journal.Options{
+			FS: d.opts.FS, Clock: d.opts.Clock, Dir: d.unopenedPath(), Directory: d.meta.directory, Files: 1 << 20, FirstFile: 1 << 20,
+		}, u.scan)
+	}
+	return u.writer
+}
+
+// settleUnopened voids what is kept of the logs that are open now and synced. foreign says that there is more, of logs that are not here.
+func (d *Dir) settleUnopened(logs []*state, foreign bool) error {
+	u := &d.unopened
+	u.Lock()
+	defer u.Unlock()
+	switch {
+	case len(u.scan.Entries) == 0 && len(logs) == 0:
+		return nil
+	case len(u.kept) == 0 && !foreign:
+		err := journal.Remove(d.opts.FS, d.unopenedPath())
+		if err == nil {
+			u.scan, err = journal.Open(d.opts.FS, d.unopenedPath(), d.meta.directory)
+		}
+		return err
+	}
+	// A kill may have come before the sync of the last group, and what it voids must stay void.
+	if err := u.scan.Sync(); err != nil || len(logs) == 0 {
+		return err
+	}
+	for _, st := range logs {
+		d.writerLocked().Settle(journal.LogID(st.id))
+	}
+	return u.writer.Commit()
+}
+
+// keepUnopened copies what the journal has of a log that could not be opened; nil: of all. It is durable afterwards. Where it cannot be, the
+// directory is full, or offline: what was acknowledged would be lost.
+func (d *Dir) keepUnopened(only *state) error {
+	u := &d.unopened
+	u.Lock()
+	defer u.Unlock()
+	for st, entries := range u.waiting {
+		if only != nil && st != only {
+			continue
+		}
+		if err := d.copyLocked(st.id, entries); err != nil {
+			return fmt.Errorf("keep what the journal has of %s, which could not be opened: %w", st.id, d.judge(err))
+		}
+		u.kept[st] = true
+		delete(u.waiting, st)
+	}
+	return nil
+}
+
+func (d *Dir) copyLocked(id commitlog.ID, entries []journal.Entry) error {
+	u := &d.unopened
+	w := d.writerLocked()
+	reader := u.scan.NewReader()
+	defer reader.Close()
+	for _, e := range entries {
+		_, err := w.Append(journal.LogID(id), func(dst []byte) ([]byte, int64, error) {
+			dst, err := reader.Read(dst, e)
+			return dst, e.Base, err
+		})
+		if err != nil {
+			return err
+		}
+		if err := w.Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropUnopened forgets the entries of a log that is removed; those in the journal were settled.
+func (d *Dir) dropUnopened(st *state) error {
+	u := &d.unopened
+	u.Lock()
+	defer u.Unlock()
+	delete(u.waiting, st)
+	if !u.kept[st] {
+		return nil
+	}
+	d.writerLocked().Settle(journal.LogID(st.id))
+	if err := u.writer.Commit(); err != nil {
+		return d.judge(err)
+	}
+	delete(u.kept, st)
+	return nil
+}
+
+func (d *Dir) closeUnopened() error {
+	u := &d.unopened
+	u.Lock()
+	defer u.Unlock()
+	if u.writer == nil {
+		return nil
+	}
+	return u.writer.Close()
+}

@@ -1,0 +1,229 @@
+package logdir
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// unreadable is a disk on which the files of log 0 cannot be opened.
+func unreadable(disk vfs.FS) vfs.FS {
+	return vfs.NewFault(disk, func(op vfs.Op) error {
+		if op.Kind == vfs.OpOpen && strings.Contains(op.Name, logID(0).DirName()) {
+			return syscall.EIO
+		}
+		return nil
+	})
+}
+
+// powerCut returns a world whose logs 0 and 1 are acknowledged and, for the most part, in the journal alone, and what is left of its disk.
+func powerCut(t *testing.T) (*world, *vfs.Mem) {
+	t.Helper()
+	w := newWorld()
+	mem := vfs.NewMem()
+	must(t, w.open(options(mem)))
+	for i := range 12 {
+		must(t, w.append(i%2, 300, 1, true, true))
+	}
+	left := mem.Peek(vfs.LoseUnsynced, 1)
+	must(t, w.d.Abort())
+	return w, left
+}
+
+// goOn opens a directory in which log 0 cannot be opened, and appends to log 1 until the journal's files were all used again.
+func (w *world) goOn(opts Options) error {
+	if err := w.open(opts); err != nil {
+		return err
+	}
+	if _, err := w.d.Log(logID(0), config(true), nil); !errors.Is(err, syscall.EIO) {
+		return errors.Join(fmt.Errorf("log 0 opens: %w", err), w.d.Abort())
+	}
+	return errors.Join(w.round(), w.d.Abort())
+}
+
+// round appends to log 1 until the journal's files were all used again.
+func (w *world) round() error {
+	from := w.d.committer.journal.Oldest()
+	for range 2000 {
+		if err := w.append(1, 1500, 2, true, true); err != nil {
+			return err
+		}
+		if w.d.committer.journal.Oldest() > from+4 {
+			return nil
+		}
+	}
+	return errors.New("the journal's files are not used again")
+}
+
+// TestUnopenedLogKeepsItsJournal: a log that cannot be opened at two starts, while the journal goes round and round, has all that was
+// acknowledged when it can be.
+func TestUnopenedLogKeepsItsJournal(t *testing.T) {
+	for _, model := range vfs.AllSurvivors {
+		w, disk := powerCut(t)
+		for range 2 {
+			must(t, w.goOn(options(unreadable(disk))))
+			disk = disk.Crash(model, 2)
+		}
+		must(t, w.check(options(disk)))
+		// What was kept is void: a log that is cut does not get it back.
+		must(t, w.open(options(disk)))
+		must(t, w.truncate(0, 2))
+		if _, err := disk.Stat(root + "/" + unopenedDir); err == nil {
+			t.Error("with nothing in it the second journal stays")
+		}
+		cut := disk.Peek(model, 3)
+		must(t, w.d.Abort())
+		must(t, w.check(options(cut)))
+	}
+}
+
+// TestCrashWhileEntriesAreKept stops the machine at every change of the disk of a run that could not open a log, and then at every change of the
+// next one, which can.
+func TestCrashWhileEntriesAreKept(t *testing.T) {
+	_, begin := powerCut(t)
+	for at := int64(1); ; at++ {
+		w, _ := powerCut(t)
+		first := begin.Peek(vfs.KeepAll, 0)
+		var left []*vfs.Mem
+		var once sync.Once
+		fault := vfs.NewFault(first, func(op vfs.Op) error {
+			if op.Change >= at {
+				once.Do(func() {
+					first.Crash(vfs.KeepAll, 0)
+					for _, model := range vfs.AllSurvivors {
+						left = append(left, first.Peek(model, uint64(at)))
+					}
+				})
+			}
+			return nil
+		})
+		err := w.goOn(options(unreadable(fault)))
+		if left == nil {
+			must(t, err)
+			t.Logf("%d points", at-1)
+			return
+		}
+		for i, disk := range left {
+			if err := w.check(options(disk.Peek(vfs.KeepAll, 0))); err != nil {
+				t.Fatalf("crash at change %d, %s: %v", at, vfs.AllSurvivors[i], err)
+			}
+			if at%16 != int64(i) {
+				continue
+			}
+			for in := int64(1); ; in++ { // in the recovery
+				again := disk.Peek(vfs.KeepAll, 0)
+				var after *vfs.Mem
+				var once sync.Once
+				_ = openAndAbort(options(vfs.NewFault(again, func(op vfs.Op) error {
+					if op.Change >= in {
+						once.Do(func() { after = again.Crash(vfs.AllSurvivors[in%4], uint64(in)) })
+					}
+					return nil
+				})))
+				if after == nil {
+					break
+				}
+				if err := w.check(options(after)); err != nil {
+					t.Fatalf("crash at change %d, %s, then at change %d of recovery: %v", at, vfs.AllSurvivors[i], in, err)
+				}
+			}
+		}
+	}
+}
+
+// TestErrorWhileEntriesAreKept fails each change of the disk of a run that could not open a log, once: what was acknowledged is there afterwards.
+func TestErrorWhileEntriesAreKept(t *testing.T) {
+	_, begin := powerCut(t)
+	for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
+		for at := int64(1); ; at++ {
+			w, _ := powerCut(t)
+			disk := begin.Peek(vfs.KeepAll, 0)
+			var hit atomic.Bool
+			err := w.goOn(options(unreadable(vfs.NewFault(disk, func(op vfs.Op) error {
+				if op.Change != at {
+					return nil
+				}
+				hit.Store(true)
+				if op.Kind == vfs.OpWrite {
+					return &vfs.Partial{N: op.N / 2, Err: cause}
+				}
+				return cause
+			}))))
+			if !hit.Load() {
+				must(t, err)
+				t.Logf("%v: %d points", cause, at-1)
+				break
+			}
+			if err := w.check(options(disk.Peek(vfs.LoseUnsynced, uint64(at)))); err != nil {
+				t.Fatalf("%v at change %d: %v", cause, at, err)
+			}
+		}
+	}
+}
+
+// TestUnopenedLogs: of several logs whose entries are kept one is set aside, one is removed, and one is opened, and cut, while another cannot be.
+func TestUnopenedLogs(t *testing.T) {
+	w := newWorld()
+	mem := vfs.NewMem()
+	for life := range 2 {
+		must(t, w.open(options(mem)))
+		for i := range 5 { // into one file of the journal
+			must(t, w.append(i, 300, 1, true, true))
+		}
+		if life == 0 {
+			must(t, w.d.Close())
+		}
+	}
+	disk := mem.Peek(vfs.LoseUnsynced, 1)
+	must(t, w.d.Abort())
+	unreadable := func(disk vfs.FS, logs ...int) vfs.FS {
+		return vfs.NewFault(disk, func(op vfs.Op) error {
+			for _, n := range logs {
+				if op.Kind == vfs.OpOpen && strings.Contains(op.Name, logID(n).DirName()) {
+					return syscall.EIO
+				}
+			}
+			return nil
+		})
+	}
+	must(t, w.open(options(unreadable(disk, 0, 2, 3, 4))))
+	must(t, w.d.Quarantine(logID(3)))
+	madeAgain := func(disk *vfs.Mem) { // of what was kept; what its files had was set aside with them
+		t.Helper()
+		d := mustOpen(t, options(disk))
+		l, err := d.Log(logID(3), config(true), nil)
+		must(t, err)
+		if end := l.LogEnd(); end != int64(w.models[3].acked) {
+			t.Errorf("what was kept of the log that was set aside ends at %d, not at %d", end, w.models[3].acked)
+		}
+		must(t, d.Abort())
+	}
+	madeAgain(disk.Peek(vfs.LoseUnsynced, 1))
+	must(t, w.round())
+	if len(w.d.unopened.waiting) > 0 || len(w.d.unopened.kept) != 4 {
+		t.Fatalf("of %d logs entries are kept, and of %d they are to be", len(w.d.unopened.kept), len(w.d.unopened.waiting))
+	}
+	must(t, w.d.Abort())
+	disk = disk.Crash(vfs.LoseUnsynced, 2)
+
+	must(t, w.open(options(unreadable(disk, 0, 2)))) // 4 is open again, and 3 made again
+	must(t, w.d.Remove(logID(2)))
+	must(t, w.truncate(4, 1))
+	must(t, w.round()) // nothing in the journal voids what is void
+	must(t, w.d.Abort())
+	disk = disk.Crash(vfs.LoseUnsynced, 3)
+
+	w.model(2).keys, w.model(2).acked = nil, 0
+	madeAgain(disk)
+	delete(w.models, 3)
+	must(t, w.check(options(disk)))
+	if _, err := disk.Stat(root + "/" + unopenedDir); err == nil {
+		t.Error("with nothing in it the second journal stays")
+	}
+}
