@@ -41,6 +41,7 @@ type replicas struct {
 	started bool
 	applied *metadata.Image
 	load    []int             // replicas in each directory
+	shared  *commitlog.Config // of the logs that were configured last
 	found   map[string]uint16 // at start: which directory has the folder of a partition; nil afterwards
 }
 
@@ -179,13 +180,24 @@ func (r *replicas) configureLocked(img *metadata.Image) {
 		if !ok {
 			continue
 		}
-		settings := partitionSettings(r.cfg, t.Name, t.Configs)
+		settings := r.settingsLocked(t)
 		for _, p := range *h.(*hostedTopic).partitions.Load() {
 			if p.Partition != nil {
 				p.Configure(settings.of(p.ID()))
 			}
 		}
 	}
+}
+
+// settingsLocked returns what the partitions of a topic act on. Topics mostly have the same settings, and their logs then share one copy.
+func (r *replicas) settingsLocked(t *metadata.Topic) *topicSettings {
+	s := partitionSettings(r.cfg, t.Name, t.Configs)
+	if r.shared != nil && *r.shared == *s.Log {
+		s.Log = r.shared
+	} else {
+		r.shared = s.Log
+	}
+	return s
 }
 
 func (r *replicas) applyLocked(delta *metadata.Delta) {
@@ -233,7 +245,7 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 	if now := h.partitions.Load(); now != nil {
 		parts = append(parts, *now...)
 	}
-	settings := partitionSettings(r.cfg, t.Name, t.Configs)
+	settings := r.settingsLocked(t)
 	if change.Old != nil {
 		for _, p := range parts {
 			if p.Partition != nil {

@@ -156,11 +156,11 @@ func New(id ID, opts Options) (*Log, error) {
 	if opts.DirName != "" {
 		l.name.Store(&opts.DirName)
 	}
-	cfg := Config{}
-	if opts.Config != nil {
-		cfg = *opts.Config
+	cfg := opts.Config
+	if cfg == nil {
+		cfg = &Config{}
 	}
-	l.Configure(&cfg)
+	l.Configure(cfg)
 	l.setEnds(max(opts.Recovery.LogStart, 0))
 	l.marks.cleaned.Store(max(opts.Recovery.Cleaned, 0))
 	if opts.Recovery.Missing {
@@ -228,10 +228,12 @@ func (l *Log) UnsyncedBytes() int64 { return max(l.marks.written.Load()-l.marks.
 // UnflushedBytes are the bytes from RecoveryPoint to LogEnd: what the files have not synced, durable in the journal or not.
 func (l *Log) UnflushedBytes() int64 { return max(l.marks.written.Load()-l.marks.flushed.Load(), 0) }
 
-// Configure replaces the topic configuration.
+// Configure replaces the topic configuration. The log keeps c, which others may share, where nothing in it is left to a default.
 func (l *Log) Configure(c *Config) {
-	full := c.withDefaults()
-	l.config.Store(&full)
+	if full := c.withDefaults(); full != *c {
+		c = &full
+	}
+	l.config.Store(c)
 }
 
 // Config returns the topic configuration in force, with defaults; it must not be changed.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -208,5 +209,8 @@ func coldChecked[T any, R interface {
 
 func sendCold(req *server.Request, reply server.Reply, resp kmsg.Response) {
 	buf := protocol.AppendResponseHeader(req.Buffer[:0], req.Header.Key, req.Header.Version, req.Header.CorrelationID)
+	if created, ok := resp.(*kmsg.CreateTopicsResponse); ok {
+		buf = slices.Grow(buf, createdSize(created))
+	}
 	reply.SendBytes(resp.AppendTo(buf))
 }
