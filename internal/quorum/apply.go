@@ -102,6 +102,9 @@ func link(chain [32]byte, e *pb.Entry) [32]byte {
 	return chain
 }
 
+// entryBytes is about what an entry takes in memory, where it stays until the next snapshot, besides its data.
+const entryBytes = 200
+
 func (a *applier) entry(e *pb.Entry) error {
 	if e.GetIndex() != a.index+1 {
 		return fmt.Errorf("entry %d comes after %d", e.GetIndex(), a.index)
@@ -116,7 +119,7 @@ func (a *applier) entry(e *pb.Entry) error {
 		return err
 	}
 	a.index, a.term = e.GetIndex(), e.GetTerm()
-	a.bytes += int64(len(e.GetData()))
+	a.bytes += int64(len(e.GetData())) + entryBytes
 	if !own {
 		a.node.answer(e.GetTerm(), e.GetData())
 	}

@@ -52,7 +52,7 @@ type Options struct {
 	Tick            time.Duration // default 50 ms
 	ElectionTicks   int           // ticks without a leader before an election, up to twice as many; default 10
 	SnapshotEntries uint64        // entries between two snapshots; default 10,000
-	SnapshotBytes   int64         // bytes of entries between two snapshots, or as many as the last one had; default 1 MiB
+	SnapshotBytes   int64         // what the entries between two snapshots take in memory, or as much as the last one had; default 512 KiB
 	SegmentBytes    int64         // size at which a log segment is full; default 4 MiB
 
 	// OnFull hears when an entry is refused for lack of space, and when there is space again. It must not block.
@@ -66,7 +66,7 @@ func (o Options) withDefaults() Options {
 	set(&o.Tick, 50*time.Millisecond)
 	set(&o.ElectionTicks, 10)
 	set(&o.SnapshotEntries, 10_000)
-	set(&o.SnapshotBytes, 1<<20)
+	set(&o.SnapshotBytes, 512<<10)
 	set(&o.SegmentBytes, 4<<20)
 	return o
 }

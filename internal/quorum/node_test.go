@@ -409,3 +409,18 @@ func BenchmarkStart(b *testing.B) {
 	}
 	b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "µs/start-to-lead")
 }
+
+// TestFewEntriesStayInMemory proposes many small entries: those behind the older of the two snapshots that are kept stay, and no more.
+func TestFewEntriesStayInMemory(t *testing.T) {
+	const between, proposals = 20, 400
+	r := start(t, Options{FS: vfs.NewMem(), SnapshotBytes: between * (entryBytes + tagBytes)})
+	for range proposals {
+		r.propose(t, "x")
+	}
+	r.stop(t)
+	first, _ := r.core.storage.FirstIndex()
+	last, _ := r.core.storage.LastIndex()
+	if kept := last + 1 - first; kept > 5*between || last < proposals {
+		t.Errorf("of %d entries %d are in memory", last, kept)
+	}
+}

@@ -60,31 +60,36 @@ func (m *Machine) expireOffsets(now time.Time, out *coordinator.Out) {
 
 // goneTopics are the topics that were deleted last. A commit that has passed the handler before may come after the news, and what it left
 // behind would be found by the readers of the next topic of that name.
-type goneTopics struct {
-	ids   map[uuid.UUID]struct{}
-	order []uuid.UUID // oldest first
-}
+type goneTopics struct{ ids []uuid.UUID } // oldest first
 
-// goneMax is how many are kept, or as many as were deleted at once. A commit is on its way for microseconds.
-const goneMax = 256
+// goneMax is how many are kept at least, or as many as were deleted at once; and goneSpare more, so that they are seldom moved. A commit is on
+// its way for microseconds. There are fifty machines, each with its own: a list is small, and as quick to search as it has to be.
+const (
+	goneMax   = 256
+	goneSpare = 64
+)
 
 func (t *goneTopics) add(topics []DeletedTopic) {
 	if t.ids == nil {
-		t.ids = map[uuid.UUID]struct{}{}
+		t.ids = make([]uuid.UUID, 0, goneMax+goneSpare)
 	}
 	for _, d := range topics {
-		t.ids[d.ID] = struct{}{}
-		t.order = append(t.order, d.ID)
+		t.ids = append(t.ids, d.ID)
 	}
-	for len(t.order) > max(goneMax, len(topics)) {
-		delete(t.ids, t.order[0])
-		t.order = t.order[1:]
+	keep := max(goneMax, len(topics))
+	if len(t.ids) <= keep+goneSpare {
+		return
 	}
+	last := t.ids[len(t.ids)-keep:]
+	if keep == goneMax && cap(t.ids) > goneMax+goneSpare { // many were deleted at once, some time ago
+		t.ids = append(make([]uuid.UUID, 0, goneMax+goneSpare), last...)
+		return
+	}
+	t.ids = t.ids[:copy(t.ids, last)]
 }
 
 func (t *goneTopics) has(id uuid.UUID) bool {
-	_, ok := t.ids[id]
-	return ok && !id.IsZero()
+	return !id.IsZero() && slices.Contains(t.ids, id)
 }
 
 // topicsDeleted ends the offsets of topics that are gone. One that names the id of another topic of the same name is kept.
