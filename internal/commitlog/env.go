@@ -231,6 +231,9 @@ type Recovery struct {
 	LogStart int64 // first offset to serve
 	Cleaned  int64 // end of what compaction has been through; 0: it never was
 	Bytes    int64 // size of the last segment's file, where it is known; 0: it is not
+
+	// Identified says that the owner has read the directory's topic id, with ReadTopicID, and that it is the log's.
+	Identified bool
 }
 
 // Recovered tells what opening the log found; all zero for a log without files and after a clean stop.

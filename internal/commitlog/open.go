@@ -106,8 +106,10 @@ func (l *Log) open(r Recovery, owner *Log) error {
 	}
 	l.deriving = make(chan struct{}, 1)
 	l.mu.state = present
-	if err := l.checkTopicID(); err != nil {
-		return fmt.Errorf("open %s: %w", l.id, err)
+	if !r.Identified {
+		if err := l.checkTopicID(); err != nil {
+			return fmt.Errorf("open %s: %w", l.id, err)
+		}
 	}
 	if len(ls.doomed) > 0 {
 		owner.removeLater(0, ls.doomed)

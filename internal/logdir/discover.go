@@ -92,6 +92,7 @@ func (d *Dir) discover() error {
 			return
 		}
 		st.id.TopicID, st.err = d.readTopicID(filepath.Join(d.opts.Path, st.id.DirName()))
+		st.found.Identified = st.err == nil && !st.id.TopicID.IsZero()
 	})
 	return nil
 }
