@@ -3,15 +3,29 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
 
+	"github.com/moldau/moldau/internal/commitlog/epoch"
 	"github.com/moldau/moldau/internal/commitlog/segment"
 	"github.com/moldau/moldau/internal/record"
+	"github.com/moldau/moldau/internal/vfs"
 )
 
 // Close ends the log. With clean everything is synced, trimmed and a producer snapshot written, so that the next New with
 // Recovery.Clean scans nothing; without, files are only closed. After an error the stop was not clean.
 func (l *Log) Close(clean bool) error {
-	defer l.hold()()
+	e, err := l.end(clean)
+	if e == nil {
+		return err
+	}
+	return e.close(l.finish(e.c, *e.snap))
+}
+
+// end makes the log one that takes nothing any more. Without an Ending it is closed.
+func (l *Log) end(clean bool) (*Ending, error) {
+	e := &Ending{l: l, release: l.hold()}
 	if clean {
 		l.rememberOldest()
 	}
@@ -19,25 +33,109 @@ func (l *Log) Close(clean bool) error {
 	files := l.mu.state == present
 	was := l.mu.state
 	l.mu.state = closed
-	segments := l.segments()
-	var c capture
-	var snap *snapshot
+	e.segments = l.segments()
 	var err error
 	if clean && files {
 		if err = l.env.offline(); err == nil {
-			c, snap, err = l.finishLocked()
+			e.c, e.snap, err = l.finishLocked()
 		}
 	}
 	l.mu.Unlock()
 	if was == closed {
-		return nil
+		e.release()
+		return nil, nil
 	}
-	if err == nil && snap != nil {
-		err = l.finish(c, *snap)
+	if err != nil || e.snap == nil {
+		return nil, e.close(err)
 	}
-	for _, s := range segments {
+	return e, nil
+}
+
+// Ending is a clean Close of one log in steps, for an owner that closes many and makes their files durable together. Before each step but the
+// first everything that the steps before did must be durable, in the whole directory of the logs; an error ends the log's.
+type Ending struct {
+	l        *Log
+	release  func() // of the log
+	segments []*segment.Segment
+	c        capture
+	snap     *snapshot
+}
+
+// BeginClose is the first step: everything is written but what must not be durable before the rest is. It returns nil where nothing is left to do.
+func (l *Log) BeginClose() (*Ending, error) {
+	e, err := l.end(true)
+	if e == nil {
+		return nil, err
+	}
+	if err := e.begin(); err != nil {
+		return nil, e.close(err)
+	}
+	return e, nil
+}
+
+func (e *Ending) begin() error {
+	l := e.l
+	if e.c.newDir {
+		path := filepath.Join(l.dir(), metadataName)
+		_, err := l.env.FS.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) { // a full disk kept it from being written
+			err = l.env.fail(vfs.WriteFileAtomic(l.env.FS, path, encodeMetadata(l.id.TopicID)))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	epochs := e.c.epochs
+	if epochs == nil {
+		epochs = &epoch.Cache{}
+	}
+	return l.env.fail(vfs.WriteTemp(l.env.FS, filepath.Join(l.dir(), epoch.Name), epochs.Encode()))
+}
+
+// Describe is the second step: the leader epochs take their place, and the snapshots are written aside.
+func (e *Ending) Describe() error {
+	l := e.l
+	err := l.env.fail(vfs.RenameTemp(l.env.FS, filepath.Join(l.dir(), epoch.Name)))
+	for _, snap := range e.snapshots() {
+		if err == nil {
+			err = l.env.fail(vfs.WriteTemp(l.env.FS, l.snapshotPath(snap.offset), snap.data))
+		}
+	}
+	if err != nil {
+		return e.close(err)
+	}
+	return nil
+}
+
+// Complete is the third: the snapshots take their place.
+func (e *Ending) Complete() error {
+	for _, snap := range e.snapshots() {
+		if err := e.l.env.fail(vfs.RenameTemp(e.l.env.FS, e.l.snapshotPath(snap.offset))); err != nil {
+			return e.close(err)
+		}
+	}
+	return nil
+}
+
+// End is the last one: the log is closed. An error that the owner had with making the steps durable may end it sooner.
+func (e *Ending) End(err error) {
+	if err == nil {
+		for _, snap := range e.snapshots() {
+			e.l.tookSnapshot(snap.offset)
+		}
+		e.l.raise(e.c)
+	}
+	_ = e.close(err)
+}
+
+func (e *Ending) snapshots() []snapshot { return append(slices.Clone(e.l.mu.pending), *e.snap) }
+
+// close lets the files go, and the log.
+func (e *Ending) close(err error) error {
+	for _, s := range e.segments {
 		s.Close()
 	}
+	e.release()
 	return err
 }
 
@@ -82,11 +180,15 @@ func (l *Log) finish(c capture, snap snapshot) error {
 			return err
 		}
 	}
-	end, raised, _ := l.synced(c)
-	if raised && l.onSynced != nil {
+	l.raise(c)
+	return nil
+}
+
+// raise tells that a capture is durable.
+func (l *Log) raise(c capture) {
+	if end, raised, _ := l.synced(c); raised && l.onSynced != nil {
 		l.onSynced(end)
 	}
-	return nil
 }
 
 // ReplayFrom is Replay for batches that ReadUnsynced had returned with from. If the log ends below, batches are missing in between

@@ -56,7 +56,15 @@ func TestRestingLogAnswersAlike(t *testing.T) {
 		"ActiveProducers": func(l *Log) any { return l.ActiveProducers() },
 		"AdvanceLogStart": func(l *Log) any { return l.AdvanceLogStart(17) },
 		"AssignEpoch":     func(l *Log) any { return []any{l.AssignEpoch(2, 40), l.AssignEpoch(9, 40), l.Epochs()} },
-		"CheckAppend":     func(l *Log) any { return l.CheckAppend() },
+		"BeginClose": func(l *Log) any {
+			e, err := l.BeginClose()
+			if e != nil {
+				err = errors.Join(err, e.Describe(), e.Complete())
+				e.End(nil)
+			}
+			return []any{err, l.Close(true)}
+		},
+		"CheckAppend": func(l *Log) any { return l.CheckAppend() },
 		"Clean": func(l *Log) any {
 			d, err := l.Clean(CleanOptions{Now: now, HighWatermark: 40})
 			return []any{d.From, d.To, err != nil}

@@ -274,12 +274,18 @@ func (l *Log) snapshotPath(offset int64) string {
 	return filepath.Join(l.dir(), segment.Name(offset, segment.SnapshotSuffix))
 }
 
-// writeSnapshot writes a snapshot file and removes those between two segments that it makes useless. The caller holds the log.
+// writeSnapshot writes a snapshot file. The caller holds the log.
 func (l *Log) writeSnapshot(snap snapshot) error {
 	if err := vfs.WriteFileAtomic(l.env.FS, l.snapshotPath(snap.offset), snap.data); err != nil {
 		return l.env.fail(fmt.Errorf("write producer snapshot of %s: %w", l.id, err))
 	}
-	bases := map[int64]bool{snap.offset: true}
+	l.tookSnapshot(snap.offset)
+	return nil
+}
+
+// tookSnapshot takes note of a snapshot file that stands there, and removes those between two segments that it makes useless.
+func (l *Log) tookSnapshot(offset int64) {
+	bases := map[int64]bool{offset: true}
 	for _, s := range l.segments() {
 		bases[s.Base()] = true
 	}
@@ -288,7 +294,7 @@ func (l *Log) writeSnapshot(snap snapshot) error {
 		bases[l.mu.learned] = true
 	}
 	var keep, stray []int64
-	have := append(slices.Clone(l.mu.snapshots), snap.offset)
+	have := append(slices.Clone(l.mu.snapshots), offset)
 	slices.Sort(have)
 	for _, at := range have {
 		switch {
@@ -303,5 +309,4 @@ func (l *Log) writeSnapshot(snap snapshot) error {
 	for _, at := range stray {
 		_ = l.env.FS.Remove(l.snapshotPath(at)) // harmless where it stays: it is true, only older
 	}
-	return nil
 }

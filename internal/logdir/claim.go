@@ -3,7 +3,6 @@ package logdir
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 
@@ -15,7 +14,7 @@ import (
 type Claim struct {
 	fs   vfs.FS
 	path string
-	lock io.Closer
+	lock vfs.Lock
 	made []string // the lock file and directories that were not there, the deepest first
 }
 

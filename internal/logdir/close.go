@@ -2,6 +2,7 @@ package logdir
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 
@@ -81,20 +82,111 @@ func (d *Dir) closeClean() error {
 }
 
 func (d *Dir) closeLogs(clean bool) error {
+	states := append(d.states(), d.copies()...)
+	if clean && unsynced(states) >= d.opts.manyUnsynced {
+		done := d.waiting()
+		err := d.lock.SyncFS()
+		done()
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return d.closeTogether(states, err)
+		}
+	}
+	var errs problems
+	each(states, d.opts.SyncWorkers, func(st *state) {
+		st.opening.Lock()
+		defer st.opening.Unlock()
+		if l := st.log.Load(); l != nil {
+			errs.add(l.Close(clean))
+		}
+	})
+	return errors.Join(errs.all...)
+}
+
+func unsynced(states []*state) (n int) {
+	for _, st := range states {
+		if l := st.log.Load(); l != nil && l.UnflushedBytes() > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// problems are what concurrent closes of logs came to.
+type problems struct {
+	sync.Mutex
+	all []error
+}
+
+func (p *problems) add(err error) {
+	if err != nil && !errors.Is(err, commitlog.ErrClosed) {
+		p.Lock()
+		defer p.Unlock()
+		p.all = append(p.all, err)
+	}
+}
+
+// closeTogether closes all logs cleanly, step by step, with a sync of the file system after each. What lies on it and is not ours is synced as well, and
+// an error with that counts like one of ours: the stop is not clean then, and the next start looks at what is there. synced is what the
+// sync before the first step said.
+func (d *Dir) closeTogether(states []*state, synced error) error {
+	var errs problems
 	var mu sync.Mutex
-	var errs []error
-	each(append(d.states(), d.copies()...), d.opts.SyncWorkers, func(st *state) {
+	endings := make(map[*state]*commitlog.Ending, len(states))
+	begin := func(st *state) {
 		st.opening.Lock()
 		defer st.opening.Unlock()
 		l := st.log.Load()
 		if l == nil {
 			return
 		}
-		if err := l.Close(clean); err != nil && !errors.Is(err, commitlog.ErrClosed) {
+		e, err := l.BeginClose()
+		errs.add(err)
+		if e != nil {
 			mu.Lock()
-			errs = append(errs, err)
+			endings[st] = e
 			mu.Unlock()
 		}
-	})
-	return errors.Join(errs...)
+	}
+	step := func(f func(*commitlog.Ending) error) func(*state) {
+		return func(st *state) {
+			mu.Lock()
+			e := endings[st]
+			mu.Unlock()
+			if e == nil {
+				return
+			}
+			if err := f(e); err != nil {
+				errs.add(err)
+				mu.Lock()
+				delete(endings, st)
+				mu.Unlock()
+			}
+		}
+	}
+	for _, f := range []func(*state){begin, step((*commitlog.Ending).Describe), step((*commitlog.Ending).Complete)} {
+		if synced != nil {
+			break
+		}
+		each(states, d.opts.SyncWorkers, f)
+		done := d.waiting()
+		synced = d.lock.SyncFS()
+		done()
+	}
+	if synced != nil {
+		synced = fmt.Errorf("sync the file system of %s: %w", d.opts.Path, synced)
+		d.fail(synced)
+		errs.add(synced)
+	}
+	each(states, d.opts.SyncWorkers, step(func(e *commitlog.Ending) error {
+		e.End(synced)
+		return nil
+	}))
+	if synced != nil {
+		each(states, d.opts.SyncWorkers, func(st *state) {
+			if l := st.log.Load(); l != nil {
+				_ = l.Close(false) // those that had not begun
+			}
+		})
+	}
+	return errors.Join(errs.all...)
 }

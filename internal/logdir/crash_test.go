@@ -111,11 +111,19 @@ func (w *world) remove(n int) error {
 
 // TestCrashEverywhere stops the machine at every change of the disk, under every model of what survives, and opens what is left.
 func TestCrashEverywhere(t *testing.T) {
+	for name, many := range map[string]int{"files synced one by one": 1 << 30, "files synced together": 1} {
+		t.Run(name, func(t *testing.T) { crashEverywhere(t, many) })
+	}
+}
+
+func crashEverywhere(t *testing.T, manyUnsynced int) {
 	for at := int64(1); ; at++ {
 		w := newWorld()
 		var left []*vfs.Mem
 		fault := crashAt(at, &left)
-		err := w.live(options(fault))
+		opts := options(fault)
+		opts.manyUnsynced = manyUnsynced
+		err := w.live(opts)
 		if left == nil {
 			if err != nil {
 				t.Fatalf("without a crash: %v", err)

@@ -94,6 +94,10 @@ type Options struct {
 	// twice as much, or a 16th of the file system where that is less: the rest is for groups, metadata and what makes room.
 	FreeMin uint64
 
+	// manyUnsynced is from how many logs on that are not synced a clean stop syncs the whole file system instead of their files: there are eight
+	// syncs for each log otherwise. Default 64.
+	manyUnsynced int
+
 	journal   journal.Options // sizes, for tests
 	finishMax int64           // what is copied at most while producers wait for the end of a move; default 128 MiB
 }
@@ -132,6 +136,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.FlushAge, 30*time.Second)
 	setDefault(&o.FreeMin, 16<<20)
 	setDefault(&o.finishMax, 128<<20)
+	setDefault(&o.manyUnsynced, 64)
 	return o
 }
 
@@ -162,7 +167,7 @@ type Dir struct {
 	slow  slowness
 	opts  Options
 	env   *commitlog.Env
-	lock  interface{ Close() error }
+	lock  vfs.Lock
 	meta  meta
 	clean bool  // the last stop was
 	epoch int64 // the broker epoch in the clean-shutdown file; -1

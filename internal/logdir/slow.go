@@ -30,6 +30,19 @@ type slowness struct {
 
 // syncing notes a sync that begins. The caller calls done when it has returned.
 func (d *Dir) syncing() (done func() time.Duration) {
+	waited := d.waiting()
+	return func() time.Duration {
+		took := waited()
+		if took >= slowSync {
+			d.slow.count.Inc()
+			d.seenSlow(d.opts.Clock.Now(), took)
+		}
+		return took
+	}
+}
+
+// waiting is syncing for a sync that may take long.
+func (d *Dir) waiting() (done func() time.Duration) {
 	began := d.opts.Clock.Now()
 	s := &d.slow
 	s.mu.Lock()
@@ -39,16 +52,10 @@ func (d *Dir) syncing() (done func() time.Duration) {
 	s.mu.running[&began] = struct{}{}
 	s.mu.Unlock()
 	return func() time.Duration {
-		now := d.opts.Clock.Now()
-		took := now.Sub(began)
 		s.mu.Lock()
 		delete(s.mu.running, &began)
 		s.mu.Unlock()
-		if took >= slowSync {
-			s.count.Inc()
-			d.seenSlow(now, took)
-		}
-		return took
+		return d.opts.Clock.Now().Sub(began)
 	}
 }
 

@@ -117,7 +117,9 @@ func TestSyncFSMakesAllDurable(t *testing.T) {
 	check(t, m.MkdirAll("/a/b", 0o755))
 	f := mustCreate(t, m, "/a/b/f")
 	mustWrite(t, f, []byte("x"), 0)
-	check(t, m.SyncFS("/"))
+	l, err := m.Lock("/lock")
+	check(t, err)
+	check(t, l.SyncFS())
 	if got, err := ReadFile(m.Crash(LoseUnsynced, 0), "/a/b/f"); string(got) != "x" {
 		t.Fatal(got, err)
 	}
@@ -424,6 +426,8 @@ func TestFaultAsksBeforeEverything(t *testing.T) {
 		return nil
 	})
 	f := mustCreate(t, fsys, "/d/f")
+	lock, err := fsys.Lock("/d/held")
+	check(t, err)
 	fail = true
 	for name, do := range map[string]func() error{
 		"open":        func() error { return second(fsys.OpenFile("/d/g", ReadWrite|Create, 0o644)) },
@@ -434,7 +438,7 @@ func TestFaultAsksBeforeEverything(t *testing.T) {
 		"readdir":     func() error { return second(fsys.ReadDir("/d")) },
 		"stat":        func() error { return second(fsys.Stat("/d")) },
 		"syncdir":     func() error { return fsys.SyncDir("/d") },
-		"syncfs":      func() error { return fsys.SyncFS("/d") },
+		"syncfs":      lock.SyncFS,
 		"lock":        func() error { return second(fsys.Lock("/d/l")) },
 		"free":        func() error { return second(fsys.Free("/d")) },
 		"total":       func() error { return second(fsys.Total("/d")) },

@@ -1,7 +1,6 @@
 package vfs
 
 import (
-	"io"
 	"io/fs"
 	"sync/atomic"
 )
@@ -153,18 +152,28 @@ func (f *Fault) SyncDir(name string) error {
 	return f.fs.SyncDir(name)
 }
 
-func (f *Fault) SyncFS(name string) error {
-	if err := f.ask(Op{Kind: OpSyncFS, Name: name}); err != nil {
-		return err
-	}
-	return f.fs.SyncFS(name)
-}
-
-func (f *Fault) Lock(name string) (io.Closer, error) {
+func (f *Fault) Lock(name string) (Lock, error) {
 	if err := f.ask(Op{Kind: OpLock, Name: name}); err != nil {
 		return nil, err
 	}
-	return f.fs.Lock(name)
+	l, err := f.fs.Lock(name)
+	if err != nil {
+		return nil, err
+	}
+	return &faultLock{Lock: l, fault: f, name: name}, nil
+}
+
+type faultLock struct {
+	Lock
+	fault *Fault
+	name  string
+}
+
+func (l *faultLock) SyncFS() error {
+	if err := l.fault.ask(Op{Kind: OpSyncFS, Name: l.name}); err != nil {
+		return err
+	}
+	return l.Lock.SyncFS()
 }
 
 func (f *Fault) Free(name string) (uint64, error) {

@@ -29,7 +29,28 @@ func WriteFileAtomic(fsys FS, name string, data []byte) error {
 	return nil
 }
 
-func writeSynced(fsys FS, name string, data []byte) error {
+// WriteTemp is the first part of WriteFileAtomic, without a sync, for who syncs many files at once before he calls RenameTemp.
+func WriteTemp(fsys FS, name string, data []byte) error {
+	temp := name + tempSuffix
+	if err := write(fsys, temp, data, false); err != nil {
+		fsys.Remove(temp)
+		return fmt.Errorf("replace %s: %w", name, err)
+	}
+	return nil
+}
+
+// RenameTemp is the second part. The directory is not synced either.
+func RenameTemp(fsys FS, name string) error {
+	if err := fsys.Rename(name+tempSuffix, name); err != nil {
+		fsys.Remove(name + tempSuffix)
+		return fmt.Errorf("replace %s: %w", name, err)
+	}
+	return nil
+}
+
+func writeSynced(fsys FS, name string, data []byte) error { return write(fsys, name, data, true) }
+
+func write(fsys FS, name string, data []byte, sync bool) error {
 	f, err := fsys.OpenFile(name, ReadWrite|Create|Truncate, 0o644)
 	if err != nil {
 		return err
@@ -38,9 +59,11 @@ func writeSynced(fsys FS, name string, data []byte) error {
 		f.Close()
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		f.Close()
-		return err
+	if sync {
+		if err := f.Sync(); err != nil {
+			f.Close()
+			return err
+		}
 	}
 	return f.Close()
 }

@@ -2,7 +2,6 @@ package vfs
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"sort"
@@ -422,20 +421,6 @@ func (m *Mem) dead(op dirOp) bool {
 	return true
 }
 
-func (m *Mem) SyncFS(name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, err := m.find(name); err != nil {
-		return pathError("syncfs", name, err)
-	}
-	for _, op := range m.dirOps {
-		op.commit()
-	}
-	m.dirOps = nil
-	syncTree(m.root)
-	return nil
-}
-
 func syncTree(n *memNode) {
 	n.sync()
 	for _, child := range n.dir {
@@ -443,7 +428,7 @@ func syncTree(n *memNode) {
 	}
 }
 
-func (m *Mem) Lock(name string) (io.Closer, error) {
+func (m *Mem) Lock(name string) (Lock, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.openLocked(name, ReadWrite|Create, 0o644)
@@ -454,13 +439,33 @@ func (m *Mem) Lock(name string) (io.Closer, error) {
 		return nil, pathError("lock", name, err)
 	}
 	m.locks[n] = true
-	return &memLock{fs: m, node: n}, nil
+	return &memLock{fs: m, name: name, node: n}, nil
 }
 
 type memLock struct {
 	fs   *Mem
+	name string
 	node *memNode
 	once sync.Once
+}
+
+func (l *memLock) SyncFS() error {
+	m := l.fs
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, err := m.find(l.name)
+	if err == nil && !m.locks[l.node] {
+		err = fs.ErrClosed
+	}
+	if err != nil {
+		return pathError("syncfs", l.name, err)
+	}
+	for _, op := range m.dirOps {
+		op.commit()
+	}
+	m.dirOps = nil
+	syncTree(m.root)
+	return nil
 }
 
 func (l *memLock) Close() error {

@@ -2,7 +2,6 @@ package vfs
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -21,7 +20,7 @@ type osFS struct{}
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	var f *os.File
 	err := opening(func() (err error) {
-		f, err = os.OpenFile(name, osFlags(flag), perm)
+		f, err = openFile(name, osFlags(flag), perm)
 		return err
 	})
 	if err != nil {
@@ -57,7 +56,6 @@ func (osFS) Remove(name string) error                     { return os.Remove(nam
 func (osFS) RemoveAll(name string) error                  { return os.RemoveAll(name) }
 func (osFS) MkdirAll(name string, perm fs.FileMode) error { return os.MkdirAll(name, perm) }
 func (osFS) Stat(name string) (fs.FileInfo, error)        { return os.Stat(name) }
-func (osFS) SyncFS(name string) error                     { return pathError("syncfs", name, syncFS(name)) }
 
 func (osFS) ReadDir(name string) (entries []fs.DirEntry, err error) {
 	err = opening(func() error {
@@ -92,7 +90,7 @@ func (osFS) Total(name string) (uint64, error) {
 	return n, pathError("statfs", name, err)
 }
 
-func (osFS) Lock(name string) (io.Closer, error) {
+func (osFS) Lock(name string) (Lock, error) {
 	for {
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
@@ -103,11 +101,16 @@ func (osFS) Lock(name string) (io.Closer, error) {
 			return nil, pathError("lock", name, err)
 		}
 		if stillAt(f, name) {
-			return f, nil // closing the only descriptor of the open file ends the lock
+			return osLock{f}, nil // closing the only descriptor of the open file ends the lock
 		}
 		f.Close()
 	}
 }
+
+type osLock struct{ f *os.File }
+
+func (l osLock) Close() error  { return l.f.Close() }
+func (l osLock) SyncFS() error { return pathError("syncfs", l.f.Name(), syncFS(l.f)) }
 
 // stillAt says whether the file is the one that name stands for. Its holder may have removed it before it was locked here: a lock on it
 // would keep nobody off.

@@ -2,14 +2,31 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // maxIovecs is IOV_MAX of Linux: more buffers than that in one pwritev are refused.
 const maxIovecs = 1024
+
+// openFile is os.OpenFile without the five system calls in which that tries to have a regular file polled, which is always refused: half of what
+// it costs to look into a small file.
+func openFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	for {
+		fd, err := unix.Open(name, flag|unix.O_CLOEXEC, uint32(perm.Perm()))
+		if err == nil {
+			return os.NewFile(uintptr(fd), name), nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+	}
+}
 
 // lockRange takes the other kind of lock that Linux has, which the JVM takes, so that a directory of a running Kafka is seen to be in use
 // and Kafka sees ours. It belongs to the open file, as flock's does.
@@ -99,11 +116,35 @@ func skip(bufs [][]byte, n int) [][]byte {
 	return rest
 }
 
-func syncFS(name string) error {
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
+// syncFS needs a kernel whose syncfs reports what it could not write (since 5.8), with a descriptor that was open all the time: each has its own
+// view of errors. And a file system of which it is known that all that is on it goes to a disk of this machine.
+func syncFS(f *os.File) error {
+	var st unix.Statfs_t
+	fd := int(f.Fd())
+	if err := unix.Fstatfs(fd, &st); err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	return unix.Syncfs(fd)
+	switch int64(st.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
+	default:
+		return errors.ErrUnsupported
+	}
+	if !syncfsReports() {
+		return errors.ErrUnsupported
+	}
+	for {
+		if err := unix.Syncfs(fd); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
+
+var syncfsReports = sync.OnceValue(func() bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var major, minor int
+	n, _ := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+	return n == 2 && (major > 5 || major == 5 && minor >= 8)
+})

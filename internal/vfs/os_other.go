@@ -5,8 +5,13 @@ package vfs
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 )
+
+func openFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	return os.OpenFile(name, flag, perm)
+}
 
 func (f *osFile) Datasync() error                              { return f.f.Sync() }
 func (f *osFile) Preallocate(off, n int64) error               { return nil }
@@ -17,7 +22,7 @@ func (f *osFile) writev(bufs [][]byte, off int64) (int, error) { return writeEac
 func lockRange(*os.File) error { return nil }
 
 // syncFS has no portable form: sync(2) elsewhere starts the writing and does not wait for it. Callers sync file by file.
-func syncFS(string) error { return errors.ErrUnsupported }
+func syncFS(*os.File) error { return errors.ErrUnsupported }
 
 // writeEach is WritevAt where the system has no vectored write.
 func writeEach(f io.WriterAt, bufs [][]byte, off int64) (int, error) {

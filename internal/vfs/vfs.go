@@ -35,14 +35,22 @@ type FS interface {
 
 	// SyncDir makes the entries of a directory durable: files created in it, removed from it or renamed in it.
 	SyncDir(name string) error
-	// SyncFS makes everything on the file system that holds name durable (syncfs(2)).
-	SyncFS(name string) error
 	// Lock takes an exclusive lock on the file name, creating it; the lock ends with Close or with the process.
-	Lock(name string) (io.Closer, error)
+	Lock(name string) (Lock, error)
 	// Free returns the bytes that may still be written to the file system that holds name.
 	Free(name string) (uint64, error)
 	// Total returns the size in bytes of the file system that holds name.
 	Total(name string) (uint64, error)
+}
+
+// Lock is a lock that is held.
+type Lock interface {
+	io.Closer
+
+	// SyncFS makes everything on the file system that holds the locked file durable (syncfs(2)), whoever wrote it. Its error tells of
+	// everything on it that could not be written since the lock was taken, by whatever wrote it back, unless an earlier call has told it.
+	// Where the system does not promise that, nothing is synced, and the error is errors.ErrUnsupported.
+	SyncFS() error
 }
 
 // File is one open file. Reads and writes name their offset and may run concurrently; there is no file position.
