@@ -37,9 +37,10 @@ func idleConnections(t *testing.T) {
 	}
 }
 
-// longPolls: rows 92 and 100. Ten thousand requests that wait for days are held by little, and go with their connections.
+// longPolls: rows 92 and 100. Ten thousand requests that wait for days, as many of each connection as the node looks at, are held by little,
+// and go with their connections.
 func longPolls(t *testing.T) {
-	connections, each := fewer(100), 100
+	connections, each := fewer(5000), 2
 	n := start(t, "")
 	n.create("orders", 1)
 	before := held()
