@@ -24,7 +24,7 @@ var seams = []string{"internal/clock", "internal/invariant", "internal/network",
 // stands here. A package below never names one above it.
 var mayImport = map[string][]string{
 	"cmd/moldau":         {"internal/cli", "internal/broker", "internal/config"},
-	"internal/broker":    {"internal/admin", "internal/metrics", "internal/quota", "internal/coordinator", "internal/coordinator/group", "internal/server", "internal/handler", "internal/partition", "internal/logdir", "internal/commitlog", "internal/controller", "internal/quorum", "internal/metadata", "internal/config", "internal/record", "internal/protocol"},
+	"internal/broker":    {"internal/admin", "internal/cluster", "internal/metrics", "internal/quota", "internal/coordinator", "internal/coordinator/group", "internal/server", "internal/handler", "internal/partition", "internal/logdir", "internal/commitlog", "internal/controller", "internal/quorum", "internal/metadata", "internal/config", "internal/record", "internal/protocol"},
 	"internal/cli":       {"internal/config", "internal/record", "internal/commitlog", "internal/logdir"},
 	"internal/config":    {"internal/record"},
 	"internal/server":    {"internal/protocol", "internal/metrics"},
@@ -42,6 +42,8 @@ var mayImport = map[string][]string{
 	"internal/coordinator":       {"internal/partition", "internal/commitlog", "internal/record"},
 	"internal/coordinator/group": {"internal/coordinator", "internal/protocol", "internal/record"},
 
+	"internal/cluster":    {"internal/controller", "internal/quorum", "internal/metadata", "internal/peer", "internal/server", "internal/protocol", "internal/config"},
+	"internal/peer":       {"internal/protocol"},
 	"internal/controller": {"internal/metadata", "internal/quorum", "internal/protocol"},
 	"internal/quorum":     {},
 	"internal/metadata":   {},

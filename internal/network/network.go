@@ -6,6 +6,7 @@
 package network
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -49,4 +50,17 @@ func Host(a Addr) string {
 		return a.String()
 	}
 	return host
+}
+
+// Refused says whether a dial found nobody who listens: the machine answers, and the process is not there.
+func Refused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+
+// WriteAll writes buffers one after another, with one call where the connection can.
+func WriteAll(conn Conn, buffers [][]byte) (int64, error) {
+	if _, ok := conn.(*net.TCPConn); !ok {
+		n, err := conn.Write(bytes.Join(buffers, nil))
+		return int64(n), err
+	}
+	b := net.Buffers(buffers)
+	return b.WriteTo(conn)
 }

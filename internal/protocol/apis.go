@@ -208,6 +208,9 @@ var apis = [...]API{
 
 // Lookup returns the wire shape of key; ok is false for keys that Kafka 4.4 does not have.
 func Lookup(key APIKey) (a API, ok bool) {
+	if key.Private() {
+		return private[key-KeyNodeInfo], true
+	}
 	if key < 0 || int(key) >= len(apis) || apis[key].Name == "" {
 		return API{}, false
 	}
