@@ -1,7 +1,9 @@
 package metadata
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 )
 
@@ -14,6 +16,10 @@ type Subscriber func(before, after *Image, delta *Delta)
 type Publisher struct {
 	current     atomic.Pointer[Image]
 	subscribers []Subscriber
+	publishing  sync.Mutex // held while subscribers follow
+
+	mu      sync.Mutex
+	changed chan struct{} // closed with the next image; nil while nobody waits
 }
 
 // NewPublisher returns a publisher of the empty image. Subscribers are called in their order; the set cannot change later, so
@@ -71,8 +77,48 @@ func (p *Publisher) Snapshot() (index uint64, snapshot []byte) {
 
 // publish lets the subscribers follow first: who sees a topic in the current image finds its replicas and its coordinators too.
 func (p *Publisher) publish(before, after *Image, delta *Delta) {
+	p.publishing.Lock()
 	for _, told := range p.subscribers {
 		told(before, after, delta)
 	}
 	p.current.Store(after)
+	p.publishing.Unlock()
+	p.mu.Lock()
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
+	p.mu.Unlock()
+}
+
+// While runs f between two images: who takes over the current one in f is told of every one that comes after it.
+func (p *Publisher) While(f func()) {
+	p.publishing.Lock()
+	defer p.publishing.Unlock()
+	f()
+}
+
+// Watch returns the current image, and a channel that is closed when there is another one.
+func (p *Publisher) Watch() (*Image, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.changed == nil {
+		p.changed = make(chan struct{})
+	}
+	return p.current.Load(), p.changed
+}
+
+// Await returns when the image has reached an index.
+func (p *Publisher) Await(ctx context.Context, index uint64) error {
+	for {
+		img, changed := p.Watch()
+		if img.index >= index {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

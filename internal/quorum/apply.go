@@ -110,20 +110,26 @@ func (a *applier) entry(e *pb.Entry) error {
 		return fmt.Errorf("entry %d comes after %d", e.GetIndex(), a.index)
 	}
 	a.chain = link(a.chain, e)
-	var data []byte
-	own := e.GetType() != pb.EntryNormal || len(e.GetData()) < tagBytes
-	if !own {
-		data = e.GetData()[tagBytes:]
-	}
-	if err := a.machine.Apply(e.GetIndex(), data); err != nil {
+	if err := a.machine.Apply(e.GetIndex(), payload(e)); err != nil {
 		return err
 	}
 	a.index, a.term = e.GetIndex(), e.GetTerm()
 	a.bytes += int64(len(e.GetData())) + entryBytes
-	if !own {
+	if !own(e) {
 		a.node.answer(e.GetTerm(), e.GetData())
 	}
 	return nil
+}
+
+// own says that an entry is the quorum's: a new leader's first, or a change of the members.
+func own(e *pb.Entry) bool { return e.GetType() != pb.EntryNormal || len(e.GetData()) < tagBytes }
+
+// payload is what an entry says to the state machine, nil if nothing.
+func payload(e *pb.Entry) []byte {
+	if own(e) {
+		return nil
+	}
+	return e.GetData()[tagBytes:]
 }
 
 // snapshot writes the state to disk and tells the main goroutine, which drops what is not needed any more.

@@ -73,6 +73,10 @@ const (
 	firstFrameMax = 256 // bytes, more than the first frame of a new directory takes
 )
 
+func firstSnapshot(voters []uint64) *snapshot {
+	return &snapshot{index: firstIndex, term: firstTerm, conf: &pb.ConfState{Voters: voters}}
+}
+
 // format makes the directory of a new voter. The identity comes last: a directory without one was never used, and what a crash
 // left in it is removed. One that was used and lost its identity is refused.
 func format(fsys vfs.FS, dir string, id uint64, voters []uint64, segmentBytes int64) error {
@@ -104,8 +108,7 @@ func format(fsys vfs.FS, dir string, id uint64, voters []uint64, segmentBytes in
 	}
 	hs := hardState{}
 	if len(voters) > 0 {
-		first := &snapshot{index: firstIndex, term: firstTerm, conf: &pb.ConfState{Voters: voters}}
-		if err := writeSnapshot(fsys, dir, first); err != nil {
+		if err := writeSnapshot(fsys, dir, firstSnapshot(voters)); err != nil {
 			return err
 		}
 		hs = hardState{term: firstTerm, commit: firstIndex}

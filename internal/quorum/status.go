@@ -85,16 +85,23 @@ type Status struct {
 	ID      uint64
 	Leader  uint64 // 0 while none is known
 	Leads   bool
+	Ready   bool // it leads, and has applied everything that was committed before it did
 	Term    uint64
 	Applied uint64 // index of the last entry that the state machine has
 }
 
 // Status returns where the node stands.
 func (n *Node) Status() Status {
+	st, _ := n.Watch()
+	return st
+}
+
+// Watch is Status, and a channel that is closed when another leads, or the term or that of what is applied has changed.
+func (n *Node) Watch() (Status, <-chan struct{}) {
 	s := &n.status
 	s.Lock()
 	defer s.Unlock()
-	return Status{ID: n.core.id, Leader: s.leader, Leads: s.leads, Term: s.term, Applied: s.appliedIndex}
+	return Status{ID: n.core.id, Leader: s.leader, Leads: s.leads, Ready: s.leads && s.appliedTerm == s.term, Term: s.term, Applied: s.appliedIndex}, s.changed
 }
 
 // Err says why the node stopped; nil while it runs and after a clean stop.
@@ -106,7 +113,12 @@ func (n *Node) Err() error {
 
 // Lead waits until this node leads the quorum and its state machine has everything that was committed before it did. It returns
 // the term, in which Propose may then be called.
-func (n *Node) Lead(ctx context.Context) (term uint64, err error) {
+func (n *Node) Lead(ctx context.Context) (term uint64, err error) { return n.lead(ctx, true) }
+
+// LeadNow is Lead where another node may be asked instead: a node that does not lead returns ErrNotLeader and does not wait to.
+func (n *Node) LeadNow(ctx context.Context) (term uint64, err error) { return n.lead(ctx, false) }
+
+func (n *Node) lead(ctx context.Context, wait bool) (term uint64, err error) {
 	for {
 		s := &n.status
 		s.Lock()
@@ -117,6 +129,10 @@ func (n *Node) Lead(ctx context.Context) (term uint64, err error) {
 		if s.leads && s.appliedTerm == s.term {
 			defer s.Unlock()
 			return s.term, nil
+		}
+		if !s.leads && !wait {
+			defer s.Unlock()
+			return 0, ErrNotLeader
 		}
 		changed := s.changed
 		s.Unlock()
