@@ -12,7 +12,7 @@ type (
 	CreatePartitions struct {
 		Topics       []MorePartitions
 		ValidateOnly bool
-		Quota        Quota
+		Quota        Quota `json:"-"`
 	}
 
 	// MorePartitions asks for a topic to have Count partitions in all. Assignments, where not nil, places each new one.

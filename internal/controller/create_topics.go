@@ -20,7 +20,7 @@ type (
 	CreateTopics struct {
 		Topics       []NewTopic
 		ValidateOnly bool
-		Quota        Quota
+		Quota        Quota `json:"-"`
 	}
 
 	// NewTopic asks for a topic: either by counts, where -1 means the default, or by Assignments, with both counts -1.

@@ -10,7 +10,7 @@ type (
 	// DeleteTopics removes topics, each by its name or by its id. Response: DeleteTopicsResponse.
 	DeleteTopics struct {
 		Topics []TopicRef
-		Quota  Quota
+		Quota  Quota `json:"-"`
 	}
 
 	// TopicRef names a topic by exactly one of the two; a zero ID is none.

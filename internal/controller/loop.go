@@ -15,12 +15,16 @@ import (
 // while the request was under way; then it is not known whether the request was carried out.
 var ErrNotController = errors.New("not the active controller")
 
+// ErrNotDone is returned beside ErrNotController where it is known that the request was not carried out: another node may be asked.
+var ErrNotDone = errors.New("the request was not carried out")
+
 // ErrNoSpace is returned for a request that was not carried out, because the disk has no room for its records.
 var ErrNoSpace = errors.New("no space to change metadata")
 
 // Log is the metadata log as the loop needs it; the quorum implements it.
 type Log interface {
-	// Lead waits until this node leads the quorum and has applied everything that was committed before, and returns the term.
+	// Lead waits until this node leads the quorum and has applied everything that was committed before, and returns the term. Where another
+	// node may be asked instead it does not wait for the first, but returns quorum.ErrNotLeader.
 	Lead(ctx context.Context) (term uint64, err error)
 	// Propose appends an entry if this node still leads in that term, and returns once it is committed and applied here.
 	// An urgent entry may use the space that the log keeps back for the time when the disk is full; quorum.ErrFull says that
@@ -125,7 +129,7 @@ func (l *Loop) Run(ctx context.Context) error {
 func (l *Loop) batch(ctx context.Context, first *pending) error {
 	term, err := l.options.Log.Lead(ctx)
 	if err != nil {
-		first.answer(nil, fmt.Errorf("%w: %w", ErrNotController, err))
+		first.answer(nil, fmt.Errorf("%w: %w: %w", ErrNotController, ErrNotDone, err))
 		return ctx.Err()
 	}
 	img := l.options.Images.Image()
@@ -192,6 +196,8 @@ func (p *pending) proposed(err error) {
 		p.answer(p.response, nil)
 	case errors.Is(err, quorum.ErrFull):
 		p.answer(nil, fmt.Errorf("%w: %w", ErrNoSpace, err))
+	case errors.Is(err, quorum.ErrNotLeader):
+		p.answer(nil, fmt.Errorf("%w: %w: %w", ErrNotController, ErrNotDone, err))
 	default:
 		p.answer(nil, fmt.Errorf("%w: %w", ErrNotController, err))
 	}
