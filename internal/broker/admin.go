@@ -65,6 +65,14 @@ func (b *Broker) ready() []admin.Check {
 		return []admin.Check{{Name: "registered", Err: errors.New("the broker is starting")}}
 	}
 	checks := []admin.Check{{Name: "registered"}, b.groupsReady(), b.disksReady()}
+	if node := b.together.node; node != nil {
+		if why := node.Waits(); why != "" {
+			checks = append(checks, admin.Check{Name: "votes", Note: "this node does not: " + why})
+		}
+		if leader, _ := node.Leader(); leader < 0 {
+			checks = append(checks, admin.Check{Name: "controller", Note: "no node leads the quorum of the metadata: records are served, but nothing changes"})
+		}
+	}
 	for _, l := range slices.Concat(b.opts.Config.Listeners, b.opts.Config.ControllerListeners) {
 		if !l.Loopback() { // as the warning at the start says
 			checks = append(checks, admin.Check{Name: "listener " + l.String(), Note: "open to other machines, with neither TLS nor SASL"})

@@ -83,9 +83,12 @@ type Broker struct {
 	logLevel    *slog.LevelVar      // of opts.Log
 	cleaning    chan config.Cleaner // settings of the cleaner that it has not taken up yet
 	publisher   *metadata.Publisher
-	quorum      *quorum.Node
+	quorum      *quorum.Node // of a node that is alone
 	quorumLock  io.Closer
-	loop        *controller.Loop
+	control     handler.Controller // changes the cluster's metadata
+	state       handler.Quorum
+	clusterID   string   // of a cluster that was joined before the data directories were opened
+	together    together // the other nodes, where the configuration names any
 	replicas    *replicas
 	groups      *groups
 	quotas      *quota.Clients
@@ -113,11 +116,11 @@ type Broker struct {
 	fail   context.CancelCauseFunc
 	lost   chan lostDir // directories that went offline
 
-	control     sync.WaitGroup // the controller's loop, the retention tick, who hears of lost directories
-	stopControl context.CancelFunc
-	voting      sync.WaitGroup // the quorum
-	stopVoting  context.CancelFunc
-	serving     sync.WaitGroup // acceptors
+	upkeep     sync.WaitGroup // the controller's loop of a node that is alone, the retention tick, who hears of lost directories
+	stopUpkeep context.CancelFunc
+	voting     sync.WaitGroup // the quorum
+	stopVoting context.CancelFunc
+	serving    sync.WaitGroup // acceptors
 }
 
 // lostDir is a data directory, by its number, that is offline for good.
@@ -136,11 +139,16 @@ type boundListener struct {
 // line to out when it serves.
 func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logger) error {
 	vfs.KeepSpare(spareFiles)
-	b, err := Start(Options{Config: cfg, Log: log})
+	b, err := startUntil(ctx, Options{Config: cfg, Log: log})
+	if err != nil && ctx.Err() != nil {
+		return nil // it was stopped while it waited for others
+	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "moldau: broker %d serves on %s\n", cfg.NodeID, strings.Join(b.Addresses(), ", "))
+	if at := b.Addresses(); len(at) > 0 {
+		fmt.Fprintf(out, "moldau: broker %d serves on %s\n", cfg.NodeID, strings.Join(at, ", "))
+	}
 	if at := b.ControllerAddresses(); len(at) > 0 {
 		fmt.Fprintf(out, "moldau: controller %d serves on %s\n", cfg.NodeID, strings.Join(at, ", "))
 	}
@@ -200,7 +208,10 @@ func (b *Broker) giveUp() {
 }
 
 // Start builds and starts a node. When it returns without an error the node serves.
-func Start(opts Options) (_ *Broker, err error) {
+func Start(opts Options) (*Broker, error) { return startUntil(context.Background(), opts) }
+
+// startUntil is Start that ends with ctx: a node of several waits for others.
+func startUntil(ctx context.Context, opts Options) (_ *Broker, err error) {
 	b := &Broker{opts: opts.withDefaults(), hangs: hangs}
 	b.startedAt = b.opts.Clock.Now()
 	b.opts.Log, b.logLevel = withLevel(b.opts.Log)
@@ -215,13 +226,25 @@ func Start(opts Options) (_ *Broker, err error) {
 			b.Abort()
 		}
 	}()
-	for _, step := range []func() error{b.listenAdmin, b.listen, b.openDirs, b.startQuorum, b.register, b.startReplicas, b.serve} {
+	defer context.AfterFunc(ctx, func() { b.fail(context.Cause(ctx)) })()
+	for _, step := range b.steps() {
 		if err := step(); err != nil {
 			return nil, err
 		}
 	}
 	b.up.Store(true)
 	return b, nil
+}
+
+// steps are those of a start, in their order.
+func (b *Broker) steps() []func() error {
+	switch cfg := b.opts.Config; {
+	case cfg.Alone():
+		return []func() error{b.listenAdmin, b.listen, b.openDirs, b.startQuorum, b.register, b.startReplicas, b.serve}
+	case !cfg.Broker:
+		return []func() error{b.listenAdmin, b.listen, b.join, b.openDirs, b.host, b.serve}
+	}
+	return []func() error{b.listenAdmin, b.listen, b.join, b.openDirs, b.host, b.enroll, b.startReplicas, b.serve, b.beat}
 }
 
 // Addresses returns where clients reach the node, one for each listener.
@@ -258,21 +281,31 @@ func (b *Broker) listen() error {
 	return nil
 }
 
-func (b *Broker) openDirs() error {
-	cfg := b.opts.Config
-	files := commitlog.NewFileCache(openFilesMax, indexBytesMax)
-	files.OnDamage(b.foundDamage)
-	for _, path := range append([]string{cfg.MetadataLogDir}, cfg.LogDirs...) {
+func (b *Broker) refuseKafka() error {
+	for _, path := range append([]string{b.opts.Config.MetadataLogDir}, b.opts.Config.LogDirs...) {
 		if err := logdir.RefuseKafka(b.opts.FS, path); err != nil {
 			return err
 		}
 	}
-	cluster, err := b.knownCluster()
-	if err != nil {
-		return err
-	}
-	if err := b.refuseLostMetadata(); err != nil {
-		return err
+	return nil
+}
+
+func (b *Broker) openDirs() error {
+	cfg := b.opts.Config
+	files := commitlog.NewFileCache(openFilesMax, indexBytesMax)
+	files.OnDamage(b.foundDamage)
+	cluster := b.clusterID
+	if cluster == "" {
+		var err error
+		if err = b.refuseKafka(); err != nil {
+			return err
+		}
+		if cluster, err = b.knownCluster(); err != nil {
+			return err
+		}
+		if err := b.refuseLostMetadata(); err != nil {
+			return err
+		}
 	}
 	claims, err := b.claimDirs(cluster)
 	if err != nil {
@@ -285,8 +318,10 @@ func (b *Broker) openDirs() error {
 			}
 		}
 	}()
-	if err := b.lockQuorum(); err != nil {
-		return err
+	if b.quorumLock == nil {
+		if err := b.lockQuorum(); err != nil {
+			return err
+		}
 	}
 	for i, path := range cfg.LogDirs {
 		claim := claims[0]
@@ -406,21 +441,11 @@ const (
 )
 
 func (b *Broker) startQuorum() error {
-	cfg := b.opts.Config
-	b.replicas = newReplicas(b.live, b.dirs, b.opts.Clock, b.opts.Log)
-	b.groups = b.newGroups()
-	b.publisher = metadata.NewPublisher(b.live.follow, b.quotas.Follow, b.followAddresses, b.replicas.follow, b.groups.follow)
+	b.newHosts()
 	var err error
 	b.quorum, err = quorum.Open(quorum.Options{
 		FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Dir: b.quorumPath(),
-		StateMachine: b.publisher, Log: b.opts.Log,
-		OnFull: func(full bool) {
-			if full {
-				b.opts.Log.Error("disk is full: topics can be deleted, but other changes of metadata are refused until there is space again", "directory", b.quorumPath())
-			} else {
-				b.opts.Log.Info("disk has space again: changes of metadata are taken", "directory", b.quorumPath())
-			}
-		},
+		StateMachine: b.publisher, Log: b.opts.Log, OnFull: b.metadataFull,
 	})
 	if err != nil {
 		return err
@@ -432,31 +457,81 @@ func (b *Broker) startQuorum() error {
 			b.fail(fmt.Errorf("run the metadata quorum: %w", err))
 		}
 	})
-	b.loop = controller.NewLoop(controller.LoopOptions{
-		Log: b.quorum, Images: b.publisher, Clock: b.opts.Clock, Random: b.opts.Random,
-		Settings: controller.Settings{Partitions: cfg.NumPartitions, ReplicationFactor: cfg.DefaultReplicationFactor, Configs: settingsTable{b.live}},
-	})
-	control, stop := context.WithCancel(context.Background())
-	b.stopControl = stop
-	b.control.Go(func() {
-		if err := b.loop.Run(control); err != nil && control.Err() == nil {
+	loop := controller.NewLoop(controller.LoopOptions{Log: b.quorum, Images: b.publisher, Clock: b.opts.Clock, Random: b.opts.Random, Settings: b.controllerSettings()})
+	b.control, b.state = loop, quorumState{b.opts.Config.NodeID, b.quorum, b.opts.Clock}
+	upkeep := b.startUpkeep()
+	b.upkeep.Go(func() {
+		if err := loop.Run(upkeep); err != nil && upkeep.Err() == nil {
 			b.fail(fmt.Errorf("run the controller: %w", err))
 		}
 	})
-	b.control.Go(func() { b.retain(control) })
-	b.control.Go(func() { b.compact(control) })
-	b.scrub(control)
-	b.control.Go(func() { b.moveReplicas(control) })
-	b.control.Go(func() { b.tellPlaces(control) })
-	b.control.Go(func() { b.hearLost(control) })
 	return nil
 }
 
-// register makes this node part of the cluster. When it returns, all metadata that was ever committed is applied.
+// newHosts makes what follows the metadata.
+func (b *Broker) newHosts() {
+	b.replicas = newReplicas(b.live, b.dirs, b.opts.Clock, b.opts.Log)
+	b.groups = b.newGroups()
+	b.publisher = metadata.NewPublisher(b.live.follow, b.quotas.Follow, b.followAddresses, b.replicas.follow, b.groups.follow)
+}
+
+func (b *Broker) controllerSettings() controller.Settings {
+	cfg := b.opts.Config
+	return controller.Settings{Partitions: cfg.NumPartitions, ReplicationFactor: cfg.DefaultReplicationFactor, Configs: settingsTable{b.live}}
+}
+
+// metadataFull tells of the beginning and the end of a time without space for metadata.
+func (b *Broker) metadataFull(full bool) {
+	if full {
+		b.opts.Log.Error("disk is full: topics can be deleted, but other changes of metadata are refused until there is space again", "directory", b.quorumPath())
+	} else {
+		b.opts.Log.Info("disk has space again: changes of metadata are taken", "directory", b.quorumPath())
+	}
+}
+
+// startUpkeep starts what looks after the data directories, until the context that it returns ends.
+func (b *Broker) startUpkeep() context.Context {
+	upkeep, stop := context.WithCancel(context.Background())
+	b.stopUpkeep = stop
+	b.upkeep.Go(func() { b.retain(upkeep) })
+	b.upkeep.Go(func() { b.compact(upkeep) })
+	b.scrub(upkeep)
+	b.upkeep.Go(func() { b.moveReplicas(upkeep) })
+	b.upkeep.Go(func() { b.tellPlaces(upkeep) })
+	b.upkeep.Go(func() { b.hearLost(upkeep) })
+	return upkeep
+}
+
+// register makes this node, which is alone, a cluster. When it returns, all metadata that was ever committed is applied.
 func (b *Broker) register() error {
 	cfg := b.opts.Config
 	start := &controller.StartCluster{ClusterID: b.dirs[0].ClusterID()}
-	request := &controller.RegisterBroker{ID: cfg.NodeID, Incarnation: uuid.New(b.opts.Random), Rack: cfg.Rack, Unfence: true}
+	request := b.registration()
+	request.Unfence = true
+	started, err := b.control.Do(b.failed, start)
+	if err != nil {
+		return b.startError("start the cluster", err)
+	}
+	request.ClusterID = started.(*controller.StartClusterResponse).ClusterID
+	if own := b.dirs[0].ClusterID(); own != request.ClusterID {
+		return fmt.Errorf("data directory %s belongs to cluster %s, the metadata in %s to cluster %s",
+			b.dirs[0].Path(), own, cfg.MetadataLogDir, request.ClusterID)
+	}
+	registered, err := b.control.Do(b.failed, request)
+	if err != nil {
+		return b.startError("register broker", err)
+	}
+	response := registered.(*controller.RegisterBrokerResponse)
+	if response.Error.Failed() {
+		return fmt.Errorf("register broker %d: %s: %s", cfg.NodeID, response.Error.Code, response.Error.Message)
+	}
+	b.registered(response.Epoch)
+	return nil
+}
+
+// registration is what this broker says of itself to the controller.
+func (b *Broker) registration() *controller.RegisterBroker {
+	request := &controller.RegisterBroker{ClusterID: b.clusterID, ID: b.opts.Config.NodeID, Incarnation: uuid.New(b.opts.Random), Rack: b.opts.Config.Rack}
 	for _, d := range b.dirs {
 		request.Directories = append(request.Directories, d.ID())
 		if len(d.Recovery().Lost) > 0 {
@@ -466,27 +541,14 @@ func (b *Broker) register() error {
 	for _, l := range b.listeners {
 		request.Listeners = append(request.Listeners, b.advertised(l))
 	}
-	started, err := b.loop.Do(b.failed, start)
-	if err != nil {
-		return b.startError("start the cluster", err)
-	}
-	request.ClusterID = started.(*controller.StartClusterResponse).ClusterID
-	if own := b.dirs[0].ClusterID(); own != request.ClusterID {
-		return fmt.Errorf("data directory %s belongs to cluster %s, the metadata in %s to cluster %s",
-			b.dirs[0].Path(), own, cfg.MetadataLogDir, request.ClusterID)
-	}
-	registered, err := b.loop.Do(b.failed, request)
-	if err != nil {
-		return b.startError("register broker", err)
-	}
-	response := registered.(*controller.RegisterBrokerResponse)
-	if response.Error.Failed() {
-		return fmt.Errorf("register broker %d: %s: %s", cfg.NodeID, response.Error.Code, response.Error.Message)
-	}
+	return request
+}
+
+// registered hears under which epoch.
+func (b *Broker) registered(epoch int64) {
 	for _, d := range b.dirs {
-		d.SetBrokerEpoch(response.Epoch)
+		d.SetBrokerEpoch(epoch)
 	}
-	return nil
 }
 
 // startError prefers the reason for which the quorum or the controller ended.
@@ -518,9 +580,9 @@ func (l boundListener) bound() config.Listener {
 }
 
 func (b *Broker) startReplicas() error {
-	b.replicas.start(b.publisher, b.groups.start)
+	b.publisher.While(func() { b.replicas.start(b.publisher, b.groups.start) })
 	if ahead := b.replicas.ahead(); len(ahead) > 0 {
-		if _, err := b.loop.Do(b.failed, &controller.RaiseLeaderEpochs{Broker: b.opts.Config.NodeID, Partitions: ahead}); err != nil {
+		if _, err := b.control.Do(b.failed, &controller.RaiseLeaderEpochs{Broker: b.opts.Config.NodeID, Partitions: ahead}); err != nil {
 			return b.startError("raise leader epochs", err)
 		}
 		b.opts.Log.Info("raised the leader epochs of partitions whose logs were brought from elsewhere", "partitions", len(ahead))
@@ -538,7 +600,7 @@ func (b *Broker) serve() error {
 		controllers = append(controllers, l.bound())
 	}
 	b.handler = handler.New(handler.Options{
-		BrokerID: cfg.NodeID, Config: cfg, Controllers: controllers, Live: b.live.now, Metadata: b.publisher, Controller: b.loop, Quorum: quorumState{b.quorum}, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups, Quotas: b.quotas,
+		BrokerID: cfg.NodeID, Config: cfg, Controllers: controllers, Live: b.live.now, Metadata: b.publisher, Controller: b.control, Quorum: b.state, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups, Quotas: b.quotas,
 		Resolve: network.Resolve, Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel, Crowded: b.memory.crowded.Load,
 	})
 	idle := cfg.ConnectionsMaxIdle
@@ -557,23 +619,50 @@ func (b *Broker) serve() error {
 	}
 	b.serverNow.Store(b.server)
 	b.limit() // what was changed before the start, or just now
-	for _, l := range slices.Concat(b.listeners, b.controllers) {
-		b.serving.Go(func() {
-			if err := b.server.Serve(context.Background(), l.Name, l.socket); err != nil && !errors.Is(err, server.ErrShutdown) {
+	if cfg.Alone() {
+		b.acceptAll(&b.serving, b.server, slices.Concat(b.listeners, b.controllers))
+		return nil
+	}
+	b.together.kafka.Store(b.handler)
+	b.acceptAll(&b.serving, b.server, b.listeners) // those for controllers are open already
+	return nil
+}
+
+// acceptAll lets a server accept connections.
+func (b *Broker) acceptAll(acceptors *sync.WaitGroup, s *server.Server, listeners []boundListener) {
+	for _, l := range listeners {
+		acceptors.Go(func() {
+			if err := s.Serve(context.Background(), l.Name, l.socket); err != nil && !errors.Is(err, server.ErrShutdown) {
 				b.fail(fmt.Errorf("accept connections on %s: %w", l.socket.Addr(), err))
 			}
 		})
 	}
-	return nil
 }
 
-// quorumState shows the quorum to those who describe it.
-type quorumState struct{ node *quorum.Node }
+// quorumState shows a quorum of one: its only voter leads, and is level with itself.
+type quorumState struct {
+	id    int32
+	node  *quorum.Node
+	clock clock.Clock
+}
 
 // State takes what is applied here for what is committed: between the two lie only entries that are being applied.
-func (q quorumState) State() handler.QuorumState {
+func (q quorumState) State(context.Context) (handler.QuorumState, error) {
 	s := q.node.Status()
-	return handler.QuorumState{Leads: s.Leads, Epoch: int32(s.Term), End: int64(s.Applied) + 1}
+	end, now := int64(s.Applied)+1, q.clock.Now()
+	state := handler.QuorumState{Leader: -1, Epoch: int32(s.Term), End: end, Voters: []handler.QuorumReplica{{Node: q.id, End: end, Heard: now, CaughtUp: now}}}
+	if s.Leads {
+		state.Leader = q.id
+	}
+	return state, nil
+}
+
+// Leader returns the node that leads the quorum.
+func (q quorumState) Leader() int32 {
+	if q.node.Status().Leads {
+		return q.id
+	}
+	return -1
 }
 
 // retain lets retention act, time and again.
@@ -607,6 +696,7 @@ func (b *Broker) hearLost(ctx context.Context) {
 
 // Stop stops the node cleanly: requests under way are answered, logs are synced and closed, and the next start scans nothing.
 func (b *Broker) Stop() error {
+	b.leave()
 	b.stopServing()
 	var errs []error
 	for _, d := range b.dirs {
@@ -614,6 +704,7 @@ func (b *Broker) Stop() error {
 			errs = append(errs, fmt.Errorf("close data directory %s: %w", d.Path(), err))
 		}
 	}
+	b.part()
 	b.stopQuorum()
 	b.stopAdmin()
 	return errors.Join(errs...)
@@ -621,6 +712,10 @@ func (b *Broker) Stop() error {
 
 // Abort stops the node as a kill does, without telling the disk anything more.
 func (b *Broker) Abort() {
+	if !b.opts.Config.Alone() {
+		b.closeSockets() // so that the others see it gone at once
+	}
+	b.part()
 	b.stopServing()
 	for _, d := range b.dirs {
 		_ = d.Abort() // the node is given up already, for a reason that is worth more
@@ -629,8 +724,16 @@ func (b *Broker) Abort() {
 	b.stopAdmin()
 }
 
+// closeSockets lets nobody in any more.
+func (b *Broker) closeSockets() {
+	for _, l := range slices.Concat(b.listeners, b.controllers) {
+		l.socket.Close()
+	}
+}
+
 func (b *Broker) stopServing() {
 	b.stopping.Store(true)
+	b.together.kafka.Store(nil)
 	b.hosts.stop()
 	if b.server != nil {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -642,14 +745,12 @@ func (b *Broker) stopServing() {
 		cancel()
 		b.handler.Wait()
 	} else {
-		for _, l := range slices.Concat(b.listeners, b.controllers) {
-			l.socket.Close()
-		}
+		b.closeSockets()
 	}
 	b.serving.Wait()
-	if b.stopControl != nil {
-		b.stopControl()
-		b.control.Wait()
+	if b.stopUpkeep != nil {
+		b.stopUpkeep()
+		b.upkeep.Wait()
 	}
 	if b.replicas != nil {
 		b.groups.Close()

@@ -109,6 +109,10 @@ func (b *Broker) limit() {
 	b.limiting.Lock()
 	defer b.limiting.Unlock()
 	if s := b.serverNow.Load(); s != nil {
-		s.Limit(b.connectionLimits(b.live.now()))
+		limits := b.connectionLimits(b.live.now())
+		s.Limit(limits)
+		if own := b.together.server; own != nil { // there before the other
+			own.Limit(limits)
+		}
 	}
 }

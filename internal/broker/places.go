@@ -56,7 +56,7 @@ func (b *Broker) tellPlaces(ctx context.Context) {
 		p.news = nil
 		p.mu.Unlock()
 		for some := range slices.Chunk(news, placesMax) {
-			if _, err := b.loop.Do(ctx, &controller.AssignDirectories{Broker: b.opts.Config.NodeID, Replicas: some}); err == nil {
+			if _, err := b.control.Do(ctx, &controller.AssignDirectories{Broker: b.opts.Config.NodeID, Replicas: some}); err == nil {
 				continue
 			} else if ctx.Err() != nil {
 				return

@@ -47,6 +47,6 @@ func (b *Broker) scrub(ctx context.Context) {
 			OnRead: b.counts.scrubbed.Add, OnDamage: b.foundDamage,
 			Warn: func(err error) { b.opts.Log.Warn("scrub", "directory", d.Path(), "error", err) },
 		})
-		b.control.Go(func() { s.Run(ctx) })
+		b.upkeep.Go(func() { s.Run(ctx) })
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,14 +15,16 @@ type Config struct {
 	ClusterID string // from CLUSTER_ID; empty: the data directory's, or a new one
 	NodeID    int32
 	Rack      string
+	Broker    bool // process.roles: it hosts partitions and serves clients
+	Votes     bool // process.roles: it is a controller, one of the voters of the metadata quorum
 
 	Listeners             []Listener // for clients and brokers
 	ControllerListeners   []Listener // those that controller.listener.names names
 	Advertised            []Listener // empty: tell each client the address it connected to
 	AdvertisedControllers []Listener // of ControllerListeners, likewise
 	InterBrokerListener   string     // name of one of Listeners
-	Voters                []Voter    // at most one, this node
-	BootstrapServers      []string   // controller.quorum.bootstrap.servers, at most one
+	Voters                []Voter    // of the metadata quorum; none: this node alone, or those that are found by BootstrapServers
+	BootstrapServers      []string   // controller.quorum.bootstrap.servers
 
 	LogDirs        []string
 	MetadataLogDir string // the first of LogDirs unless set
@@ -64,6 +67,20 @@ func Default() *Config {
 	return c
 }
 
+// Alone says that the node is the only one of its cluster: nothing else is named.
+func (c *Config) Alone() bool { return c.Votes && c.Broker && len(c.Voters) <= 1 }
+
+// ControllerListener is the name of the listener by which controllers are reached.
+func (c *Config) ControllerListener() string {
+	if names := c.parsed["controller.listener.names"].list; len(names) > 0 {
+		return strings.ToUpper(names[0])
+	}
+	return ""
+}
+
+// IsSet says whether a source set the setting.
+func (c *Config) IsSet(name string) bool { _, ok := c.set[name]; return ok }
+
 // Value returns the value of a broker setting as DescribeConfigs shows it; "" if it is unset or unknown.
 func (c *Config) Value(name string) string {
 	s := brokerIndex[name]
@@ -79,6 +96,9 @@ func (c *Config) Value(name string) string {
 
 // Number returns the value of an Int, Short or Long broker setting; 0 if it is unset.
 func (c *Config) Number(name string) int64 { return c.parsed[name].num }
+
+// Flag returns the value of a Bool broker setting.
+func (c *Config) Flag(name string) bool { return c.parsed[name].yes }
 
 // Millis returns the value of a broker setting in milliseconds as a duration.
 func (c *Config) Millis(name string) time.Duration { return millis(c.parsed[name].num) }
@@ -108,9 +128,8 @@ func (l *loader) build(listen string) *Config {
 func (l *loader) isSet(key string) bool { _, ok := l.set[key]; return ok }
 
 func (l *loader) node(c *Config) {
-	if roles := l.parsed["process.roles"].list; !slices.Contains(roles, "broker") || !slices.Contains(roles, "controller") {
-		l.failKey("process.roles", "this release runs one node that is broker and controller at once (process.roles=broker,controller)")
-	}
+	roles := l.parsed["process.roles"].list
+	c.Broker, c.Votes = slices.Contains(roles, "broker"), slices.Contains(roles, "controller")
 	switch {
 	case l.isSet("node.id") && l.isSet("broker.id"):
 		if l.parsed["node.id"].num != l.parsed["broker.id"].num {
@@ -201,12 +220,20 @@ func (l *loader) record(key, origin string, all []Listener) {
 func (l *loader) checkListeners(c *Config, controllers map[string]bool) {
 	both := slices.Concat(c.Listeners, c.ControllerListeners)
 	texts := strings.Join(l.parsed["listeners"].list, ", ")
+	others := len(l.parsed["controller.quorum.voters"].list) > 1
 	switch {
-	case len(c.Listeners) == 0:
+	case !c.Broker && !c.Votes: // which the rule of process.roles has said
+	case !c.Broker && len(c.Listeners) > 0:
+		l.failKey("listeners", "The listeners config must only contain KRaft controller listeners from controller.listener.names when process.roles=controller")
+	case !c.Votes && len(controllers) == 0:
+		l.failKey("controller.listener.names", "controller.listener.names must contain at least one value when running KRaft with just the broker role")
+	case !c.Votes && len(c.ControllerListeners) > 0:
+		l.failKey("controller.listener.names", "controller.listener.names must not contain a value appearing in the 'listeners' configuration when running KRaft with just the broker role")
+	case c.Broker && len(c.Listeners) == 0:
 		l.failKey("listeners", "There must be at least one broker listener. Perhaps all listeners appear in controller.listener.names?")
-	case len(controllers) > 0 && len(c.ControllerListeners) == 0:
+	case c.Votes && (len(controllers) > 0 || others) && len(c.ControllerListeners) == 0:
 		l.failKey("controller.listener.names", "controller.listener.names must contain at least one value appearing in the 'listeners' configuration when running the KRaft controller role")
-	case len(c.ControllerListeners) < len(controllers):
+	case c.Votes && len(c.ControllerListeners) < len(controllers):
 		l.failKey("controller.listener.names", "controller.listener.names must only contain values appearing in the 'listeners' configuration when running the KRaft controller role")
 	case samePort(both):
 		l.failKey("listeners", fmt.Sprintf("Error creating broker listeners from '[%s]': Each listener must have a different port, listeners: [%[1]s]", texts))
@@ -250,6 +277,7 @@ func (l *loader) interBroker(c *Config, protocols map[string]string) {
 	switch {
 	case name != "" && l.isSet("security.inter.broker.protocol"):
 		l.failKey(key, "Only one of inter.broker.listener.name and security.inter.broker.protocol should be set.")
+	case !c.Broker:
 	case name == "":
 		// Kafka takes the listener PLAINTEXT; where none is called so, the first one serves a single node as well.
 		name = "PLAINTEXT"
@@ -273,14 +301,25 @@ func names(all []Listener) string {
 }
 
 func (l *loader) quorum(c *Config) {
-	voters, err := parseVoters(l.parsed["controller.quorum.voters"].list)
+	const key = "controller.quorum.voters"
+	voters, err := parseVoters(l.parsed[key].list)
+	own := slices.ContainsFunc(voters, func(v Voter) bool { return v.ID == c.NodeID })
 	switch {
 	case err != nil:
-		l.failKey("controller.quorum.voters", err.Error())
-	case len(voters) > 1:
-		l.failKey("controller.quorum.voters", fmt.Sprintf("%d voters, but this release runs one node", len(voters)))
-	case len(voters) == 1 && voters[0].ID != c.NodeID:
-		l.failKey("controller.quorum.voters", fmt.Sprintf("If process.roles contains the 'controller' role, the node id %d must be included in the set of voters controller.quorum.voters=Set(%d)", c.NodeID, voters[0].ID))
+		l.failKey(key, err.Error())
+	case c.Votes && len(voters) > 0 && !own:
+		l.failKey(key, fmt.Sprintf("If process.roles contains the 'controller' role, the node id %d must be included in the set of voters controller.quorum.voters=%s", c.NodeID, setOf(voters)))
+	case !c.Votes && own:
+		l.failKey(key, fmt.Sprintf("If process.roles contains just the 'broker' role, the node id %d must not be included in the set of voters controller.quorum.voters=%s", c.NodeID, setOf(voters)))
+	case len(voters) > maxVoters:
+		l.failKey(key, fmt.Sprintf("%d voters; 1, 3 or 5 keep a cluster going, and more than %d only make it slower", len(voters), maxVoters))
+	}
+	for i, v := range voters {
+		if slices.ContainsFunc(voters[:i], func(o Voter) bool { return o.ID == v.ID }) {
+			l.failKey(key, fmt.Sprintf("the voter id %d is there twice", v.ID))
+		} else if v.Port == 0 && len(voters) > 1 {
+			l.failKey(key, fmt.Sprintf("the voter %d has no port", v.ID))
+		}
 	}
 	c.Voters = voters
 	c.BootstrapServers = l.parsed["controller.quorum.bootstrap.servers"].list
@@ -289,9 +328,24 @@ func (l *loader) quorum(c *Config) {
 			l.failKey("controller.quorum.bootstrap.servers", fmt.Sprintf("Failed to parse host name from %s for the configuration controller.quorum.bootstrap.servers. Each entry should be in the form \"{host}:{port}\"", text))
 		}
 	}
-	if len(c.BootstrapServers) > 1 {
-		l.failKey("controller.quorum.bootstrap.servers", fmt.Sprintf("%d controllers, but this release runs one node", len(c.BootstrapServers)))
+	switch {
+	case c.Votes && len(voters) == 0 && len(c.BootstrapServers) > 1:
+		l.failKey("controller.quorum.bootstrap.servers", fmt.Sprintf("%d controllers, but this release forms a cluster of several by controller.quorum.voters only", len(c.BootstrapServers)))
+	case !c.Votes && len(voters) == 0 && len(c.BootstrapServers) == 0:
+		l.failKey("process.roles", "If using process.roles, either controller.quorum.bootstrap.servers must contain the set of bootstrap controllers or controller.quorum.voters must contain a parseable set of controllers.")
 	}
+}
+
+// maxVoters bounds the quorum: more voters make every change of metadata wait for more disks.
+const maxVoters = 9
+
+// setOf writes the ids of voters as Kafka does.
+func setOf(voters []Voter) string {
+	ids := make([]string, len(voters))
+	for i, v := range voters {
+		ids[i] = strconv.Itoa(int(v.ID))
+	}
+	return "Set(" + strings.Join(ids, ", ") + ")"
 }
 
 func (l *loader) directories(c *Config) {

@@ -48,6 +48,9 @@ type Voter struct {
 	Port int
 }
 
+// Address returns HOST:PORT as the network seam takes it.
+func (v Voter) Address() string { return Listener{Host: v.Host, Port: v.Port}.Address() }
+
 var endpoint = regexp.MustCompile(`^(.*)://\[?([0-9a-zA-Z\-%._:]*)\]?:([0-9]+)$`)
 
 // parseListeners reads a list of NAME://HOST:PORT and gives each its protocol. Its texts are Kafka's.

@@ -2,14 +2,14 @@ package config
 
 // Settings of the node itself.
 var nodeSettings = []Setting{
-	honoured("process.roles", List, "broker,controller", nonEmptyList("broker", "controller"), "What this process is; this release runs broker,controller in one node."),
+	honoured("process.roles", List, "broker,controller", nonEmptyList("broker", "controller"), "What this process is: broker (hosts partitions), controller (votes on the metadata), or both."),
 	honoured("node.id", Int, "1", atLeast(0), "Number of this node in the cluster."),
 	honoured("broker.id", Int, "-1", anything, "Older name of node.id."),
 	honoured("broker.rack", String, unset, anything, "Rack or zone of this broker, handed to clients."),
 	accepted("initial.broker.registration.timeout.ms", Int, "60000", anything, "How long a starting broker tries to register."),
-	accepted("broker.heartbeat.interval.ms", Int, "2000", anything, "Pause between heartbeats from broker to controller."),
-	accepted("broker.session.timeout.ms", Int, "9000", anything, "Silence after which the controller fences a broker."),
-	accepted("controlled.shutdown.enable", Bool, "true", anything, "Hand leadership over before a clean stop."),
+	honoured("broker.heartbeat.interval.ms", Int, "500", anything, "Pause between heartbeats from broker to controller."),
+	honoured("broker.session.timeout.ms", Int, "2000", anything, "Silence after which the controller fences a broker."),
+	honoured("controlled.shutdown.enable", Bool, "true", anything, "Hand leadership over before a clean stop."),
 	accepted("background.threads", Int, "10", atLeast(1), "Threads for background work."),
 	accepted("num.io.threads", Int, "8", atLeast(1), "Threads that execute requests."),
 	accepted("num.network.threads", Int, "3", atLeast(1), "Threads that read and write sockets."),

@@ -2,12 +2,12 @@ package config
 
 // Settings of the metadata quorum and the controller.
 var quorumSettings = []Setting{
-	honoured("controller.quorum.voters", List, "", anything, "Voters of the metadata quorum, as ID@HOST:PORT; this release takes one, itself."),
-	honoured("controller.quorum.bootstrap.servers", List, "", anything, "Addresses by which the quorum is found; this release takes one, itself."),
+	honoured("controller.quorum.voters", List, "", anything, "Voters of the metadata quorum, as ID@HOST:PORT. Without it the node is a cluster of its own."),
+	honoured("controller.quorum.bootstrap.servers", List, "", anything, "Addresses by which a broker that does not vote finds the quorum."),
 	accepted("controller.quorum.append.linger.ms", Int, "25", atLeast(0), "How long the quorum leader collects writes."),
 	accepted("controller.quorum.auto.join.enable", Bool, "false", anything, "Let a new controller become a voter by itself."),
 	accepted("controller.quorum.election.backoff.max.ms", Int, "1000", atLeast(0), "Longest pause before another election."),
-	accepted("controller.quorum.election.timeout.ms", Int, "1000", atLeast(0), "Silence after which an election starts."),
+	honoured("controller.quorum.election.timeout.ms", Int, "1000", atLeast(0), "Silence of the quorum's leader after which an election starts, at the latest."),
 	accepted("controller.quorum.fetch.max.bytes", Int, "1048576", atLeast(1), "Largest fetch from the metadata log."),
 	accepted("controller.quorum.fetch.snapshot.max.bytes", Int, "1048576", atLeast(1), "Largest piece of a metadata snapshot."),
 	accepted("controller.quorum.fetch.timeout.ms", Int, "2000", atLeast(0), "How long a voter goes without a fetch from its leader."),

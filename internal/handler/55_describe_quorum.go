@@ -1,6 +1,8 @@
 package handler
 
 import (
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/protocol"
@@ -25,9 +27,13 @@ const itemSize = 96
 
 func serveDescribeQuorum(h *Handler, c call, req *kmsg.DescribeQuorumRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeQuorumResponse()
-	state := h.Quorum.State()
-	if !state.Leads {
+	if h.forControllers(c.conn) && h.Quorum.Leader() != h.BrokerID {
 		resp.ErrorCode, resp.ErrorMessage = int16(protocol.NotLeaderOrFollower), new("This node does not lead the quorum of the metadata.")
+		return resp
+	}
+	state, err := h.Quorum.State(c.ctx)
+	if err != nil {
+		resp.ErrorCode, resp.ErrorMessage = int16(protocol.NotLeaderOrFollower), new("No node was found to lead the quorum of the metadata.")
 		return resp
 	}
 	resp.ErrorMessage = new("") // Kafka sends "" for no message
@@ -51,19 +57,49 @@ func serveDescribeQuorum(h *Handler, c call, req *kmsg.DescribeQuorumRequest) km
 		resp.Topics = append(resp.Topics, rt)
 	}
 	if asked {
-		resp.Nodes = []kmsg.DescribeQuorumResponseNode{h.voterAddresses(c)}
+		resp.Nodes = h.voterNodes(c)
 	}
 	return resp
 }
 
-// describeQuorum fills in a quorum of one: its only voter leads, and is level with itself now.
+// describeQuorum fills in who votes, who follows, and how far each is.
 func (h *Handler) describeQuorum(state QuorumState, out *kmsg.DescribeQuorumResponseTopicPartition) {
 	out.ErrorMessage = new("")
-	out.LeaderID, out.LeaderEpoch, out.HighWatermark = h.BrokerID, state.Epoch, state.End
-	voter := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
-	now := h.Clock.Now().UnixMilli()
-	voter.ReplicaID, voter.LogEndOffset, voter.LastFetchTimestamp, voter.LastCaughtUpTimestamp = h.BrokerID, state.End, now, now
-	out.CurrentVoters = append(out.CurrentVoters, voter)
+	out.LeaderID, out.LeaderEpoch, out.HighWatermark = state.Leader, state.Epoch, state.End
+	replicas := func(all []QuorumReplica) (list []kmsg.DescribeQuorumResponseTopicPartitionReplicaState) {
+		for _, r := range all {
+			rs := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
+			rs.ReplicaID, rs.LogEndOffset = r.Node, r.End
+			rs.LastFetchTimestamp, rs.LastCaughtUpTimestamp = sinceEpoch(r.Heard), sinceEpoch(r.CaughtUp)
+			list = append(list, rs)
+		}
+		return list
+	}
+	out.CurrentVoters, out.Observers = replicas(state.Voters), replicas(state.Observers)
+}
+
+func sinceEpoch(t time.Time) int64 {
+	if t.IsZero() {
+		return -1
+	}
+	return t.UnixMilli()
+}
+
+// voterNodes says where the voters are reached by others of their kind.
+func (h *Handler) voterNodes(c call) (nodes []kmsg.DescribeQuorumResponseNode) {
+	if h.Config.Alone() {
+		return []kmsg.DescribeQuorumResponseNode{h.voterAddresses(c)}
+	}
+	name := h.Config.ControllerListener()
+	for _, v := range h.Config.Voters {
+		node := kmsg.NewDescribeQuorumResponseNode()
+		node.NodeID = v.ID
+		rl := kmsg.NewDescribeQuorumResponseNodeListener()
+		rl.Name, rl.Host, rl.Port = name, v.Host, uint16(v.Port)
+		node.Listeners = append(node.Listeners, rl)
+		nodes = append(nodes, node)
+	}
+	return nodes
 }
 
 // voterAddresses says where the one voter is reached by others of its kind: where controller.quorum.voters says, or else where its

@@ -65,19 +65,33 @@ func serveDescribeCluster(h *Handler, c call, req *kmsg.DescribeClusterRequest) 
 	return resp
 }
 
-// describeControllers names the one controller, which is this node.
+// describeControllers names the controllers: this node where the client has reached it, or could, others where controller.quorum.voters says.
 func (h *Handler) describeControllers(c call, resp *kmsg.DescribeClusterResponse) {
-	if h.Quorum.State().Leads {
-		resp.ControllerID = h.BrokerID
+	resp.ControllerID = h.Quorum.Leader()
+	add := func(id int32, host string, port int32) {
+		rb := kmsg.NewDescribeClusterResponseBroker()
+		rb.NodeID, rb.Host, rb.Port = id, host, port
+		resp.Brokers = append(resp.Brokers, rb)
 	}
-	for _, l := range h.Controllers {
-		if l.Name != c.conn.Listener() {
-			continue
+	own := func() {
+		for _, l := range h.Controllers {
+			if l.Name != c.conn.Listener() {
+				continue
+			}
+			if host, port, ok := h.controllerEndpoint(l, c.conn); ok {
+				add(h.BrokerID, host, port)
+			}
 		}
-		if host, port, ok := h.controllerEndpoint(l, c.conn); ok {
-			rb := kmsg.NewDescribeClusterResponseBroker()
-			rb.NodeID, rb.Host, rb.Port = h.BrokerID, host, port
-			resp.Brokers = append(resp.Brokers, rb)
+	}
+	if h.Config.Alone() {
+		own()
+		return
+	}
+	for _, v := range h.Config.Voters {
+		if v.ID == h.BrokerID {
+			own()
+		} else {
+			add(v.ID, v.Host, int32(v.Port))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -48,15 +49,28 @@ type Groups interface {
 	All(request any, done func(responses []any, err error))
 }
 
-// QuorumState is where this node stands in the quorum of the metadata.
+// QuorumState is how far the members of the quorum of the metadata are. Offsets are indexes of its log.
 type QuorumState struct {
-	Leads bool
-	Epoch int32
-	End   int64 // of what is committed, as an offset
+	Leader            int32 // node id, -1 while there is none
+	Epoch             int32
+	End               int64 // of what is committed
+	Voters, Observers []QuorumReplica
 }
 
-// Quorum knows where this node stands.
-type Quorum interface{ State() QuorumState }
+// QuorumReplica is one of them, with the times when it was last heard and when it last had everything; zero: never.
+type QuorumReplica struct {
+	Node            int32
+	End             int64
+	Heard, CaughtUp time.Time
+}
+
+// Quorum knows the quorum.
+type Quorum interface {
+	// State asks the node that leads it.
+	State(ctx context.Context) (QuorumState, error)
+	// Leader is the node that leads it as far as this one knows, -1 while there is none.
+	Leader() int32
+}
 
 // Metadata is the newest committed state of the cluster.
 type Metadata interface {

@@ -89,7 +89,11 @@ func (r *rig) stop() {
 // fakeQuorum leads always.
 type fakeQuorum struct{}
 
-func (fakeQuorum) State() QuorumState { return QuorumState{Leads: true, Epoch: 4, End: 19} }
+func (fakeQuorum) State(context.Context) (QuorumState, error) {
+	return QuorumState{Leader: testNode, Epoch: 4, End: 19, Voters: []QuorumReplica{{Node: testNode, End: 19}}}, nil
+}
+
+func (fakeQuorum) Leader() int32 { return testNode }
 
 // fakeController decides as the real one does, and applies at once.
 type fakeController struct {

@@ -16,6 +16,11 @@ func Differences() []Allowed {
 		{Case: "seq-describe-synonyms/*", Path: "*.Configs[\"log.dir\"]*.Value", Reason: "Data lies in the working directory"},
 		{Case: "seq-describe-broker/*", Path: "*.Configs[\"log.dir\"].Value", Reason: "Data lies in the working directory"},
 	}
+	for _, name := range []string{"broker.session.timeout.ms", "broker.heartbeat.interval.ms"} {
+		for _, c := range []string{"seq-describe-broker/*", "seq-describe-synonyms/*"} {
+			all = append(all, Allowed{Case: c, Path: "*.Configs[\"" + name + "\"]*.Value", Reason: "Dead brokers are noticed sooner"})
+		}
+	}
 	for _, name := range []string{"listeners", "listener.security.protocol.map"} {
 		all = append(all, Allowed{Case: "seq-describe-broker/*", Path: "*.Configs[\"" + name + "\"].ReadOnly", Reason: "Listeners change with a restart"},
 			Allowed{Case: "seq-describe-synonyms/*", Path: "*.Configs[\"" + name + "\"].ReadOnly", Reason: "Listeners change with a restart"})

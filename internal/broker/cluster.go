@@ -1,0 +1,194 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/moldau/moldau/internal/cluster"
+	"github.com/moldau/moldau/internal/handler"
+	"github.com/moldau/moldau/internal/logdir"
+	"github.com/moldau/moldau/internal/server"
+)
+
+// together is what a node has that is one of several: its part in the cluster, and a server of its own for the listeners for controllers, which
+// are open before anything else and as long as the node votes. What clients send cannot take the memory that the quorum needs.
+type together struct {
+	node    *cluster.Node
+	server  *server.Server
+	serving sync.WaitGroup                  // its acceptors
+	kafka   atomic.Pointer[handler.Handler] // answers Kafka's tools there, once it is there
+	broker  *cluster.Broker
+}
+
+// Bounds of the server for controllers, and of a stop.
+const (
+	controlBytes    = 64 << 20 // of requests
+	controlFrame    = 32 << 20 // of one of them
+	leaveTimeout    = 3 * time.Second
+	partTimeout     = time.Second
+	handOverTimeout = 500 * time.Millisecond
+)
+
+var errStarting = errors.New("the node is starting or stopping")
+
+// front answers on the listeners for controllers.
+type front struct{ b *Broker }
+
+// Serve implements server.Handler.
+func (f front) Serve(req *server.Request, reply server.Reply) {
+	if req.Header.Key.Private() {
+		f.b.together.node.Serve(req, reply)
+		return
+	}
+	if h := f.b.together.kafka.Load(); h != nil {
+		h.Serve(req, reply)
+		return
+	}
+	reply.Close(errStarting)
+}
+
+// join takes part in the cluster. When it returns the node knows which one that is, and its metadata come in.
+func (b *Broker) join() error {
+	cfg := b.opts.Config
+	if err := b.refuseKafka(); err != nil {
+		return err
+	}
+	known, held := cfg.ClusterID, 0
+	for _, path := range cfg.LogDirs {
+		own, err := logdir.ReadClusterID(b.opts.FS, path)
+		if err != nil {
+			return err
+		}
+		if known != "" && own != "" && own != known {
+			return fmt.Errorf("data directory %s belongs to cluster %s, not to %s", path, own, known)
+		}
+		known = max(known, own)
+		n, err := logdir.CountPartitions(b.opts.FS, path)
+		if err != nil {
+			return err
+		}
+		held += n
+	}
+	if cfg.Votes {
+		if err := b.lockQuorum(); err != nil {
+			return err
+		}
+	}
+	b.newHosts()
+	t := &b.together
+	t.node = cluster.New(cluster.Options{
+		NodeID: cfg.NodeID, Seeds: cluster.SeedsOf(cfg), Votes: cfg.Votes, Network: b.opts.Network, Clock: b.opts.Clock, Random: b.opts.Random,
+		Log: b.opts.Log, Images: b.publisher, Settings: b.controllerSettings(), FS: b.opts.FS, Dir: b.quorumPath(), ClusterID: known, Partitions: held,
+		ElectionTimeout: cfg.Millis("controller.quorum.election.timeout.ms"), Session: cfg.Millis("broker.session.timeout.ms"),
+		Heartbeat: cfg.Millis("broker.heartbeat.interval.ms"), BrokerListener: cfg.InterBrokerListener, OnFull: b.metadataFull, Fail: b.fail,
+	})
+	b.control, b.state = t.node, clusterState{t.node}
+	if len(b.controllers) > 0 {
+		var err error
+		t.server, err = server.New(server.Options{Handler: front{b}, Clock: b.opts.Clock, Logger: b.opts.Log, MaxRequestBytes: max(controlFrame, int(cfg.SocketRequestMaxBytes)),
+			MaxMemoryBytes: controlBytes, IdleTimeout: time.Duration(1<<63 - 1), OnFatal: b.fail})
+		if err != nil {
+			return err
+		}
+		b.acceptAll(&t.serving, t.server, b.controllers)
+	}
+	if err := t.node.Join(b.failed); err != nil {
+		return b.startError("join the cluster", err)
+	}
+	b.clusterID = b.publisher.Image().ClusterID()
+	return nil
+}
+
+// host gives the data directories to what follows the metadata.
+func (b *Broker) host() error {
+	b.replicas.hosts(b.dirs)
+	b.startUpkeep()
+	return nil
+}
+
+// hosts says which directories there are, where that was not known at first.
+func (r *replicas) hosts(dirs []*logdir.Dir) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dirs, r.load = dirs, make([]int, len(dirs))
+}
+
+// enroll registers the broker, which stays fenced until beat.
+func (b *Broker) enroll() error {
+	var err error
+	if b.together.broker, err = b.together.node.Register(b.failed, b.registration(), b.registered); err != nil {
+		return b.startError("register broker", err)
+	}
+	return nil
+}
+
+// beat lets the broker serve, and returns when the cluster counts on it.
+func (b *Broker) beat() error {
+	b.together.broker.Beat()
+	if err := b.together.broker.AwaitServing(b.failed); err != nil {
+		return b.startError("wait to be let in by the controller", err)
+	}
+	return nil
+}
+
+// leave hands over what the node leads before it stops.
+func (b *Broker) leave() {
+	t := &b.together
+	if t.broker == nil || !b.up.Load() || !b.opts.Config.Flag("controlled.shutdown.enable") {
+		return
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	defer b.opts.Clock.AfterFunc(leaveTimeout, func() { cancel(errors.New("it took too long")) }).Stop()
+	if err := t.broker.Leave(ctx); err != nil {
+		b.opts.Log.Warn("hand over leadership before the stop", "error", err)
+	}
+	hand, cancelHand := context.WithCancel(ctx)
+	defer cancelHand()
+	defer b.opts.Clock.AfterFunc(handOverTimeout, cancelHand).Stop()
+	t.node.HandOver(hand)
+}
+
+// part ends the node's part in the cluster.
+func (b *Broker) part() {
+	t := &b.together
+	if t.node == nil {
+		return
+	}
+	t.node.Close()
+	if t.server != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		defer b.opts.Clock.AfterFunc(partTimeout, cancel).Stop()
+		_ = t.server.Shutdown(ctx) // what is cut off is asked again elsewhere
+		t.serving.Wait()
+	}
+}
+
+// clusterState shows the quorum of several to those who describe it.
+type clusterState struct{ node *cluster.Node }
+
+// State implements handler.Quorum.
+func (c clusterState) State(ctx context.Context) (handler.QuorumState, error) {
+	s, err := c.node.State(ctx)
+	if err != nil {
+		return handler.QuorumState{}, err
+	}
+	replicas := func(all []cluster.Replica) (out []handler.QuorumReplica) {
+		for _, r := range all {
+			out = append(out, handler.QuorumReplica{Node: r.Node, End: int64(r.Applied) + 1, Heard: r.Heard, CaughtUp: r.CaughtUp})
+		}
+		return out
+	}
+	return handler.QuorumState{Leader: s.Leader, Epoch: int32(s.Epoch), End: int64(s.Committed) + 1, Voters: replicas(s.Voters), Observers: replicas(s.Observers)}, nil
+}
+
+// Leader implements handler.Quorum.
+func (c clusterState) Leader() int32 {
+	leader, _ := c.node.Leader()
+	return leader
+}

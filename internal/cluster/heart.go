@@ -1,0 +1,160 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/protocol"
+)
+
+// ErrReplaced means that another process has registered as this broker.
+var ErrReplaced = errors.New("another process has registered with this node.id")
+
+// Broker is this node's registration, which heartbeats keep alive.
+type Broker struct {
+	node    *Node
+	request *controller.RegisterBroker
+	told    func(epoch int64)
+	epoch   atomic.Int64
+	ready   bool
+}
+
+// Register registers this node as a broker, which is fenced until Beat, and again whenever that must be done anew; told hears of each epoch.
+func (n *Node) Register(ctx context.Context, request *controller.RegisterBroker, told func(epoch int64)) (*Broker, error) {
+	b := &Broker{node: n, request: request, told: told}
+	return b, b.register(ctx)
+}
+
+func (b *Broker) register(ctx context.Context) error {
+	for {
+		response, err := b.node.Do(ctx, b.request)
+		if err != nil {
+			if ctx.Err() != nil || b.node.life.Err() != nil {
+				return context.Cause(ctx)
+			}
+			b.node.Log.Warn("register with the controller", "error", err) // it may have been done; it is the same when it is repeated
+			if !b.node.pause(retryPause) {
+				return errClosed
+			}
+			continue
+		}
+		r := response.(*controller.RegisterBrokerResponse)
+		if r.Error.Failed() {
+			return fmt.Errorf("register broker %d: %s: %s", b.request.ID, r.Error.Code, r.Error.Message)
+		}
+		b.epoch.Store(r.Epoch)
+		b.told(r.Epoch)
+		return nil
+	}
+}
+
+// Beat starts heartbeats, which end with the node: the broker is ready to serve.
+func (b *Broker) Beat() {
+	b.ready = true
+	b.node.spawn(b.beat)
+}
+
+// AwaitServing returns when the broker is not fenced any more.
+func (b *Broker) AwaitServing(ctx context.Context) error {
+	for {
+		img, changed := b.node.Images.Watch()
+		if own := img.Broker(b.request.ID); own != nil && !own.Fenced && own.Incarnation == b.request.Incarnation {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// beat sends heartbeats to the active controller.
+func (b *Broker) beat() {
+	n := b.node
+	for n.life.Err() == nil {
+		leader, changed := n.Leader()
+		pause := n.Heartbeat
+		answer, err := b.once(leader)
+		switch {
+		case err != nil || answer.NotController:
+			pause = min(pause, askPause)
+		case answer.StaleEpoch:
+			if err := b.again(); err != nil && n.life.Err() == nil {
+				n.Fail(err)
+				return
+			}
+			continue
+		}
+		select {
+		case <-changed:
+		case <-n.Clock.After(pause):
+		case <-n.life.Done():
+		}
+	}
+}
+
+// once sends one heartbeat.
+func (b *Broker) once(leader int32) (beaten, error) {
+	n := b.node
+	message := beat{Node: b.request.ID, Epoch: b.epoch.Load(), Ready: b.ready}
+	if leader == n.NodeID && n.quorum != nil {
+		return n.ownBeat(message), nil
+	}
+	l := n.linkTo(leader)
+	if leader < 0 || l == nil {
+		return beaten{NotController: true}, nil
+	}
+	ctx, cancel := n.within(n.life, max(n.Heartbeat, answerWithin/4))
+	defer cancel()
+	body, err := l.beats.Call(ctx, protocol.KeyNodeHeartbeat, toJSON(message))
+	if err != nil {
+		return beaten{}, err
+	}
+	var answer beaten
+	return answer, decode(body, infoMax, &answer)
+}
+
+// again registers anew, unless another process has taken the place.
+func (b *Broker) again() error {
+	own := b.node.Images.Image().Broker(b.request.ID)
+	if own != nil && own.Incarnation != b.request.Incarnation && own.Epoch > b.epoch.Load() {
+		return fmt.Errorf("%w %d", ErrReplaced, b.request.ID)
+	}
+	b.node.Log.Info("the controller does not know this broker's registration: it registers anew")
+	return b.register(b.node.life)
+}
+
+// Leave asks for a controlled shutdown and returns when the broker leads nothing any more, or the context ends.
+func (b *Broker) Leave(ctx context.Context) error {
+	response, err := b.node.Do(ctx, &controller.AlterBroker{ID: b.request.ID, Epoch: b.epoch.Load(), State: controller.ControlledShutdown})
+	if err != nil {
+		return err
+	}
+	if e := response.(*controller.AlterBrokerResponse).Error; e.Failed() {
+		return fmt.Errorf("leave the cluster: %s: %s", e.Code, e.Message)
+	}
+	for {
+		img, changed := b.node.Images.Watch()
+		leads := false
+		for t := range img.Topics() {
+			for _, p := range t.Partitions {
+				leads = leads || p.Leader == b.request.ID
+			}
+		}
+		if !leads {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func hostPort(host string, port int) string { return config.Listener{Host: host, Port: port}.Address() }
