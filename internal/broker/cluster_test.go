@@ -367,6 +367,9 @@ func TestRoles(t *testing.T) {
 		} else {
 			properties += fmt.Sprintf("process.roles=broker\nlisteners=PLAINTEXT://n%d:9092\nlistener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n", id)
 		}
+		if id == 5 { // it is told where voters are, not who they are
+			properties = strings.Replace(properties, "controller.quorum.voters="+testVoters, "controller.quorum.bootstrap.servers=n3:9093,n1:9093,n2:9093", 1)
+		}
 		starting.Go(func() {
 			n, err := c.startOne(id, properties)
 			if err != nil {
@@ -604,4 +607,38 @@ func TestChangesUnderKills(t *testing.T) {
 		})
 	}
 	t.Logf("%d topics", len(made))
+}
+
+// TestAloneGrows: a node that was a cluster of its own becomes one of several, and stays the only voter: who is added to the quorum is decided, not
+// configured.
+func TestAloneGrows(t *testing.T) {
+	c := newSeveral(t, "")
+	c.disks[1] = vfs.NewMem()
+	n, err := c.startOne(1, "node.id=1\nlisteners=PLAINTEXT://n1:9092\nlog.dirs=data\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.nodes[1] = n
+	cl := c.client(kgo.SeedBrokers("n1:9092"))
+	if resp, err := kadm.NewClient(cl).CreateTopic(t.Context(), 1, 1, nil, "early"); err != nil || resp.Err != nil {
+		t.Fatal(err, resp.Err)
+	}
+	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "early", Value: []byte("v")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	cluster := n.publisher.Image().ClusterID()
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	delete(c.nodes, 1)
+	c.start(1, 2, 3)
+	for id, n := range c.nodes {
+		c.until("three brokers, and the topic that was there", n, func(img *metadata.Image) bool {
+			return unfenced(1, 2, 3)(img) && img.Topic("early") != nil && img.ClusterID() == cluster
+		})
+		if waits := n.together.node.Waits() != ""; waits != (id != 1) {
+			t.Errorf("node %d says %q", id, n.together.node.Waits())
+		}
+	}
+	c.create("late", 3, 1)
 }

@@ -67,14 +67,18 @@ func (n *Node) later(req *server.Request, reply server.Reply, f func(context.Con
 		ctx, cancel := n.within(req.Conn.Context(), doTimeout)
 		defer cancel()
 		body, err := f(ctx)
-		if err != nil {
+		switch {
+		case n.life.Err() != nil:
+			reply.Close(server.ErrShutdown)
+			return
+		case err != nil:
 			reply.Close(err)
 			return
 		}
 		n.answer(req, reply, body)
 	})
 	if !ok {
-		reply.Close(errClosed)
+		reply.Close(server.ErrShutdown)
 	}
 }
 
