@@ -129,10 +129,38 @@ func (b *Broker) scrapeTopics(s *metrics.Scrape, img *metadata.Image) {
 		}
 	}
 	s.Count(metrics.Topics, int64(img.TopicCount()))
+	b.scrapeCluster(s, img)
 	s.Count(metrics.Partitions, all.partitions)
 	s.Count(metrics.Led, all.led)
 	s.Count(metrics.LogSize, all.size)
 	s.Count(metrics.LeftOut, out, "topics")
+}
+
+// scrapeCluster shows who is in the cluster.
+func (b *Broker) scrapeCluster(s *metrics.Scrape, img *metadata.Image) {
+	leader := b.state.Leader()
+	flag := func(is bool) int64 {
+		if is {
+			return 1
+		}
+		return 0
+	}
+	s.Count(metrics.ActiveController, flag(leader == b.opts.Config.NodeID))
+	s.Count(metrics.KnowsController, flag(leader >= 0))
+	states := map[string]int64{"serving": 0, "fenced": 0, "leaving": 0}
+	for _, r := range img.Brokers() {
+		switch {
+		case r.Fenced:
+			states["fenced"]++
+		case r.ControlledShutdown:
+			states["leaving"]++
+		default:
+			states["serving"]++
+		}
+	}
+	for state, n := range states {
+		s.Count(metrics.Brokers, n, state)
+	}
 }
 
 // sums adds up the replicas of a topic.

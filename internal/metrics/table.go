@@ -43,11 +43,14 @@ const (
 
 // The node.
 var (
-	BuildInfo = row(node, GaugeKind, "moldau_build_info", "Always 1; the labels say what runs.", "version", "goversion")
-	NodeInfo  = row(node, GaugeKind, "moldau_node_info", "Always 1; the labels say which node this is.", "cluster", "node")
-	StartTime = row(node, GaugeKind, "moldau_start_time_seconds", "When the broker started, in seconds since 1970.")
-	Ready     = row(node, GaugeKind, "moldau_ready", "1 while /readyz says so, otherwise 0.")
-	LeftOut   = row(node, GaugeKind, "moldau_scrape_left_out",
+	BuildInfo        = row(node, GaugeKind, "moldau_build_info", "Always 1; the labels say what runs.", "version", "goversion")
+	NodeInfo         = row(node, GaugeKind, "moldau_node_info", "Always 1; the labels say which node this is.", "cluster", "node")
+	StartTime        = row(node, GaugeKind, "moldau_start_time_seconds", "When the broker started, in seconds since 1970.")
+	Ready            = row(node, GaugeKind, "moldau_ready", "1 while /readyz says so, otherwise 0.")
+	ActiveController = row(node, GaugeKind, "moldau_active_controller", "1 while this node is the active controller, otherwise 0; over the cluster the sum is 1, or 0 during an election.")
+	KnowsController  = row(node, GaugeKind, "moldau_controller_known", "1 while this node knows the active controller, otherwise 0: then the metadata cannot change.")
+	Brokers          = row(node, GaugeKind, "moldau_brokers", "Registered brokers: serving, fenced, or leaving.", "state")
+	LeftOut          = row(node, GaugeKind, "moldau_scrape_left_out",
 		"Topics or groups that this scrape has no series of their own for, because there are more than admin.metrics.series.max or they did not answer in time.", "what")
 )
 
