@@ -579,13 +579,23 @@ func (l boundListener) bound() config.Listener {
 	return l.Listener
 }
 
+// raiseEpochs lets the partitions that this broker leads go on where their logs end, also where these were brought from elsewhere.
+func (b *Broker) raiseEpochs() error {
+	ahead := b.replicas.ahead()
+	if len(ahead) == 0 {
+		return nil
+	}
+	if _, err := b.control.Do(b.failed, &controller.RaiseLeaderEpochs{Broker: b.opts.Config.NodeID, Partitions: ahead}); err != nil {
+		return b.startError("raise leader epochs", err)
+	}
+	b.opts.Log.Info("raised the leader epochs of partitions whose logs were brought from elsewhere", "partitions", len(ahead))
+	return nil
+}
+
 func (b *Broker) startReplicas() error {
 	b.publisher.While(func() { b.replicas.start(b.publisher, b.groups.start) })
-	if ahead := b.replicas.ahead(); len(ahead) > 0 {
-		if _, err := b.control.Do(b.failed, &controller.RaiseLeaderEpochs{Broker: b.opts.Config.NodeID, Partitions: ahead}); err != nil {
-			return b.startError("raise leader epochs", err)
-		}
-		b.opts.Log.Info("raised the leader epochs of partitions whose logs were brought from elsewhere", "partitions", len(ahead))
+	if err := b.raiseEpochs(); err != nil {
+		return err
 	}
 	for i, d := range b.dirs {
 		d.SetHighWatermarks(b.replicas.highWatermarks(i))

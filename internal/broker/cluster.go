@@ -132,7 +132,7 @@ func (b *Broker) beat() error {
 	if err := b.together.broker.AwaitServing(b.failed); err != nil {
 		return b.startError("wait to be let in by the controller", err)
 	}
-	return nil
+	return b.raiseEpochs() // only now it leads anything
 }
 
 // leave hands over what the node leads before it stops.

@@ -30,6 +30,7 @@ func (n *Node) Register(ctx context.Context, request *controller.RegisterBroker,
 }
 
 func (b *Broker) register(ctx context.Context) error {
+	defer b.node.sayWaiting()()
 	for {
 		response, err := b.node.Do(ctx, b.request)
 		if err != nil {

@@ -135,6 +135,7 @@ func (n *Node) Join(ctx context.Context) error {
 		n.started.Store(true)
 		n.work.Go(n.pullAll)
 	}
+	defer n.sayWaiting()()
 	for {
 		img, changed := n.Images.Watch()
 		if img.ClusterID() != "" {
@@ -146,6 +147,13 @@ func (n *Node) Join(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// sayWaiting tells the log what a start waits for, if it waits for long; what it returns ends that.
+func (n *Node) sayWaiting() func() bool {
+	return n.Clock.AfterFunc(time.Second, func() {
+		n.Log.Info("waiting for an active controller: a majority of the voters must be there", "voters", len(n.Seeds))
+	}).Stop
 }
 
 // startQuorum takes part in the quorum, and in the controller.
