@@ -17,6 +17,7 @@ var wire = func() map[string]wireTypes {
 	for _, t := range []wireTypes{
 		{new(AlterBroker), new(AlterBrokerResponse)},
 		{new(AlterConfigs), new(AlterConfigsResponse)},
+		{new(AlterPartition), new(AlterPartitionResponse)},
 		{new(AlterQuotas), new(AlterQuotasResponse)},
 		{new(AlterScram), new(AlterScramResponse)},
 		{new(AllocateProducerIDs), new(AllocateProducerIDsResponse)},

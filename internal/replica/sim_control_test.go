@@ -1,16 +1,16 @@
 package replica
 
 import (
-	"slices"
+	"fmt"
 	"time"
 
 	"github.com/moldau/moldau/internal/controller"
 	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/uuid"
 )
 
-// control is the controller: the steps of internal/controller on an image, and beside them what it needs of a leader's proposals and of
-// heartbeats. It does not fail; the quorum has its own simulation.
+// control is the controller: the steps of internal/controller on an image, and beside them what it needs of heartbeats. It does not fail; the quorum has its own simulation.
 type control struct {
 	s        *sim
 	settings controller.Settings
@@ -144,37 +144,43 @@ func (c *control) tick() {
 	c.s.after(50*time.Millisecond, c.tick)
 }
 
-// alter judges a leader's proposal. What leaves the ISR below its minimum size stays in the ELR.
+// alter has a leader's proposal judged by the controller, whom a bug tells other epochs than the leader's.
 func (c *control) alter(a *AlterPartition) (*metadata.Partition, error) {
-	p, img, bug := c.partition(), c.img(), c.s.bug
-	switch b := img.Broker(a.Leader); {
-	case b == nil || b.Epoch != a.BrokerEpoch:
-		return nil, ErrStaleBrokerEpoch
-	case a.LeaderEpoch < LeaderEpoch(p.LeaderEpoch) || p.Leader != a.Leader:
-		return nil, ErrFencedLeaderEpoch
-	case a.PartitionEpoch != p.PartitionEpoch && bug != versionUnchecked:
-		return nil, ErrInvalidUpdateVersion
+	proposed := controller.ProposedISR{TopicID: c.topic, LeaderEpoch: int32(a.LeaderEpoch), PartitionEpoch: a.PartitionEpoch}
+	if c.s.bug == versionUnchecked {
+		proposed.PartitionEpoch = c.partition().PartitionEpoch
 	}
 	for _, m := range a.ISR {
-		b := img.Broker(m.ID)
-		if !b.Active() || b.Epoch != m.BrokerEpoch && bug != brokerEpochUnchecked {
-			return nil, ErrIneligibleReplica
+		if b := c.img().Broker(m.ID); b != nil && c.s.bug == brokerEpochUnchecked {
+			m.BrokerEpoch = b.Epoch
 		}
+		proposed.ISR = append(proposed.ISR, controller.ISRMember{ID: m.ID, Epoch: m.BrokerEpoch})
 	}
-	isr := a.ids()
-	r := &metadata.PartitionChangeRecord{TopicID: c.topic, ISR: isr, ELR: []int32{}, LastKnownELR: []int32{}}
-	if len(isr) < min(c.s.settings.MinISR, len(p.Replicas)) {
-		for _, id := range p.Replicas {
-			switch in := metadata.Has(p.ISR, id) || metadata.Has(p.ELR, id); {
-			case slices.Contains(isr, id):
-			case in:
-				r.ELR = append(r.ELR, id)
-			case metadata.Has(p.LastKnownELR, id):
-				r.LastKnownELR = append(r.LastKnownELR, id)
-			}
-		}
+	request := &controller.AlterPartition{Broker: a.Leader, Epoch: a.BrokerEpoch, Partitions: []controller.ProposedISR{proposed}}
+	records, response := controller.Step(c.img(), c.settings, request, c.s.now, c.s.ids)
+	r := response.(*controller.AlterPartitionResponse)
+	if r.Error.Failed() {
+		return nil, refusal(r.Error.Code)
 	}
-	c.s.judge.takes(a, p)
-	c.commit([]metadata.Record{r})
+	if code := r.Partitions[0].Error.Code; code != protocol.None {
+		return nil, refusal(code)
+	}
+	c.s.judge.takes(a, c.partition())
+	c.commit(records)
 	return c.partition(), nil
+}
+
+// refusal is what a leader is told.
+func refusal(code protocol.ErrorCode) error {
+	switch code {
+	case protocol.StaleBrokerEpoch:
+		return ErrStaleBrokerEpoch
+	case protocol.FencedLeaderEpoch:
+		return ErrFencedLeaderEpoch
+	case protocol.InvalidUpdateVersion:
+		return ErrInvalidUpdateVersion
+	case protocol.IneligibleReplica:
+		return ErrIneligibleReplica
+	}
+	return fmt.Errorf("the controller answers %s", code)
 }
