@@ -499,6 +499,8 @@ func (b *Broker) startUpkeep() context.Context {
 	b.upkeep.Go(func() { b.moveReplicas(upkeep) })
 	b.upkeep.Go(func() { b.tellPlaces(upkeep) })
 	b.upkeep.Go(func() { b.hearLost(upkeep) })
+	b.upkeep.Go(func() { b.replicas.isr.run(upkeep, b.control) })
+	b.upkeep.Go(func() { b.replicas.tick(upkeep, b.opts.Clock) })
 	return upkeep
 }
 
@@ -549,6 +551,7 @@ func (b *Broker) registered(epoch int64) {
 	for _, d := range b.dirs {
 		d.SetBrokerEpoch(epoch)
 	}
+	b.replicas.registered(epoch)
 }
 
 // startError prefers the reason for which the quorum or the controller ended.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,10 @@ type replicas struct {
 	log      *slog.Logger
 	moves    *moves
 	places   places
+	isr      isrChanges
+	followed followed
+	host     partition.Host
+	brokers  knownBrokers
 
 	// topics maps a topic id to its partitions; readers take no lock.
 	topics sync.Map // uuid.UUID to *hostedTopic
@@ -39,6 +44,7 @@ type replicas struct {
 	// mu guards applied and serialises changes.
 	mu      sync.Mutex
 	started bool
+	epoch   int64 // of the broker; -1: it is not registered yet
 	applied *metadata.Image
 	load    []int             // replicas in each directory
 	shared  *commitlog.Config // of the logs that were configured last
@@ -55,7 +61,11 @@ type hosted struct {
 }
 
 func newReplicas(live *liveConfig, dirs []*logdir.Dir, clk clock.Clock, log *slog.Logger) *replicas {
-	return &replicas{moves: newMoves(live, clk, log), places: places{wake: make(chan struct{}, 1)}, live: live, cfg: live.now(), brokerID: live.started.NodeID, dirs: dirs, load: make([]int, len(dirs)), log: log, applied: metadata.Empty}
+	r := &replicas{moves: newMoves(live, clk, log), places: places{wake: make(chan struct{}, 1)}, live: live, cfg: live.now(), brokerID: live.started.NodeID, dirs: dirs, load: make([]int, len(dirs)), log: log,
+		isr: isrChanges{clock: clk, wake: make(chan struct{}, 1)}, followed: followed{wake: make(chan struct{}, 1)}, epoch: -1, applied: metadata.Empty}
+	r.host = partition.Host{Broker: r.brokerID, Clock: clk, Alter: r.isr.propose}
+	r.brokers.img.Store(metadata.Empty)
+	return r
 }
 
 // Partition returns the replica of a partition, or nil.
@@ -132,6 +142,7 @@ func (r *replicas) start(images interface{ Image() *metadata.Image }, then func(
 			r.found[id.DirName()] = uint16(i)
 		}
 	}
+	r.brokers.img.Store(img)
 	r.applyLocked(metadata.Diff(metadata.Empty, img))
 	r.applied = img
 	r.resumeMovesLocked()
@@ -166,7 +177,9 @@ func (r *replicas) follow(_, after *metadata.Image, delta *metadata.Delta) {
 	now := r.live.now()
 	follow := now != r.cfg && !now.SameTopics(r.cfg)
 	r.cfg = now
+	r.brokers.img.Store(after)
 	r.applyLocked(delta)
+	r.meetLocked(delta.Brokers, after)
 	if follow {
 		r.configureLocked(after)
 	}
@@ -223,6 +236,7 @@ func (r *replicas) removeTopic(t *metadata.Topic) {
 			continue
 		}
 		p.Close(partition.ErrDeleted)
+		r.followed.set(p.Partition, false)
 		r.load[p.dir]--
 		if mv := r.moves.of(p.ID()); mv != nil {
 			r.moves.cancel(mv)
@@ -259,12 +273,16 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 	for number, pair := range change.Partitions() {
 		assigned := pair[1]
 		if assigned == nil || !metadata.Has(assigned.Replicas, r.brokerID) {
+			if p := parts[number].Partition; p != nil { // the replica is not wanted here any more
+				r.followed.set(p, false)
+				p.Apply(&r.brokers, nil)
+			}
 			continue
 		}
 		if parts[number].Partition == nil {
 			id := commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number}
 			dir := r.place(id)
-			p, err := r.open(r.dirs[dir], id, settings.of(id))
+			p, err := r.open(r.dirs[dir], id, settings.of(id), assigned)
 			if err != nil {
 				r.log.Error("open the log of a partition", "topic", t.Name, "partition", number, "error", err)
 				continue // the partition answers that this broker does not lead it
@@ -273,13 +291,8 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 			r.load[dir]++
 		}
 		r.placedLocked(t.ID, number, assigned, parts[number].dir)
-		parts[number].Apply(partition.Assignment{
-			Leader:         assigned.Leader,
-			LeaderEpoch:    commitlog.LeaderEpoch(assigned.LeaderEpoch),
-			PartitionEpoch: assigned.PartitionEpoch,
-			Replicas:       assigned.Replicas,
-			ISR:            assigned.ISR,
-		})
+		r.followed.set(parts[number].Partition, len(assigned.Replicas) > 1)
+		parts[number].Apply(&r.brokers, assigned)
 	}
 	h.partitions.Store(&parts)
 	r.topics.Store(t.ID, h)
@@ -317,7 +330,7 @@ func (r *replicas) lose(l lostDir) {
 	r.moves.lost(l.dir)
 }
 
-func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Settings) (*partition.Partition, error) {
+func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Settings, assigned *metadata.Partition) (*partition.Partition, error) {
 	// The log may tell of synced records before the partition stands.
 	var p atomic.Pointer[partition.Partition]
 	log, err := dir.Log(id, settings.Log, func(end int64) {
@@ -329,9 +342,20 @@ func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Se
 		return nil, err
 	}
 	highWatermark, _ := dir.HighWatermark(id.Topic, id.Partition) // 0 where none was noted
-	opened := partition.New(id, r.brokerID, log, settings, highWatermark)
+	opened := partition.New(id, &r.host, log, settings, highWatermark, r.lossy(dir, id, assigned))
+	opened.Registered(r.epoch)
 	p.Store(opened)
 	return opened, nil
+}
+
+// lossy says whether the log lost at the start what had been synced. The controller was told of the directory at the registration, and took
+// the replica out of ISR and ELR, if it knew it to be there.
+func (r *replicas) lossy(dir *logdir.Dir, id commitlog.ID, assigned *metadata.Partition) bool {
+	if r.found == nil || !slices.Contains(dir.Recovery().Lost, id) {
+		return false
+	}
+	at := slices.Index(assigned.Replicas, r.brokerID)
+	return at >= len(assigned.Directories) || assigned.Directories[at].IsZero() || assigned.Directories[at] == dir.ID()
 }
 
 // ahead returns the partitions whose logs hold batches of a later leader epoch than the metadata gives them: their folders come from

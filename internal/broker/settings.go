@@ -130,6 +130,7 @@ func partitionSettings(cfg *config.Config, topic string, overrides map[string]st
 			Compression:          compression(t),
 		},
 		MinISR:        t.MinInsyncReplicas,
+		LagMax:        lagMax(cfg),
 		DeleteAllowed: t.Delete || !t.Compact,
 		Zstd:          t.Compression == "zstd",
 	}
@@ -144,6 +145,9 @@ func partitionSettings(cfg *config.Config, topic string, overrides map[string]st
 	}
 	return s
 }
+
+// lagMax is how long a follower may lag before it leaves the ISR.
+func lagMax(cfg *config.Config) time.Duration { return cfg.Millis("replica.lag.time.max.ms") }
 
 // compression is what compression.type asks for; nil leaves a batch as its producer made it.
 func compression(t config.Topic) *record.Compression {

@@ -153,7 +153,10 @@ func (h *Handler) listOffset(img *metadata.Image, c call, topic string, p kmsg.L
 	}
 	found, err := part.ListOffset(p.Timestamp, isolation, epoch)
 	if err != nil {
-		return codeOf(err)
+		if code := codeOf(err); code != protocol.OffsetNotAvailable || c.version >= 5 {
+			return code
+		}
+		return protocol.LeaderNotAvailable // older clients do not know the other
 	}
 	out.Offset, out.Timestamp, out.LeaderEpoch = found.Offset, found.Timestamp, int32(found.Epoch)
 	return protocol.None

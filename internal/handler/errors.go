@@ -22,6 +22,9 @@ var codes = []struct {
 	{partition.ErrUnknownLeaderEpoch, protocol.UnknownLeaderEpoch},
 	{partition.ErrNotEnoughReplicas, protocol.NotEnoughReplicas},
 	{partition.ErrNotEnoughReplicasAfterAppend, protocol.NotEnoughReplicasAfterAppend},
+	{partition.ErrOffsetNotAvailable, protocol.OffsetNotAvailable},
+	{partition.ErrUnknownReplica, protocol.UnknownLeaderEpoch}, // as in Kafka: the leader has not heard of the assignment yet
+	{partition.ErrStaleBrokerEpoch, protocol.StaleBrokerEpoch},
 	{partition.ErrDeleted, protocol.UnknownTopicOrPartition},
 	{partition.ErrPolicy, protocol.PolicyViolation},
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/logdir"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/random"
@@ -33,7 +34,19 @@ func hosted(t *testing.T, topic string, id byte) *partition.Partition {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return partition.New(log.ID(), testNode, log, settings, 0)
+	p := partition.New(log.ID(), &partition.Host{Broker: testNode}, log, settings, 0, false)
+	p.Registered(3)
+	return p
+}
+
+// testBrokers are those of a cluster that has only the test's own.
+type testBrokers struct{}
+
+func (testBrokers) Broker(id int32) *metadata.Broker {
+	if id != testNode {
+		return nil
+	}
+	return &metadata.Broker{ID: testNode, Epoch: 3}
 }
 
 // TestProduceWithoutItsFollowers: with acks=all and too small an ISR nothing is written; where a follower is in the ISR and does not follow,
@@ -58,7 +71,7 @@ func TestProduceWithoutItsFollowers(t *testing.T) {
 		{two[:1], 1, protocol.None, 1},
 		{two, -1, protocol.RequestTimedOut, 2},
 	} {
-		part.Apply(partition.Assignment{Leader: testNode, PartitionEpoch: int32(epoch), Replicas: two, ISR: c.isr})
+		part.Apply(testBrokers{}, &metadata.Partition{Leader: testNode, PartitionEpoch: int32(epoch), Replicas: two, ISR: c.isr})
 		req := kmsg.NewPtrProduceRequest()
 		req.Acks, req.TimeoutMillis = c.acks, 20
 		req.Topics = []kmsg.ProduceRequestTopic{{Topic: "orders", Partitions: []kmsg.ProduceRequestTopicPartition{{Records: batch}}}}

@@ -1,17 +1,27 @@
 package partition
 
-import "errors"
+import (
+	"errors"
 
-// Answers for the client. Each is turned into a Kafka error code by the handler, in one place.
+	"github.com/moldau/moldau/internal/replica"
+)
+
+// Answers for the client and for followers. Each is turned into a Kafka error code by the handler, in one place.
 var (
 	// ErrNotLeader says that this replica is not the partition's leader (NOT_LEADER_OR_FOLLOWER).
-	ErrNotLeader = errors.New("this replica is not the leader")
+	ErrNotLeader = replica.ErrNotLeader
 	// ErrFencedLeaderEpoch says that the request names an older leader epoch than ours (KIP-320).
-	ErrFencedLeaderEpoch = errors.New("the leader epoch in the request is older than the leader's")
+	ErrFencedLeaderEpoch = replica.ErrFencedLeaderEpoch
 	// ErrUnknownLeaderEpoch says that the request names a leader epoch this replica has not heard of yet.
-	ErrUnknownLeaderEpoch = errors.New("the leader epoch in the request is newer than the leader's")
+	ErrUnknownLeaderEpoch = replica.ErrUnknownLeaderEpoch
 	// ErrNotEnoughReplicas says that nothing was written because the ISR is smaller than min.insync.replicas.
-	ErrNotEnoughReplicas = errors.New("fewer in-sync replicas than min.insync.replicas")
+	ErrNotEnoughReplicas = replica.ErrNotEnoughReplicas
+	// ErrOffsetNotAvailable says that a new leader does not know yet how far records are committed (KIP-207).
+	ErrOffsetNotAvailable = replica.ErrOffsetNotAvailable
+	// ErrUnknownReplica says that the fetching broker has no replica of the partition.
+	ErrUnknownReplica = replica.ErrUnknownReplica
+	// ErrStaleBrokerEpoch says that a follower's fetch is of an earlier incarnation of its broker.
+	ErrStaleBrokerEpoch = replica.ErrStaleBrokerEpoch
 	// ErrNotEnoughReplicasAfterAppend says that the ISR shrank below min.insync.replicas while an append waited.
 	ErrNotEnoughReplicasAfterAppend = errors.New("fewer in-sync replicas than min.insync.replicas after the append")
 	// ErrDeleted says that the partition was deleted while the request waited.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/logdir"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/uuid"
@@ -32,7 +33,8 @@ func TestMove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := partition.New(id, self, old, settings, 0)
+	p := partition.New(id, &partition.Host{Broker: self}, old, settings, 0, false)
+	p.Registered(selfEpoch)
 	lead(p, 0, 0, self)
 	if _, err := p.Append(batch(3), false); err != nil {
 		t.Fatal(err)
@@ -63,7 +65,7 @@ func TestMove(t *testing.T) {
 				t.Errorf("a reader gets %d bytes, %v", r.Slice.Bytes, err)
 			}
 			r.Slice.Release()
-			p.Apply(partition.Assignment{Leader: self, PartitionEpoch: 1, Replicas: []int32{self}, ISR: []int32{self}})
+			assign(p, metadata.Partition{Leader: self, PartitionEpoch: 1, Replicas: []int32{self}, ISR: []int32{self}})
 			end, start := old.LogEnd(), old.LogStart()
 			log, err := finish()
 			if old.LogEnd() != end || old.LogStart() != start {

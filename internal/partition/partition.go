@@ -1,39 +1,52 @@
-// Package partition is one hosted partition replica: its role and leader epoch, its offsets, its high watermark, and the
-// readers and producers that wait for it to move. It owns when a record counts as committed; it never touches a file (that is
-// commitlog), never speaks Kafka's protocol (that is handler) and never decides who leads (that is controller).
+// Package partition is one hosted partition replica: its log, what it is to the partition at the moment, and the readers and
+// producers that wait for records to be committed. Package replica decides what it is and how far records are committed; this one carries
+// that out, gives every goroutine its turn and keeps who waits. It never touches a file (that is commitlog), never speaks Kafka's
+// protocol (that is handler), never sends anything to another broker and never decides who leads (that is controller).
 //
 // A leader appends, and the record is in the log at once. It is committed when the high watermark passes it: on a durable
 // topic when every in-sync replica has synced it, on a memory topic when every in-sync replica has it. Ordinary readers see
 // committed records only.
 //
-// Lock order: Partition.roleMu, then the log's lock; Partition.mu is taken last and nothing is called under it.
+// Lock order: Partition.turn, Partition.roleMu, then the log's lock; Partition.mu is taken last, and under it the log is only asked for
+// where it stands.
 package partition
 
 import (
-	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/moldau/moldau/internal/clock"
 	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/metrics"
 	"github.com/moldau/moldau/internal/record"
+	"github.com/moldau/moldau/internal/replica"
 )
 
 // NoEpoch is the leader epoch of a request that does not name one.
-const NoEpoch = commitlog.LeaderEpoch(-1)
+const NoEpoch = replica.NoEpoch
+
+// Host is what all replicas of a broker share.
+type Host struct {
+	Broker int32
+	Clock  clock.Clock // default clock.Real
+	// Alter takes a leader's proposal of an ISR to the controller; the result comes to Partition.Altered. It is called with the
+	// proposals of one partition in their order, must not block, and must not call Altered itself. Nil: nobody is asked.
+	Alter func(*Partition, *replica.AlterPartition)
+}
 
 // Settings are the topic settings that a partition acts on. They are replaced whole.
 type Settings struct {
 	Log           *commitlog.Config
-	Rules         record.Rules // what a batch must obey
-	MinISR        int          // min.insync.replicas as configured; it is clipped to the replication factor
-	DeleteAllowed bool         // records may be deleted by offset: the topic does not only compact
-	Zstd          bool         // compression.type is zstd, which old readers do not know
+	Rules         record.Rules  // what a batch must obey
+	MinISR        int           // min.insync.replicas as configured; it is clipped to the replication factor
+	LagMax        time.Duration // a follower that was not caught up for so long leaves the ISR
+	DeleteAllowed bool          // records may be deleted by offset: the topic does not only compact
+	Zstd          bool          // compression.type is zstd, which old readers do not know
 }
 
-// Assignment is what the metadata log says of a partition.
+// Assignment is what the metadata say of a partition, as far as the replica goes by it.
 type Assignment struct {
 	Leader         int32
 	LeaderEpoch    commitlog.LeaderEpoch
@@ -42,25 +55,30 @@ type Assignment struct {
 	ISR            []int32
 }
 
-// role is what the replica is at the moment. It is replaced whole.
+// role is what the replica is at the moment: what the machine made of the metadata, for those who take no lock, and what its broker
+// made of it. It is replaced whole.
 type role struct {
-	Assignment
-	leader  bool
-	lone    bool          // nobody else is in the ISR
-	deleted bool          // served no more
-	failed  error         // why nothing more can become durable; reads go on
-	moving  chan struct{} // closed when the log has moved: until then nothing is changed in it; nil: it does not move
+	is      replica.Role
+	epoch   commitlog.LeaderEpoch
+	of      *metadata.Partition // nil: the metadata make nothing of it
+	deleted bool                // served no more
+	failed  error               // why nothing more can become durable; reads go on
+	moving  chan struct{}       // closed when the log has moved: until then nothing is changed in it; nil: it does not move
 }
 
 // idle is the role before the first assignment.
-var idle = &role{lone: true}
+var idle = &role{epoch: NoEpoch}
 
 // Partition is one hosted replica. All methods are safe for concurrent use.
 type Partition struct {
 	id       commitlog.ID
-	brokerID int32
+	host     *Host
 	log      atomic.Pointer[commitlog.Log] // replaced, under roleMu, when it moves to another data directory
 	settings atomic.Pointer[Settings]
+
+	// turn is held while the role changes, and while a follower changes the log by what its leader answered, syncs included. So the one
+	// never comes into the middle of the other. Requests of clients do without it.
+	turn sync.Mutex
 
 	// roleMu is held for reading while a request relies on the role and for writing while it changes. Whoever only follows the
 	// log takes the role as it stands, without the lock: the log tells of synced records from within an append too.
@@ -74,25 +92,33 @@ type Partition struct {
 	// mu guards the offsets and everyone who waits for them.
 	mu struct {
 		sync.Mutex
+		machine  *replica.Machine
+		carrying bool // a follower changes the log as the machine said; it makes the next step itself
 		offsets  offsets
 		waits    []*Wait    // producers, by end, smallest first
 		watchers []*Watcher // readers
 	}
 }
 
-// New returns the replica of a partition, not yet leading. The high watermark is the one that was checkpointed; it counts as
-// far as the log reaches.
-func New(id commitlog.ID, brokerID int32, log *commitlog.Log, settings *Settings, highWatermark int64) *Partition {
-	p := &Partition{id: id, brokerID: brokerID}
+// New returns the replica of a partition, which does nothing before Registered and Apply. The high watermark is the one that was
+// checkpointed; it counts as far as the log reaches. lossy says that the log may have less than when its broker was registered last:
+// then nothing is done with it until the metadata show that nobody counts on it.
+func New(id commitlog.ID, host *Host, log *commitlog.Log, settings *Settings, highWatermark int64, lossy bool) *Partition {
+	p := &Partition{id: id, host: host}
 	p.log.Store(log)
 	p.settings.Store(settings)
 	p.role.Store(idle)
-	start, end := log.LogStart(), log.LogEnd()
-	hw := min(max(highWatermark, start), end)
+	p.mu.machine = replica.New(host.Broker, (*asLog)(p), settings.replication(), highWatermark, lossy)
+	start, hw, end := log.LogStart(), p.mu.machine.HighWatermark(), log.LogEnd()
 	p.mu.offsets = offsets{logStart: start, lastStable: hw, highWatermark: hw, logEnd: end}
 	p.mu.offsets.check()
 	p.highWatermark.Store(hw)
 	return p
+}
+
+// replication is what of the settings replication goes by.
+func (s *Settings) replication() replica.Settings {
+	return replica.Settings{Durable: s.Log.Durable, MinISR: s.MinISR, LagMax: s.LagMax}
 }
 
 // ID names the partition.
@@ -108,32 +134,17 @@ func (p *Partition) Settings() *Settings { return p.settings.Load() }
 func (p *Partition) Configure(s *Settings) {
 	p.settings.Store(s)
 	p.Log().Configure(s.Log)
-	p.advance() // durability or min.insync.replicas may have changed
-}
-
-// Apply takes over an assignment from the metadata log. An older partition epoch than the present one is ignored.
-func (p *Partition) Apply(a Assignment) {
-	p.roleMu.Lock()
-	was := p.role.Load()
-	if a.PartitionEpoch < was.PartitionEpoch || was.deleted {
-		p.roleMu.Unlock()
-		return
-	}
-	now := &role{Assignment: a, leader: a.Leader == p.brokerID, failed: was.failed, moving: was.moving,
-		lone: !slices.ContainsFunc(a.ISR, func(id int32) bool { return id != p.brokerID })}
-	p.role.Store(now)
-	p.roleMu.Unlock()
-
-	if was.leader && !now.leader {
-		p.fail(ErrNotLeader)
-	}
-	p.advance()
+	p.step(func(m *replica.Machine, now time.Time, out *replica.Out) { m.Configure(now, s.replication(), out) })
 }
 
 // State returns the assignment and whether this replica leads.
 func (p *Partition) State() (a Assignment, leader bool) {
 	r := p.role.Load()
-	return r.Assignment, r.leader
+	if r.of == nil {
+		return Assignment{Leader: metadata.NoLeader}, false
+	}
+	return Assignment{Leader: r.of.Leader, LeaderEpoch: r.epoch, PartitionEpoch: r.of.PartitionEpoch, Replicas: r.of.Replicas, ISR: r.of.ISR},
+		r.is == replica.Leader
 }
 
 // checkLeaderLocked answers whether a request that names a leader epoch (or NoEpoch) may be served. roleMu is held.
@@ -141,18 +152,20 @@ func (p *Partition) checkLeaderLocked(epoch commitlog.LeaderEpoch) error {
 	switch r := p.role.Load(); {
 	case r.deleted:
 		return ErrDeleted
-	case epoch != NoEpoch && epoch < r.LeaderEpoch:
+	case r.is == replica.Offline:
+		return ErrNotLeader
+	case epoch != NoEpoch && epoch < r.epoch:
 		return ErrFencedLeaderEpoch
-	case epoch != NoEpoch && epoch > r.LeaderEpoch:
+	case epoch != NoEpoch && epoch > r.epoch:
 		return ErrUnknownLeaderEpoch
-	case !r.leader:
+	case r.is != replica.Leader:
 		return ErrNotLeader
 	}
 	return nil
 }
 
 // minISR is min.insync.replicas as it applies: never more than there are replicas.
-func (p *Partition) minISR(r *role) int { return min(p.settings.Load().MinISR, len(r.Replicas)) }
+func (p *Partition) minISR(r *role) int { return min(p.settings.Load().MinISR, len(r.of.Replicas)) }
 
 // Append writes a validated batch as leader. With allReplicas (acks=all) it refuses with ErrNotEnoughReplicas, and writes
 // nothing, while the ISR is too small. The caller of acks=all then waits with Await for info.Last+1.
@@ -171,7 +184,7 @@ func (p *Partition) append(b record.Batch, epoch commitlog.LeaderEpoch, allRepli
 		p.roleMu.RUnlock()
 		return commitlog.AppendInfo{}, err
 	}
-	info, err := p.Log().Append(b, p.role.Load().LeaderEpoch)
+	info, err := p.Log().Append(b, p.role.Load().epoch)
 	p.roleMu.RUnlock()
 	if err != nil || info.Duplicate {
 		return info, err
@@ -227,7 +240,7 @@ func (p *Partition) checkAppendLocked(epoch commitlog.LeaderEpoch, allReplicas b
 	if err := p.checkLeaderLocked(epoch); err != nil {
 		return err
 	}
-	if r := p.role.Load(); allReplicas && len(r.ISR) < p.minISR(r) {
+	if r := p.role.Load(); allReplicas && len(r.of.ISR) < p.minISR(r) {
 		return ErrNotEnoughReplicas
 	}
 	return nil
@@ -242,62 +255,6 @@ func (p *Partition) CheckAppend(epoch commitlog.LeaderEpoch) error {
 		return err
 	}
 	return p.Log().CheckAppend()
-}
-
-// Synced is called by the log when more of it has become durable.
-func (p *Partition) Synced(int64) { p.advance() }
-
-// advance moves the offsets to where the log and the ISR allow, and wakes those who waited for it. It does not take roleMu: an
-// append that syncs (flush.messages) comes here while it holds it.
-func (p *Partition) advance() {
-	r := p.role.Load()
-	if r.deleted {
-		return
-	}
-	m := leaderMarks{isr: len(r.ISR), minISR: p.minISR(r), followersEnd: math.MaxInt64}
-	if !r.lone {
-		m.followersEnd = 0 // until followers report, nothing they hold counts
-	}
-	m.durable = p.settings.Load().Log.Durable
-	log := p.Log()
-	// The synced end is read first: it never passes the log end, which may move between the two reads.
-	m.syncedEnd = log.SyncedEnd()
-	m.logEnd = log.LogEnd()
-
-	var ready []*Wait
-	p.mu.Lock()
-	o := &p.mu.offsets
-	before := *o
-	o.logEnd = max(o.logEnd, m.logEnd) // only TruncateTo lowers it, under roleMu
-	o.logStart = max(o.logStart, log.LogStart())
-	if r.leader {
-		o.highWatermark = m.highWatermark(o.highWatermark)
-	}
-	o.highWatermark = max(o.highWatermark, o.logStart) // the log start passes it only when all records are gone
-	o.lastStable = max(o.logStart, min(o.highWatermark, log.LastStable(o.highWatermark)))
-	o.check()
-	// The log end alone is nothing to readers: they see it when it is committed.
-	moved := before.highWatermark != o.highWatermark || before.lastStable != o.lastStable || before.logStart != o.logStart
-	if before.highWatermark != o.highWatermark {
-		p.highWatermark.Store(o.highWatermark)
-		n := 0
-		for n < len(p.mu.waits) && p.mu.waits[n].End <= o.highWatermark {
-			n++
-		}
-		if n > 0 {
-			ready = slices.Clone(p.mu.waits[:n])
-			p.mu.waits = slices.Delete(p.mu.waits, 0, n)
-		}
-	}
-	if moved {
-		for _, w := range p.mu.watchers {
-			w.wake()
-		}
-	}
-	p.mu.Unlock()
-	for _, w := range ready {
-		w.Done(nil)
-	}
 }
 
 // Offsets returns the log start offset, the last stable offset, the high watermark and the log end offset.
@@ -321,8 +278,8 @@ func (p *Partition) ApplyRetention(now time.Time) (commitlog.Deleted, error) {
 }
 
 // DeleteRecords moves the log start to the offset, or to the high watermark where it is negative, and returns the new log
-// start, which is Kafka's low watermark on a single replica (KIP-107).
-func (p *Partition) DeleteRecords(offset int64) (lowWatermark int64, err error) {
+// start (KIP-107). It is done with once LowWatermark gets there, which on a single replica it has.
+func (p *Partition) DeleteRecords(offset int64) (logStart int64, err error) {
 	p.enter()
 	defer p.roleMu.RUnlock()
 	if err := p.checkLeaderLocked(NoEpoch); err != nil {
@@ -331,12 +288,11 @@ func (p *Partition) DeleteRecords(offset int64) (lowWatermark int64, err error) 
 	if !p.Settings().DeleteAllowed {
 		return 0, ErrPolicy
 	}
-	hw := p.HighWatermark()
-	if offset < 0 {
-		offset = hw
-	}
-	if offset > hw {
-		return 0, commitlog.ErrOffsetOutOfRange
+	p.mu.Lock()
+	offset, err = p.mu.machine.DeleteRecords(offset)
+	p.mu.Unlock()
+	if err != nil {
+		return 0, err
 	}
 	if err := p.Log().AdvanceLogStart(offset); err != nil {
 		return 0, err
@@ -345,10 +301,22 @@ func (p *Partition) DeleteRecords(offset int64) (lowWatermark int64, err error) 
 	return p.Log().LogStart(), nil
 }
 
+// LowWatermark is the smallest log start of the replicas whose brokers are alive.
+func (p *Partition) LowWatermark() (int64, error) {
+	p.roleMu.RLock()
+	defer p.roleMu.RUnlock()
+	if err := p.checkLeaderLocked(NoEpoch); err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.machine.LowWatermark()
+}
+
 // Close ends the replica's service: everyone who waits is answered with err, and later requests too. The log stays open; it
 // belongs to whoever opened it.
 func (p *Partition) Close(err error) {
-	p.change(func(r *role) { r.deleted, r.leader = true, false })
+	p.change(func(r *role) { r.deleted, r.is = true, replica.Offline })
 	p.fail(err)
 }
 
@@ -361,6 +329,8 @@ func (p *Partition) Fail(err error) {
 
 // change replaces the role by what f makes of a copy.
 func (p *Partition) change(f func(*role)) {
+	p.turn.Lock()
+	defer p.turn.Unlock()
 	p.roleMu.Lock()
 	defer p.roleMu.Unlock()
 	r := *p.role.Load()

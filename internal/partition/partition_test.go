@@ -8,6 +8,7 @@ import (
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/logdir"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/record"
@@ -15,10 +16,23 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-const self = 1
+const (
+	self      = 1
+	selfEpoch = 10
+)
+
+// brokers are those that the metadata have.
+type brokers map[int32]*metadata.Broker
+
+func (b brokers) Broker(id int32) *metadata.Broker { return b[id] }
+
+// assign gives a partition the state that the metadata of a cluster would, in which no broker but its own is registered.
+func assign(p *partition.Partition, state metadata.Partition) {
+	p.Apply(brokers{self: {ID: self, Epoch: selfEpoch}}, &state)
+}
 
 // hosted opens one partition in a data directory of its own; hold, while set, keeps the committer's news from the partition.
-func hosted(t *testing.T, durable bool, hold *atomic.Bool) *partition.Partition {
+func hosted(t testing.TB, durable bool, hold *atomic.Bool) *partition.Partition {
 	t.Helper()
 	dir, err := logdir.Open(logdir.Options{FS: vfs.NewMem(), Random: random.Seeded(1), Path: "data", NodeID: self})
 	if err != nil {
@@ -36,13 +50,14 @@ func hosted(t *testing.T, durable bool, hold *atomic.Bool) *partition.Partition 
 	if err != nil {
 		t.Fatal(err)
 	}
-	part := partition.New(id, self, log, settings, 0)
+	part := partition.New(id, &partition.Host{Broker: self}, log, settings, 0, false)
+	part.Registered(selfEpoch)
 	p.Store(part)
 	return part
 }
 
 func lead(p *partition.Partition, epoch commitlog.LeaderEpoch, partitionEpoch int32, isr ...int32) {
-	p.Apply(partition.Assignment{Leader: self, LeaderEpoch: epoch, PartitionEpoch: partitionEpoch, Replicas: isr, ISR: isr})
+	assign(p, metadata.Partition{Leader: self, LeaderEpoch: int32(epoch), PartitionEpoch: partitionEpoch, Replicas: isr, ISR: isr})
 }
 
 func batch(n int) record.Batch {
@@ -138,7 +153,7 @@ func TestLeaderEpochsAreChecked(t *testing.T) {
 
 func TestStrictMinISR(t *testing.T) {
 	p := hosted(t, false, nil)
-	p.Apply(partition.Assignment{Leader: self, Replicas: []int32{self, 2, 3}, ISR: []int32{self}})
+	assign(p, metadata.Partition{Leader: self, Replicas: []int32{self, 2, 3}, ISR: []int32{self}})
 	if _, err := p.Append(batch(1), true); !errors.Is(err, partition.ErrNotEnoughReplicas) {
 		t.Errorf("acks=all with an ISR of one: %v", err)
 	}
@@ -152,7 +167,7 @@ func TestStrictMinISR(t *testing.T) {
 
 func TestWaitersAreAnsweredOnce(t *testing.T) {
 	p := hosted(t, false, nil)
-	p.Apply(partition.Assignment{Leader: self, Replicas: []int32{self, 2}, ISR: []int32{self, 2}}) // nobody reports for 2
+	assign(p, metadata.Partition{Leader: self, Replicas: []int32{self, 2}, ISR: []int32{self, 2}}) // nobody reports for 2
 	info, err := p.Append(batch(1), true)
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +186,7 @@ func TestWaitersAreAnsweredOnce(t *testing.T) {
 	}
 	watcher := partition.NewWatcher()
 	p.Watch(watcher)
-	p.Apply(partition.Assignment{Leader: 2, LeaderEpoch: 1, PartitionEpoch: 1, Replicas: []int32{self, 2}, ISR: []int32{self, 2}})
+	assign(p, metadata.Partition{Leader: 2, LeaderEpoch: 1, PartitionEpoch: 1, Replicas: []int32{self, 2}, ISR: []int32{self, 2}})
 	<-watcher.C
 	for range 2 {
 		if err := <-answers; !errors.Is(err, partition.ErrNotLeader) {
@@ -215,7 +230,7 @@ func TestDeleteRecords(t *testing.T) {
 func TestReadersSleepUntilTheyCanSeeMore(t *testing.T) {
 	p := hosted(t, false, nil)
 	two := []int32{self, 2}
-	p.Apply(partition.Assignment{Leader: self, PartitionEpoch: 1, Replicas: two, ISR: two[:1]})
+	assign(p, metadata.Partition{Leader: self, PartitionEpoch: 1, Replicas: two, ISR: two[:1]})
 	w := partition.NewWatcher()
 	p.Watch(w)
 	if _, err := p.Append(batch(1), false); err != nil {
@@ -224,7 +239,7 @@ func TestReadersSleepUntilTheyCanSeeMore(t *testing.T) {
 	if len(w.C) != 0 {
 		t.Error("a reader was woken by a record it cannot see")
 	}
-	p.Apply(partition.Assignment{Leader: self, PartitionEpoch: 2, Replicas: two[:1], ISR: two[:1]})
+	assign(p, metadata.Partition{Leader: self, PartitionEpoch: 2, Replicas: two[:1], ISR: two[:1]})
 	if len(w.C) != 1 || p.HighWatermark() != 1 {
 		t.Errorf("%d wake-ups of a reader, high watermark %d", len(w.C), p.HighWatermark())
 	}
@@ -234,7 +249,7 @@ func TestReadersSleepUntilTheyCanSeeMore(t *testing.T) {
 func TestFailedReplicaAnswersProducers(t *testing.T) {
 	p := hosted(t, false, nil)
 	two := []int32{self, 2}
-	p.Apply(partition.Assignment{Leader: self, Replicas: two, ISR: two}) // the other never reports: nothing is committed
+	assign(p, metadata.Partition{Leader: self, Replicas: two, ISR: two}) // the other never reports: nothing is committed
 	done := make(chan error, 1)
 	if committed, err := p.Await(&partition.Wait{End: 1, Done: func(err error) { done <- err }}); committed || err != nil {
 		t.Fatalf("committed %v, %v", committed, err)

@@ -139,11 +139,14 @@ func (p *Partition) ListOffset(ts int64, iso Isolation, epoch commitlog.LeaderEp
 	}
 	switch ts {
 	case Latest:
-		return Listed{limit, -1, p.role.Load().LeaderEpoch}, nil
+		if err := p.known(iso); err != nil {
+			return notListed, err
+		}
+		return Listed{limit, -1, p.role.Load().epoch}, nil
 	case Earliest, EarliestLocal:
 		epoch, ok := p.Log().EpochAt(logStart)
 		if !ok && logStart == logEnd {
-			epoch = p.role.Load().LeaderEpoch // the first record will be of this epoch
+			epoch = p.role.Load().epoch // the first record will be of this epoch
 		} else if !ok {
 			epoch = NoEpoch
 		}
@@ -152,16 +155,32 @@ func (p *Partition) ListOffset(ts int64, iso Isolation, epoch commitlog.LeaderEp
 		return notListed, nil // nothing is tiered
 	case MaxTimestamp:
 		offset, timestamp, epoch, ok, err := p.Log().MaxTimestamp(math.MaxInt64)
-		if err != nil || !ok || offset >= limit {
-			return notListed, err
-		}
-		return Listed{offset, timestamp, epoch}, nil
+		return p.listed(Listed{offset, timestamp, epoch}, ok && offset < limit, iso, err)
 	}
 	offset, timestamp, epochAt, ok, err := p.Log().OffsetForTimestamp(ts, limit)
-	if err != nil || !ok || offset >= limit {
+	return p.listed(Listed{offset, timestamp, epochAt}, ok && offset < limit, iso, err)
+}
+
+// listed is the answer to a search, which found something or not.
+func (p *Partition) listed(found Listed, ok bool, iso Isolation, err error) (Listed, error) {
+	if err == nil && !ok {
+		err = p.known(iso)
+	}
+	if err != nil || !ok {
 		return notListed, err
 	}
-	return Listed{offset, timestamp, epochAt}, nil
+	return found, nil
+}
+
+// known answers ErrOffsetNotAvailable where a new leader does not know yet how far records are committed, to who sees those only (KIP-207).
+func (p *Partition) known(iso Isolation) error {
+	if iso == ReadAll {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, err := p.mu.machine.Committed()
+	return err
 }
 
 // EndOffsetForEpoch answers OffsetForLeaderEpoch: the largest epoch known that is at most the one asked for, and where it
@@ -172,7 +191,7 @@ func (p *Partition) EndOffsetForEpoch(asked, current commitlog.LeaderEpoch) (com
 	if err := p.checkLeaderLocked(current); err != nil {
 		return NoEpoch, -1, err
 	}
-	if asked != NoEpoch && asked == p.role.Load().LeaderEpoch {
+	if asked != NoEpoch && asked == p.role.Load().epoch {
 		return asked, p.Log().LogEnd(), nil // also while nothing was appended in this epoch
 	}
 	epoch, end := p.Log().EndOffsetFor(asked)

@@ -6,11 +6,22 @@ import (
 
 	"github.com/moldau/moldau/internal/clock"
 	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/record"
 	"github.com/moldau/moldau/internal/uuid"
 	"github.com/moldau/moldau/internal/vfs"
 )
+
+// alone are the brokers of a cluster of one.
+type alone struct{}
+
+func (alone) Broker(id int32) *metadata.Broker {
+	if id != 1 {
+		return nil
+	}
+	return &metadata.Broker{ID: 1, Epoch: 10}
+}
 
 // TestRoleChangesWhileAnAppendSyncs lets a change of role wait for an append that syncs (flush.messages): the append hears from the log
 // that its records are durable while it still holds the role, and must not wait behind the change.
@@ -32,7 +43,7 @@ func TestRoleChangesWhileAnAppendSyncs(t *testing.T) {
 		OnSynced: func(end int64) {
 			go func() {
 				defer close(changed)
-				p.Apply(Assignment{Leader: 2, LeaderEpoch: 1, PartitionEpoch: 1, Replicas: []int32{1, 2}, ISR: []int32{1, 2}})
+				p.Apply(alone{}, &metadata.Partition{Leader: 2, LeaderEpoch: 1, PartitionEpoch: 1, Replicas: []int32{1, 2}, ISR: []int32{1, 2}})
 			}()
 			for p.roleMu.TryRLock() { // until the change waits for the append
 				p.roleMu.RUnlock()
@@ -43,8 +54,9 @@ func TestRoleChangesWhileAnAppendSyncs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p = New(log.ID(), 1, log, settings, 0)
-	p.Apply(Assignment{Leader: 1, Replicas: []int32{1}, ISR: []int32{1}})
+	p = New(log.ID(), &Host{Broker: 1}, log, settings, 0, false)
+	p.Registered(10)
+	p.Apply(alone{}, &metadata.Partition{Leader: 1, Replicas: []int32{1}, ISR: []int32{1}})
 	b := record.NewBuilder(record.Compression{})
 	b.Append(record.Record{Timestamp: 1, Value: []byte("value")})
 	if _, err := p.Append(b.Build(), true); err != nil {

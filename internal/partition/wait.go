@@ -50,11 +50,15 @@ func (p *Partition) Cancel(w *Wait) bool {
 
 // Watcher is a reader that waits until one of several partitions changes: more to read, another role, deleted.
 type Watcher struct {
-	C chan struct{} // receives after a change; capacity one, so a wake-up is never lost and never blocks
+	C    chan struct{} // receives after a change; capacity one, so a wake-up is never lost and never blocks
+	ends bool          // also where the log end alone moved
 }
 
 // NewWatcher returns a watcher that watches nothing yet.
 func NewWatcher() *Watcher { return &Watcher{C: make(chan struct{}, 1)} }
+
+// NewFollowerWatcher is NewWatcher for a follower, which sees more than is committed.
+func NewFollowerWatcher() *Watcher { return &Watcher{C: make(chan struct{}, 1), ends: true} }
 
 func (w *Watcher) wake() {
 	select {
@@ -88,13 +92,19 @@ func (p *Partition) Unwatch(w *Watcher) {
 // fail answers every waiting producer with err and wakes every reader.
 func (p *Partition) fail(err error) {
 	p.mu.Lock()
+	waits := p.dropLocked()
+	p.mu.Unlock()
+	for _, w := range waits {
+		w.Done(err)
+	}
+}
+
+// dropLocked wakes every reader and returns the producers, who wait no more and are to be answered. mu is held.
+func (p *Partition) dropLocked() []*Wait {
 	waits := p.mu.waits
 	p.mu.waits = nil
 	for _, w := range p.mu.watchers {
 		w.wake()
 	}
-	p.mu.Unlock()
-	for _, w := range waits {
-		w.Done(err)
-	}
+	return waits
 }

@@ -1,6 +1,10 @@
 package replica
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/moldau/moldau/internal/commitlog"
+)
 
 // Answers to clients, followers and, from the controller, to a leader.
 var (
@@ -13,7 +17,7 @@ var (
 	// ErrNotEnoughReplicas says that the ISR is smaller than min.insync.replicas.
 	ErrNotEnoughReplicas = errors.New("fewer in-sync replicas than min.insync.replicas")
 	// ErrOffsetOutOfRange says that the log does not have the offset, or that it is not committed.
-	ErrOffsetOutOfRange = errors.New("offset out of range")
+	ErrOffsetOutOfRange = commitlog.ErrOffsetOutOfRange
 	// ErrOffsetNotAvailable says that a new leader does not know yet how far records are committed (KIP-207).
 	ErrOffsetNotAvailable = errors.New("the high watermark of this leader epoch is not known yet")
 	// ErrUnknownReplica says that the fetching broker has no replica of the partition (UNKNOWN_LEADER_EPOCH, as in Kafka).

@@ -70,20 +70,14 @@ func (m *Machine) joins(id int32, f *follower) bool {
 // propose asks the controller for another ISR where one is due: one proposal at a time. After a refused one, of which a copy may still be
 // under way, it asks for an ISR that nobody joins, if need be the same: taken, it makes a new partition epoch, and the copy is worth nothing.
 func (m *Machine) propose(now time.Time, out *Out) {
-	if m.pending != nil {
+	if m.pending != nil || !m.refused && !m.due(now) {
 		return
 	}
 	isr := make([]int32, 0, len(m.state.Replicas))
 	for _, id := range m.state.Replicas {
-		f := m.followers[id]
-		_, dead := m.dead[id]
-		switch in := metadata.Has(m.state.ISR, id); {
-		case id == m.id, in && !dead && m.caughtUp(f, now), !in && !m.refused && m.joins(id, f):
+		if m.belongs(now, id) {
 			isr = append(isr, id)
 		}
-	}
-	if !m.refused && sameMembers(isr, m.state.ISR) {
-		return
 	}
 	a := &AlterPartition{Leader: m.id, BrokerEpoch: m.brokerEpoch, LeaderEpoch: m.leaderEpoch(), PartitionEpoch: m.state.PartitionEpoch}
 	for _, id := range isr {
@@ -93,6 +87,29 @@ func (m *Machine) propose(now time.Time, out *Out) {
 		}
 	}
 	m.pending, out.Alter = a, a
+}
+
+// belongs says whether a replica is to be in the ISR.
+func (m *Machine) belongs(now time.Time, id int32) bool {
+	if id == m.id {
+		return true
+	}
+	f := m.followers[id]
+	if metadata.Has(m.state.ISR, id) {
+		_, dead := m.dead[id]
+		return !dead && m.caughtUp(f, now)
+	}
+	return !m.refused && m.joins(id, f)
+}
+
+// due says whether another ISR than the present one is.
+func (m *Machine) due(now time.Time) bool {
+	for id := range m.followers {
+		if m.belongs(now, id) != metadata.Has(m.state.ISR, id) {
+			return true
+		}
+	}
+	return !metadata.Has(m.state.ISR, m.id)
 }
 
 // incarnation is the broker epoch for which the leader vouches: the one that fetched, or of a member that has not yet, the registered one.
@@ -107,10 +124,6 @@ func (m *Machine) incarnation(id int32) int64 {
 		return b.Epoch
 	}
 	return -1
-}
-
-func sameMembers(a, b []int32) bool {
-	return len(a) == len(b) && !slices.ContainsFunc(a, func(id int32) bool { return !slices.Contains(b, id) })
 }
 
 // Altered takes what became of a proposal: the partition as it is now, or why not.

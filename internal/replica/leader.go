@@ -2,8 +2,6 @@ package replica
 
 import (
 	"time"
-
-	"github.com/moldau/moldau/internal/metadata"
 )
 
 // follower is what a leader knows of one follower, from its fetches in this leader epoch.
@@ -160,9 +158,8 @@ func (m *Machine) commit(now time.Time) {
 	if m.settings.Durable && m.bug != countOwnUnsynced {
 		hw = min(hw, m.log.SyncedEnd())
 	}
-	maximal := m.MaximalISR()
 	for id, f := range m.followers {
-		if metadata.Has(maximal, id) || m.eligible(id, f) && m.caughtUp(f, now) {
+		if m.counts(id) || m.eligible(id, f) && m.caughtUp(f, now) {
 			hw = min(hw, m.counted(f))
 		}
 	}

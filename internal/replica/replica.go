@@ -93,6 +93,12 @@ func New(id int32, log Log, settings Settings, highWatermark int64, lossy bool) 
 	return &Machine{id: id, log: log, settings: settings, hw: hw, lossy: lossy, brokerEpoch: -1}
 }
 
+// Alone says that there is no follower to wait for, and so nothing that depends on the time.
+func (m *Machine) Alone() bool { return len(m.followers) == 0 }
+
+// Partition is what the metadata say of the partition, as far as this replica goes by it; nil where it goes by nothing.
+func (m *Machine) Partition() *metadata.Partition { return m.state }
+
 // Registered gives the broker epoch of this incarnation.
 func (m *Machine) Registered(brokerEpoch int64) { m.brokerEpoch = brokerEpoch }
 
@@ -205,9 +211,15 @@ func (m *Machine) Advance(now time.Time, out *Out) {
 		m.follow(out)
 	}
 	m.hw = max(m.hw, m.log.LogStart())
-	if out.Truncate == nil && out.Reset == nil && out.Append == 0 {
-		invariant.Check(m.hw <= m.log.LogEnd(), "high watermark %d > log end %d", m.hw, m.log.LogEnd())
+	if out.Truncate == nil && out.Reset == nil && out.Append == 0 && m.hw > m.log.LogEnd() {
+		invariant.Check(false, "high watermark %d > log end %d", m.hw, m.log.LogEnd())
 	}
+}
+
+// Resume takes the log as it stands after a step of a follower that was not carried out, or not quite as it asked: an append that failed, a
+// batch that was truncated whole. A follower may take less for committed than it was told.
+func (m *Machine) Resume() {
+	m.hw = max(min(m.hw, m.log.LogEnd()), m.log.LogStart())
 }
 
 // Tick is to be called now and then, a few times in LagMax: a follower that says nothing must leave the ISR.
@@ -228,17 +240,22 @@ func (m *Machine) check(e LeaderEpoch) error {
 	return nil
 }
 
+// counts says whether the replica is in the maximal ISR.
+func (m *Machine) counts(id int32) bool {
+	if m.bug == earlyShrink && m.pending != nil {
+		return metadata.Has(m.pending.ids(), id)
+	}
+	return metadata.Has(m.state.ISR, id) || slices.Contains(m.proposed, id)
+}
+
 // MaximalISR is whoever must have a record before it is committed: the ISR, and whoever the controller may have added meanwhile. A
 // smaller ISR counts once the controller took it.
 func (m *Machine) MaximalISR() []int32 {
-	isr := m.state.ISR
-	if m.bug == earlyShrink && m.pending != nil {
-		return m.pending.ids()
-	}
-	for _, id := range m.proposed {
-		if !metadata.Has(isr, id) {
-			isr = append(slices.Clip(isr), id)
+	var maximal []int32
+	for _, id := range m.state.Replicas {
+		if m.counts(id) {
+			maximal = append(maximal, id)
 		}
 	}
-	return isr
+	return maximal
 }
