@@ -75,6 +75,9 @@ func (l *Log) LatestEpoch() (LeaderEpoch, bool) {
 // EndOffsetFor answers OffsetForLeaderEpoch: the largest known epoch <= e and where the next one begins; for the latest epoch the
 // log end; (-1, -1) for one above it or -1; for one below all known ones itself and the first known start (KIP-279).
 func (l *Log) EndOffsetFor(e LeaderEpoch) (LeaderEpoch, int64) {
+	if r := l.rest.Load(); r != nil && e >= 0 && LeaderEpoch(r.Epoch) == e {
+		return e, l.LogEnd() // what followers ask after a start, of every log: none needs to be opened for it
+	}
 	_ = l.Wake()      // what is refused knows no epochs
 	end := l.LogEnd() // before the epochs: an epoch that begins meanwhile begins at or above it
 	c := l.epochs.Load()

@@ -69,17 +69,25 @@ func TestRestingLogAnswersAlike(t *testing.T) {
 			d, err := l.Clean(CleanOptions{Now: now, HighWatermark: 40})
 			return []any{d.From, d.To, err != nil}
 		},
-		"Cleaned":         func(l *Log) any { return l.Cleaned() },
-		"Close":           func(l *Log) any { return []any{l.Close(true), l.Close(true)} },
-		"Config":          func(l *Log) any { return *l.Config() },
-		"Configure":       func(l *Log) any { l.Configure(&Config{RetentionBytes: 3}); return l.Config().RetentionBytes },
-		"Continues":       func(l *Log) any { ok, err := l.Continues(l); return []any{ok, err} },
-		"Copying":         func(l *Log) any { return []any{l.Copying(true), l.Copying(false)} },
-		"Cuts":            func(l *Log) any { return l.Cuts() },
-		"Delete":          func(l *Log) any { return []any{l.Delete(), l.Delete()} },
-		"DeleteOld":       func(l *Log) any { d, err := l.DeleteOld(now, 40); return []any{d, err, l.LogStart()} },
-		"Dirt":            func(l *Log) any { d, err := l.Dirt(now, 40); return []any{d, err} },
-		"EndOffsetFor":    func(l *Log) any { e, o := l.EndOffsetFor(2); return []any{e, o} },
+		"Cleaned":   func(l *Log) any { return l.Cleaned() },
+		"Close":     func(l *Log) any { return []any{l.Close(true), l.Close(true)} },
+		"Config":    func(l *Log) any { return *l.Config() },
+		"Configure": func(l *Log) any { l.Configure(&Config{RetentionBytes: 3}); return l.Config().RetentionBytes },
+		"Continues": func(l *Log) any { ok, err := l.Continues(l); return []any{ok, err} },
+		"Copying":   func(l *Log) any { return []any{l.Copying(true), l.Copying(false)} },
+		"Cuts":      func(l *Log) any { return l.Cuts() },
+		"Delete":    func(l *Log) any { return []any{l.Delete(), l.Delete()} },
+		"DeleteOld": func(l *Log) any { d, err := l.DeleteOld(now, 40); return []any{d, err, l.LogStart()} },
+		"Dirt":      func(l *Log) any { d, err := l.Dirt(now, 40); return []any{d, err} },
+		"EndOffsetFor": func(l *Log) any {
+			latest, _ := l.LatestEpoch()
+			var all []any
+			for _, e := range []LeaderEpoch{latest, latest - 1, latest + 1, -1} {
+				e, end := l.EndOffsetFor(e)
+				all = append(all, e, end)
+			}
+			return all
+		},
 		"EpochAt":         func(l *Log) any { e, ok := l.EpochAt(20); return []any{e, ok} },
 		"Epochs":          func(l *Log) any { return l.Epochs() },
 		"ExpireProducers": func(l *Log) any { l.ExpireProducers(time.UnixMilli(0)); return l.Producers() },

@@ -172,6 +172,10 @@ func (l *Log) TruncateFullyAt(offset int64) error {
 
 // truncateFully is TruncateFullyAt for who holds the log. A log with files keeps an empty segment whose name tells the offset to the next
 // start.
+//
+// Until the old files are gone a crash leaves them, or those behind some of them, since the oldest go first. They end where they
+// ended, at or above the old log start. So that this start, and nothing above it, is what the checkpoints say meanwhile: neither are records
+// missed that are not wanted any more, nor does a log start lie beyond what is there.
 func (l *Log) truncateFully(offset int64) error {
 	l.mu.Lock()
 	if l.mu.state == closed {
@@ -179,7 +183,8 @@ func (l *Log) truncateFully(offset int64) error {
 		return ErrClosed
 	}
 	removed := l.segments()
-	point := min(l.marks.recovery.Load(), offset)
+	start := min(l.marks.logStart.Load(), offset)
+	point := min(l.marks.recovery.Load(), start)
 	l.cuts.Add(1)
 	l.mu.cuts++
 	l.mu.sealed, l.mu.pending, l.mu.captures = nil, nil, nil
@@ -194,9 +199,12 @@ func (l *Log) truncateFully(offset int64) error {
 	l.mu.synced = mark{}
 	l.setEnds(offset)
 	l.marks.cleaned.Store(0)
-	l.marks.recovery.Store(point) // until the old files are gone they are what a crash leaves
-	l.cuts.Add(1)
 	files := l.mu.state == present
+	if files {
+		l.marks.logStart.Store(start)
+		l.marks.recovery.Store(point)
+	}
+	l.cuts.Add(1)
 	l.mu.Unlock()
 	if files {
 		if err := l.startAnew(removed, offset); err != nil {
@@ -204,13 +212,19 @@ func (l *Log) truncateFully(offset int64) error {
 		}
 	}
 	l.mu.Lock()
+	l.marks.logStart.Store(max(offset, l.marks.logStart.Load()))
 	l.marks.recovery.Store(offset)
 	l.mu.Unlock()
 	return nil
 }
 
 func (l *Log) startAnew(removed []*segment.Segment, offset int64) error {
-	if err := l.cutFiles(removed); err != nil {
+	if l.env.OnTruncated != nil {
+		if err := l.env.OnTruncated(l); err != nil {
+			return err
+		}
+	}
+	if err := l.discard(removed); err != nil {
 		return err
 	}
 	if err := l.dropSnapshots(-1); err != nil {

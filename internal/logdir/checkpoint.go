@@ -303,8 +303,9 @@ func (d *Dir) replaceIfOther(name string, offsets []Offset) error {
 }
 
 // truncated is told when a log is being cut back: what stays is synced in its files, nothing is unsynced, nothing is appended meanwhile,
-// and the files are not cut yet. It voids the journal's earlier entries of the log and lowers its checkpointed recovery point, so
-// that no crash afterwards brings back what was cut or trusts bytes that were never synced.
+// and the files are not cut yet. It voids the journal's earlier entries of the log and lowers its checkpointed recovery point, and its log
+// start where that lies above the new end, so that no crash afterwards brings back what was cut, trusts bytes that were never synced, or
+// takes for deleted what is appended next.
 func (d *Dir) truncated(l *commitlog.Log) error {
 	st := d.committer.find(l)
 	if st == nil {
@@ -315,6 +316,9 @@ func (d *Dir) truncated(l *commitlog.Log) error {
 	}
 	d.committer.settled(st)
 	if err := d.checkpointCleaned(); err != nil {
+		return err
+	}
+	if err := d.checkpointStarts(); err != nil {
 		return err
 	}
 	return d.checkpointRecovery()
