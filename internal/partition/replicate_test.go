@@ -138,7 +138,9 @@ func TestShrinkAndExpand(t *testing.T) {
 		leader := c.leader().p
 		c.nodes[2].mute = true
 		c.produce(1)
-		c.until("broker 1 to have all", func() bool { return (!c.durable || c.nodes[1].p.Log().SyncedEnd() == 9) && c.nodes[1].p.Log().LogEnd() == 9 })
+		c.until("broker 1 to have all", func() bool {
+			return (!c.durable || c.nodes[1].p.Log().SyncedEnd() == 9) && c.nodes[1].p.Log().LogEnd() == 9
+		})
 		c.nodes[1].fetch() // says so
 		if hw := leader.HighWatermark(); hw != 6 {
 			t.Errorf("high watermark %d while broker 2 is in the ISR", hw)
