@@ -172,7 +172,7 @@ func bytesOf(l *commitlog.Log) (all []byte, err error) {
 
 // TestCrashInReset stops the machine at every change of the disk while a log begins anew, ahead of its end, behind its start and within.
 func TestCrashInReset(t *testing.T) {
-	for _, c := range []struct{ start, to int64 }{{0, 200}, {7, 200}, {7, 3}, {11, 0}, {0, 5}} {
+	for _, c := range []struct{ start, to int64 }{{0, 200}, {11, 200}, {7, 3}} {
 		t.Run(fmt.Sprintf("from %d at %d", c.start, c.to), func(t *testing.T) {
 			for at := int64(1); ; at++ {
 				r := &resets{start: c.start, to: c.to, failed: make(chan struct{})}
