@@ -38,8 +38,8 @@ func TestManyPartitionsInDeleteRecords(t *testing.T) {
 		topic.Partitions = append(topic.Partitions, kmsg.DeleteRecordsRequestTopicPartition{Partition: i % (many - 1)})
 	}
 	req.Topics = append(req.Topics, topic)
-	answered := make(chan *kmsg.DeleteRecordsResponse)
-	go func() { answered <- serveDeleteRecords(idle(), call{version: 2}, req).(*kmsg.DeleteRecordsResponse) }()
+	answered := make(chan *kmsg.DeleteRecordsResponse, 1)
+	go serveDeleteRecords(idle(), call{version: 2}, req, func(resp kmsg.Response) { answered <- resp.(*kmsg.DeleteRecordsResponse) })
 	select {
 	case resp := <-answered:
 		parts := resp.Topics[0].Partitions

@@ -12,6 +12,7 @@ import (
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/record"
+	"github.com/moldau/moldau/internal/replica"
 	"github.com/moldau/moldau/internal/uuid"
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -29,7 +30,7 @@ func hosted(t *testing.T, topic string, id byte) *partition.Partition {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dir.Close() })
-	settings := &partition.Settings{Log: &commitlog.Config{Delete: true}, MinISR: 2, Rules: record.Rules{MaxBatchBytes: 1 << 20}}
+	settings := &partition.Settings{Log: &commitlog.Config{Delete: true}, MinISR: 2, DeleteAllowed: true, Rules: record.Rules{MaxBatchBytes: 1 << 20}}
 	log, err := dir.Log(commitlog.ID{Topic: topic, TopicID: uuid.UUID{id}}, settings.Log, func(int64) {})
 	if err != nil {
 		t.Fatal(err)
@@ -80,4 +81,54 @@ func TestProduceWithoutItsFollowers(t *testing.T) {
 			t.Errorf("acks=%d with the ISR %v: %s, log end %d, high watermark %d; want %s, %d, 0", c.acks, c.isr, code, part.Log().LogEnd(), part.HighWatermark(), c.want, c.end)
 		}
 	}
+}
+
+// TestDeleteRecordsOfFollowers: it is answered once the followers have deleted too, and with the time-out when they do not.
+func TestDeleteRecordsOfFollowers(t *testing.T) {
+	r := newRig(t, "")
+	r.topic("orders", 1, 2)
+	part := hosted(t, "orders", 1)
+	r.h.Partitions = onePartition{part}
+	part.Apply(twoBrokers{}, &metadata.Partition{Leader: testNode, Replicas: []int32{testNode, 8}, ISR: []int32{testNode, 8}})
+	b := record.NewBuilder(record.CompressionOf(record.None))
+	b.Append(record.Record{Timestamp: 1, Value: []byte("value")})
+	if _, err := part.Append(b.Build(), false); err != nil {
+		t.Fatal(err)
+	}
+	follow := func(logStart int64) {
+		if _, err := part.ReadFollower(replica.FetchRequest{Replica: 8, BrokerEpoch: 4, LeaderEpoch: 0, Offset: 1, LastEpoch: 0, SyncedEnd: 1, LogStart: logStart}, 1000, true); err != nil {
+			t.Error(err)
+		}
+	}
+	follow(0)
+	w := r.dial()
+	req := kmsg.NewPtrDeleteRecordsRequest()
+	req.TimeoutMillis = 20
+	req.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: "orders", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Offset: 1}}}}
+	check := func(code protocol.ErrorCode, low int64) {
+		t.Helper()
+		resp := roundTrip[*kmsg.DeleteRecordsResponse](w, 2, req)
+		if p := resp.Topics[0].Partitions[0]; p.ErrorCode != int16(code) || p.LowWatermark != low {
+			t.Errorf("answered %v with low watermark %d, want %s and %d", p.ErrorCode, p.LowWatermark, code, low)
+		}
+	}
+	check(protocol.RequestTimedOut, 0)
+	req.TimeoutMillis = 20_000
+	followed := make(chan struct{})
+	go func() { // before or while the request waits
+		defer close(followed)
+		follow(1)
+	}()
+	check(protocol.None, 1)
+	<-followed
+}
+
+// twoBrokers has one more than testBrokers.
+type twoBrokers struct{ testBrokers }
+
+func (b twoBrokers) Broker(id int32) *metadata.Broker {
+	if id == 8 {
+		return &metadata.Broker{ID: 8, Epoch: 4}
+	}
+	return b.testBrokers.Broker(id)
 }

@@ -47,7 +47,7 @@ func init() { // serveAPIVersions answers the table itself
 		{key: protocol.KeyAPIVersions, min: 0, max: 5, listed: 0, controllers: true, serve: serveAPIVersions},
 		{key: protocol.KeyCreateTopics, min: 2, max: 7, listed: 2, controllers: true, serve: cold(serveCreateTopics)},
 		{key: protocol.KeyDeleteTopics, min: 1, max: 6, listed: 1, controllers: true, serve: cold(serveDeleteTopics)},
-		{key: protocol.KeyDeleteRecords, min: 0, max: 2, listed: 0, serve: cold(serveDeleteRecords)},
+		{key: protocol.KeyDeleteRecords, min: 0, max: 2, listed: 0, serve: coldLater(serveDeleteRecords)},
 		{key: protocol.KeyInitProducerID, min: 0, max: 5, listed: 0, serve: cold(serveInitProducerID),
 			note: "idempotent producers only; a transactional.id is refused with a fatal code"},
 		{key: protocol.KeyOffsetForLeaderEpoch, min: 2, max: 4, listed: 2, serve: cold(serveOffsetForLeaderEpoch)},

@@ -68,11 +68,20 @@ func (p *Partition) countFollower(r replica.FetchRequest) (res FollowerRead, don
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var out replica.Out
+	low := int64(-1)
+	if len(p.mu.watchers) > 0 {
+		low, _ = p.mu.machine.LowWatermark()
+	}
 	res.FetchAnswer = p.mu.machine.Fetch(now, r, &out)
 	if res.LastStable = p.mu.offsets.lastStable; res.Err != nil {
 		return res, done, res.Err
 	}
 	done.ready, done.alter = p.settleLocked(), out.Alter
+	if after, _ := p.mu.machine.LowWatermark(); len(p.mu.watchers) > 0 && after != low {
+		for _, w := range p.mu.watchers { // who deletes records waits for it
+			w.wake()
+		}
+	}
 	res.LastStable = p.mu.offsets.lastStable
 	return res, done, nil
 }
