@@ -49,3 +49,16 @@ func BenchmarkRead(b *testing.B) {
 		r.Slice = commitlog.Slice{}
 	}
 }
+
+// BenchmarkAppendShared is BenchmarkAppend with two followers in the ISR, who do not fetch.
+func BenchmarkAppendShared(b *testing.B) {
+	p := hosted(b, false, nil)
+	lead(p, 0, 0, self, 2, 3)
+	one := batch(1)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.Append(one, true); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

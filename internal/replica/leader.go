@@ -71,7 +71,10 @@ func (m *Machine) CheckAppend(e LeaderEpoch, allReplicas bool) error {
 // Fetch takes a follower's fetch: it answers and counts what the follower has.
 func (m *Machine) Fetch(now time.Time, r FetchRequest, out *Out) FetchAnswer {
 	a := FetchAnswer{LeaderEpoch: m.leaderEpoch(), HighWatermark: m.hw, LogStart: m.log.LogStart(), LogEnd: m.log.LogEnd()}
-	if a.Err = m.check(r.LeaderEpoch); a.Err != nil {
+	if a.Err = m.check(r.LeaderEpoch); a.Err == nil && r.LeaderEpoch == NoEpoch {
+		a.Err = ErrFencedLeaderEpoch // it would count for any
+	}
+	if a.Err != nil {
 		return a
 	}
 	f := m.followers[r.Replica]

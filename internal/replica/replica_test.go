@@ -126,6 +126,9 @@ func TestLeaderEpochs(t *testing.T) {
 			t.Errorf("append in epoch %d: %v, want %v", e, err, want)
 		}
 	}
+	if a := m.Fetch(start, FetchRequest{Replica: 1, BrokerEpoch: 11, LeaderEpoch: NoEpoch, LastEpoch: NoEpoch}, new(Out)); !errors.Is(a.Err, ErrFencedLeaderEpoch) {
+		t.Errorf("a fetch of no leader epoch: %v", a.Err)
+	}
 	next := testState()
 	next.Leader, next.LeaderEpoch, next.PartitionEpoch = 1, 4, 8
 	m.Apply(start, three(), next, new(Out))
@@ -170,5 +173,46 @@ func TestBeginsWithinABatch(t *testing.T) {
 	m.Answered(start, r, FetchAnswer{LeaderEpoch: 3, HighWatermark: 15, LogStart: 12, LogEnd: 15, Batches: []Batch{{10, 15, 2}}}, out)
 	if out.Reset == nil || *out.Reset != 10 || out.Append != 1 || out.LogStart == nil || *out.LogStart != 12 {
 		t.Fatalf("does %+v", out)
+	}
+}
+
+// TestHighWatermark: what counts of each replica, and of whom.
+func TestHighWatermark(t *testing.T) {
+	for name, c := range map[string]struct {
+		durable     bool
+		minISR      int
+		isr         []int32
+		end, synced int64    // the leader's
+		followers   [2]int64 // log ends, synced one less; -1: it did not fetch
+		had, want   int64
+	}{
+		"memory counts log ends":               {false, 2, []int32{0, 1, 2}, 9, 4, [2]int64{9, 9}, 0, 9},
+		"disk counts the leader's synced end":  {true, 2, []int32{0, 1, 2}, 9, 4, [2]int64{9, 9}, 0, 4},
+		"disk counts a follower's synced end":  {true, 2, []int32{0, 1, 2}, 9, 9, [2]int64{9, 7}, 0, 6},
+		"the slowest follower counts":          {false, 2, []int32{0, 1, 2}, 9, 9, [2]int64{6, 8}, 0, 6},
+		"it never goes back":                   {false, 2, []int32{0, 1, 2}, 9, 9, [2]int64{3, 9}, 7, 7},
+		"who never fetched holds it":           {false, 2, []int32{0, 1, 2}, 9, 9, [2]int64{-1, 9}, 3, 3},
+		"it stands below min.insync.replicas":  {false, 2, []int32{0}, 9, 9, [2]int64{-1, -1}, 3, 3},
+		"alone, where that is enough":          {false, 1, []int32{0}, 9, 9, [2]int64{-1, -1}, 3, 9},
+		"who is out of the ISR does not count": {false, 2, []int32{0, 1}, 9, 9, [2]int64{8, -1}, 3, 8},
+	} {
+		d := new(disk)
+		for range c.end {
+			d.append(record{base: d.end, end: d.end + 1, epoch: 3})
+		}
+		d.sync(c.synced, false)
+		m := New(0, d, Settings{Durable: c.durable, MinISR: c.minISR, LagMax: time.Second}, c.had, false)
+		m.Registered(10)
+		p := testState()
+		p.ISR = c.isr
+		m.Apply(start, three(), p, new(Out))
+		for i, end := range c.followers {
+			if end >= 0 {
+				fetches(t, m, start, int32(i+1), end, end-1, new(Out))
+			}
+		}
+		if hw := m.HighWatermark(); hw != c.want {
+			t.Errorf("%s: %d, want %d", name, hw, c.want)
+		}
 	}
 }
