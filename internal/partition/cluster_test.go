@@ -60,6 +60,8 @@ type node struct {
 	dir  *logdir.Dir
 	p    *partition.Partition // nil: it is dead
 	mute bool                 // it does not fetch
+
+	changes atomic.Int64 // that were told of the replica
 }
 
 // rules ask for two in sync.
@@ -120,7 +122,7 @@ func (n *node) host(lossy bool) {
 		n.c.t.Fatal(err)
 	}
 	hw, _ := n.dir.HighWatermark("orders", 0)
-	n.p = partition.New(id, &partition.Host{Broker: n.id, Clock: &n.c.clock, Alter: n.c.propose}, log, settings, hw, lossy)
+	n.p = partition.New(id, &partition.Host{Broker: n.id, Clock: &n.c.clock, Alter: n.c.propose, Changed: func(*partition.Partition) { n.changes.Add(1) }}, log, settings, hw, lossy)
 	p.Store(n.p)
 	n.p.Registered(n.c.img.Broker(n.id).Epoch)
 	n.p.Apply(n.c.img, n.c.state())

@@ -34,6 +34,15 @@ type Host struct {
 	// Alter takes a leader's proposal of an ISR to the controller; the result comes to Partition.Altered. It is called with the
 	// proposals of one partition in their order, must not block, and must not call Altered itself. Nil: nobody is asked.
 	Alter func(*Partition, *replica.AlterPartition)
+	// Changed is told when NextFetch may say something new though the replica itself appended nothing: of another leader or leader epoch, a
+	// higher synced end, or nothing any more. It is called without a lock of the partition, not always in order, and must not block.
+	Changed func(*Partition)
+}
+
+func (h *Host) changed(p *Partition) {
+	if h.Changed != nil {
+		h.Changed(p)
+	}
 }
 
 // Settings are the topic settings that a partition acts on. They are replaced whole.
@@ -318,6 +327,7 @@ func (p *Partition) LowWatermark() (int64, error) {
 func (p *Partition) Close(err error) {
 	p.change(func(r *role) { r.deleted, r.is = true, replica.Offline })
 	p.fail(err)
+	p.host.changed(p)
 }
 
 // Fail says that nothing more of the log will become durable: producers that wait are answered with err, and so are those to come.

@@ -103,6 +103,32 @@ func TestFailover(t *testing.T) {
 	})
 }
 
+// TestChanges: a fetcher is told when there is something new to ask.
+func TestChanges(t *testing.T) {
+	c := newCluster(t, true)
+	f := c.nodes[2]
+	if n := f.changes.Load(); n != 1 {
+		t.Errorf("told %d times of the first leader", n)
+	}
+	c.produce(1)
+	f.fetch()
+	c.until("news of the sync", func() bool { return f.changes.Load() > 1 })
+	if _, r, ok := f.p.NextFetch(); !ok || r.SyncedEnd != 3 {
+		t.Errorf("it asks %+v", r)
+	}
+	before := f.changes.Load()
+	if c.do(&controller.AlterBroker{ID: 0, Epoch: c.img.Broker(0).Epoch, State: controller.Fenced}); f.changes.Load() == before {
+		t.Error("nothing is told of another leader")
+	}
+	before = f.changes.Load()
+	if f.p.Close(partition.ErrDeleted); f.changes.Load() == before {
+		t.Error("nothing is told of the end")
+	}
+	if _, _, ok := f.p.NextFetch(); ok {
+		t.Error("it still follows")
+	}
+}
+
 // TestOffsetsOfANewLeader: it tells no offset before it knows what is committed, and everything afterwards.
 func TestOffsetsOfANewLeader(t *testing.T) {
 	c := newCluster(t, true)

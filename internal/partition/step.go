@@ -31,7 +31,12 @@ func (p *Partition) now() time.Time {
 }
 
 // Synced is called by the log when more of it has become durable.
-func (p *Partition) Synced(int64) { p.advance() }
+func (p *Partition) Synced(int64) {
+	p.advance()
+	if p.role.Load().is == replica.Follower {
+		p.host.changed(p)
+	}
+}
 
 // advance tells the machine that the log moved, and those who waited what follows from it. It does not take roleMu: an append that
 // syncs (flush.messages) comes here while it holds it.
@@ -148,7 +153,8 @@ func (p *Partition) apply(do func(*replica.Machine, time.Time, *replica.Out)) {
 	var out replica.Out
 	do(p.mu.machine, now, &out)
 	var left []*Wait
-	if is := p.publishLocked(was); was.is == replica.Leader && is != replica.Leader {
+	is := p.publishLocked(was)
+	if was.is == replica.Leader && is.is != replica.Leader {
 		left = p.dropLocked()
 	}
 	ready := p.settleLocked()
@@ -160,17 +166,21 @@ func (p *Partition) apply(do func(*replica.Machine, time.Time, *replica.Out)) {
 	for _, w := range left {
 		w.Done(ErrNotLeader)
 	}
+	if is.is != was.is || is.epoch != was.epoch {
+		p.host.changed(p)
+	}
 }
 
 // publishLocked makes the role that of the machine. All locks are held.
-func (p *Partition) publishLocked(was *role) replica.Role {
+func (p *Partition) publishLocked(was *role) *role {
 	m := p.mu.machine
 	r := *was
 	r.is, r.epoch = m.Role()
-	if r.of = m.Partition(); r.is != was.is || r.epoch != was.epoch || r.of != was.of {
-		p.role.Store(&r)
+	if r.of = m.Partition(); r.is == was.is && r.epoch == was.epoch && r.of == was.of {
+		return was
 	}
-	return r.is
+	p.role.Store(&r)
+	return &r
 }
 
 // Tick lets the time pass: a follower that says nothing must leave the ISR. It is to be called a few times in LagMax of a partition with
