@@ -348,3 +348,57 @@ func TestReplicateConcurrently(t *testing.T) {
 		t.Errorf("%d acknowledged", len(acked))
 	}
 }
+
+// TestFollowerThatCannot: a log that cannot be cut or appended to leaves the follower where it stands, for whatever comes next.
+func TestFollowerThatCannot(t *testing.T) {
+	for name, prepare := range map[string]func(*cluster){
+		"begin anew": func(c *cluster) {
+			if _, err := c.leader().p.DeleteRecords(-1); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"append": func(*cluster) {},
+		"truncate": func(c *cluster) { // broker 2 has what the next leader never had
+			c.produce(1)
+			c.nodes[2].mute = false
+			c.nodes[2].fetch()
+			c.nodes[2].mute = true
+			c.nodes[1].mute = true
+			c.do(&controller.AlterBroker{ID: 0, Epoch: c.img.Broker(0).Epoch, State: controller.Fenced})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, true)
+			c.produce(2)
+			c.until("all to be committed", c.allCommitted)
+			f := c.nodes[2]
+			if f.mute = true; name != "truncate" {
+				c.produce(2)
+				c.until("broker 1 to have all", func() bool { return c.nodes[1].p.Log().SyncedEnd() == 12 })
+				c.clock.passed.Add(int64(2 * lag))
+				c.nodes[1].fetch()
+				c.leader().p.Tick()
+				c.until("broker 2 to leave", func() bool { return len(c.state().ISR) == 2 && c.leader().p.HighWatermark() == 12 })
+			}
+			prepare(c)
+			f.dir.Abort()
+			end := f.p.Log().LogEnd()
+			r, a, batches, ok := f.ask()
+			if !ok {
+				t.Fatal("it follows nobody")
+			}
+			if name == "truncate" != (a.Diverging != nil) || name == "begin anew" != errors.Is(a.Err, replica.ErrOffsetOutOfRange) || name == "append" != (len(batches) > 0) {
+				t.Fatalf("answered %+v, %d bytes", a, len(batches))
+			}
+			if err := f.p.AppendAsFollower(r, a, batches); err == nil {
+				t.Fatal("it could")
+			}
+			f.p.Synced(0)
+			f.p.Apply(c.img, c.state())
+			start, _, hw, now := f.p.Offsets()
+			if now != end || hw > now || start > hw {
+				t.Errorf("log %d to %d, high watermark %d; it ended at %d", start, now, hw, end)
+			}
+		})
+	}
+}
