@@ -70,7 +70,7 @@ func (m *Machine) joins(id int32, f *follower) bool {
 // propose asks the controller for another ISR where one is due: one proposal at a time. After a refused one, of which a copy may still be
 // under way, it asks for an ISR that nobody joins, if need be the same: taken, it makes a new partition epoch, and the copy is worth nothing.
 func (m *Machine) propose(now time.Time, out *Out) {
-	if m.pending != nil || !m.refused && !m.due(now) {
+	if m.peers == nobody || m.pending != nil || !m.refused && !m.due(now) {
 		return
 	}
 	isr := make([]int32, 0, len(m.state.Replicas))

@@ -72,25 +72,33 @@ type Machine struct {
 	role    Role
 	hw      int64
 
+	epochStart int64 // of a leader
+	*peers
+}
+
+// peers is what a replica knows of the others of its partition. Most partitions of a small cluster have one replica, and share nobody.
+type peers struct {
 	// Of a leader.
-	epochStart int64
-	followers  map[int32]*follower
-	dead       map[int32]int64 // broker epochs of followers that are known to have died
-	pending    *AlterPartition // under way to the controller
-	proposed   []int32         // whoever was in an ISR that was proposed in this partition epoch
-	refused    bool            // a proposal of this partition epoch was refused
+	followers map[int32]*follower
+	dead      map[int32]int64 // broker epochs of followers that are known to have died
+	pending   *AlterPartition // under way to the controller
+	proposed  []int32         // whoever was in an ISR that was proposed in this partition epoch
+	refused   bool            // a proposal of this partition epoch was refused
 
 	// Of a follower, what its leader said last in this leader epoch.
 	leaderHW    int64
 	leaderStart int64
 }
 
+// nobody is never changed.
+var nobody = new(peers)
+
 // New returns a replica that does nothing until Registered and Apply. The high watermark is the one that was checkpointed. Of a log
 // that has less than when its broker was registered last (a new or rolled-back directory, damage below the synced end) lossy is to be
 // said: then nothing is done with it until the metadata show that it counts for nothing.
 func New(id int32, log Log, settings Settings, highWatermark int64, lossy bool) *Machine {
 	hw := min(max(highWatermark, log.LogStart()), log.LogEnd())
-	return &Machine{id: id, log: log, settings: settings, hw: hw, lossy: lossy, brokerEpoch: -1}
+	return &Machine{id: id, log: log, settings: settings, hw: hw, lossy: lossy, brokerEpoch: -1, peers: nobody}
 }
 
 // Alone says that there is no follower to wait for, and so nothing that depends on the time.
@@ -146,9 +154,11 @@ func (m *Machine) Apply(now time.Time, brokers Brokers, p *metadata.Partition, o
 
 // become takes over a new state of the partition.
 func (m *Machine) become(now time.Time, p *metadata.Partition, out *Out) {
-	was, wasEpoch := m.role, m.leaderEpoch()
-	m.state, m.role = p, Offline
-	m.pending, m.proposed, m.refused = nil, nil, false
+	was, wasEpoch, known := m.role, m.leaderEpoch(), m.peers
+	m.state, m.role, m.peers = p, Offline, nobody
+	if p != nil && (len(p.Replicas) > 1 || p.Leader != m.id) {
+		m.peers = &peers{followers: known.followers, dead: known.dead, leaderHW: known.leaderHW, leaderStart: known.leaderStart}
+	}
 	switch {
 	case p == nil || p.Leader == metadata.NoLeader:
 	case p.Leader == m.id:
@@ -163,11 +173,12 @@ func (m *Machine) become(now time.Time, p *metadata.Partition, out *Out) {
 		m.meet(p)
 		return
 	}
-	m.leaderHW, m.leaderStart = 0, 0
-	if m.bug != joinUnfetched || m.role != Leader {
-		m.followers = nil
+	if m.peers != nobody {
+		m.peers = new(peers)
+		if m.bug == joinUnfetched && m.role == Leader {
+			m.followers = known.followers
+		}
 	}
-	m.dead = nil
 	switch m.role {
 	case Leader:
 		m.epochStart = m.log.LogEnd()
@@ -186,7 +197,7 @@ func (m *Machine) become(now time.Time, p *metadata.Partition, out *Out) {
 
 // meet keeps a state of each follower of the assignment, and of nobody else.
 func (m *Machine) meet(p *metadata.Partition) {
-	if m.role != Leader {
+	if m.role != Leader || m.peers == nobody {
 		return
 	}
 	followers := make(map[int32]*follower, len(p.Replicas))
