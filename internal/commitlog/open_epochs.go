@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"math"
 	"slices"
 
 	"github.com/moldau/moldau/internal/commitlog/epoch"
@@ -48,6 +49,10 @@ func (o *opening) finishEpochs() error {
 		if err := o.readEpochs(); err != nil {
 			return err
 		}
+	} else if !o.r.Clean {
+		if err := o.firstEpochs(); err != nil {
+			return err
+		}
 	}
 	o.epochs.TruncateStart(l.marks.logStart.Load())
 	o.epochs.TruncateEnd(o.end)
@@ -88,6 +93,42 @@ func (o *opening) epochsMatch() bool {
 		}
 	}
 	return true
+}
+
+// firstEpochs adds the epochs of batches at the log's beginning that the file lacks: a log start that was raised took them out of it, and a
+// crash has put the log start back to where it was. Without them nobody would see where a follower's log diverges there.
+func (o *opening) firstEpochs() error {
+	start, first, highest := o.l.marks.logStart.Load(), o.end, int32(math.MaxInt32)
+	if entries := o.epochs.Entries(); len(entries) > 0 {
+		first, highest = entries[0].Start, entries[0].Epoch
+	}
+	var all epoch.Cache
+	for _, s := range o.segments {
+		if s.Base() >= first || start >= first {
+			break
+		}
+		err := s.Headers(max(start, s.Base()), func(b record.Batch, _ int64) bool {
+			e := b.LeaderEpoch()
+			if latest, ok := all.Latest(); b.BaseOffset() < first && e >= 0 && e <= highest && (!ok || e > latest) {
+				all.Assign(e, max(b.BaseOffset(), start))
+			}
+			return b.BaseOffset() < first
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(all.Entries()) == 0 {
+		return nil
+	}
+	for _, e := range o.epochs.Entries() {
+		if latest, _ := all.Latest(); e.Epoch > latest {
+			all.Assign(e.Epoch, e.Start)
+		}
+	}
+	o.epochs = all
+	o.l.recovered.Rebuilt++
+	return nil
 }
 
 // readEpochs takes the epochs from all batches.
