@@ -11,7 +11,7 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-var seeds = flag.Int("seeds", 8, "number of seeds of TestRandomFaults")
+var seeds = flag.Int("seeds", 60, "number of seeds of TestRandomFaults")
 
 // TestRandomFaults lets three brokers live through deaths, power losses, silence, false alarms, elections and deleted records, in an order that
 // a seed gives. What was acknowledged and not deleted is there afterwards, the same on all of them. What the rules themselves are worth the

@@ -35,7 +35,7 @@ func (m *Machine) Answered(now time.Time, r FetchRequest, a FetchAnswer, out *Ou
 		m.restart(r, a, out)
 	case a.Err != nil:
 	case a.Diverging != nil:
-		m.truncate(*a.Diverging, out)
+		m.truncate(a, out)
 	default:
 		m.accept(a.Batches, out)
 		m.leaderHW, m.leaderStart = a.HighWatermark, a.LogStart
@@ -58,16 +58,21 @@ func (m *Machine) restart(r FetchRequest, a FetchAnswer, out *Out) {
 }
 
 // truncate cuts the log where it may differ from the leader's: not after the end that both have of the leader's epoch. If this log does
-// not know that epoch it cuts to the end of the largest below it, and the next answer says more (KIP-279).
-func (m *Machine) truncate(d Diverging, out *Out) {
-	end := m.log.LogEnd()
-	to := min(d.End, end)
-	if _, own := m.log.EndOffsetFor(d.Epoch); own >= 0 && m.bug != truncateOnce {
+// not know that epoch it cuts to the end of the largest below it, and the next answer says more (KIP-279). Where nothing would be left but what
+// the leader has deleted, of which its epochs say nothing any more, that may differ too: the log begins anew where the leader's begins.
+func (m *Machine) truncate(a FetchAnswer, out *Out) {
+	to := min(a.Diverging.End, m.log.LogEnd())
+	if _, own := m.log.EndOffsetFor(a.Diverging.Epoch); own >= 0 && m.bug != truncateOnce {
 		to = min(to, own)
 	}
-	if to < m.log.LogStart() {
+	switch start := m.log.LogStart(); {
+	case to <= a.LogStart && start < a.LogStart:
+		m.hw = a.LogStart
+		out.Reset = new(m.hw)
+		return
+	case to < start:
 		out.Reset = new(to)
-	} else {
+	default:
 		out.Truncate = new(to)
 	}
 	m.hw = min(m.hw, to) // it is above only where an unclean leader was elected

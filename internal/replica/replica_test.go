@@ -216,3 +216,31 @@ func TestHighWatermark(t *testing.T) {
 		}
 	}
 }
+
+// What is below the leader's log start its epochs do not tell apart: a follower that diverges there keeps nothing of it.
+func TestDivergesBelowTheLeadersStart(t *testing.T) {
+	for _, c := range []struct {
+		start, end      int64 // of the leader's answer
+		truncate, reset int64 // -1: not
+	}{{0, 4, 4, -1}, {3, 4, 4, -1}, {4, 4, -1, 4}, {9, 9, -1, 9}, {9, 7, -1, 9}} {
+		d := new(disk)
+		for range 12 {
+			d.append(record{base: d.end, end: d.end + 1, epoch: 1})
+		}
+		m := New(1, d, Settings{Durable: true, MinISR: 2, LagMax: time.Second}, 2, false)
+		m.Registered(11)
+		m.Apply(start, three(), testState(), new(Out))
+		_, r, _ := m.NextFetch()
+		out := new(Out)
+		m.Answered(start, r, FetchAnswer{LeaderEpoch: 3, LogStart: c.start, LogEnd: 20, HighWatermark: 20, Diverging: &Diverging{1, c.end}}, out)
+		told := func(at *int64) int64 {
+			if at == nil {
+				return -1
+			}
+			return *at
+		}
+		if told(out.Truncate) != c.truncate || told(out.Reset) != c.reset || c.reset >= 0 && m.HighWatermark() != c.reset {
+			t.Errorf("start %d, end %d: truncates to %d, begins anew at %d, high watermark %d", c.start, c.end, told(out.Truncate), told(out.Reset), m.HighWatermark())
+		}
+	}
+}

@@ -276,11 +276,11 @@ func (j *judge) cuts(n *node, to int64) {
 
 // resets judges a log that begins anew: at its leader's start, or within the batch it is about to append.
 func (j *judge) resets(n *node, to int64, a FetchAnswer, appends int) {
-	if appends == 0 && a.LogStart < n.disk.end {
-		j.s.fail("I14", "broker %d drops its log up to %d, its leader has it from %d on", n.id, n.disk.end, a.LogStart)
-	}
-	if appends > 0 && len(n.disk.records) > 0 {
+	switch {
+	case appends > 0 || a.Diverging != nil && to == a.LogStart:
 		j.cuts(n, to)
+	case a.LogStart < n.disk.end:
+		j.s.fail("I14", "broker %d drops its log up to %d, its leader has it from %d on", n.id, n.disk.end, a.LogStart)
 	}
 }
 
