@@ -72,7 +72,7 @@ const quorumDir = "quorum"
 // stopTimeout is how long a stop waits for requests under way.
 const stopTimeout = 5 * time.Second
 
-// hangs is how long a sync may take, while the node stops, before its disk is taken for one that will not answer.
+// hangs is how long a call of the disk may take, while the node stops, before its disk is taken for one that will not answer.
 const hangs = 30 * time.Second
 
 // Broker is a running node.
@@ -187,7 +187,7 @@ func (b *Broker) stopInTime() error {
 		}
 		for _, d := range b.dirs {
 			if waits := d.Waiting(); waits >= b.hangs {
-				return fmt.Errorf("stop: the disk of %s does not answer, a sync has been waiting for %s; the next start recovers the directory", d.Path(), waits.Round(time.Second))
+				return fmt.Errorf("stop: the disk of %s does not answer, a call has been waiting for %s; the next start recovers the directory", d.Path(), waits.Round(time.Second))
 			}
 		}
 	}

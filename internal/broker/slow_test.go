@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,16 +18,19 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-// stuckDisk is a disk whose data directory syncs nothing from stick on until it is let go.
+// stuckDisk is a disk whose data directory answers no call of some kinds, syncs unless others are named, from stick on until it is let go.
 type stuckDisk struct {
 	vfs.FS
 	hang atomic.Pointer[chan struct{}]
 }
 
-func newStuckDisk() *stuckDisk {
+func newStuckDisk(kinds ...vfs.OpKind) *stuckDisk {
+	if kinds == nil {
+		kinds = []vfs.OpKind{vfs.OpSync, vfs.OpDatasync}
+	}
 	d := &stuckDisk{}
 	d.FS = vfs.NewFault(vfs.NewMem(), func(op vfs.Op) error {
-		if c := d.hang.Load(); c != nil && strings.HasPrefix(op.Name, "data") && (op.Kind == vfs.OpSync || op.Kind == vfs.OpDatasync) {
+		if c := d.hang.Load(); c != nil && strings.HasPrefix(op.Name, "data") && slices.Contains(kinds, op.Kind) {
 			<-*c
 		}
 		return nil
@@ -153,6 +157,38 @@ func TestStopWithAStuckDisk(t *testing.T) {
 		t.Errorf("the stop says %v", err)
 	}
 	disk.letGo()
+}
+
+// TestStopWhenTheDiskHangsInIt: nothing is under way when the stop begins, and then the disk does not answer the first call of one kind.
+func TestStopWhenTheDiskHangsInIt(t *testing.T) {
+	for _, kind := range []vfs.OpKind{vfs.OpWrite, vfs.OpDatasync, vfs.OpSync, vfs.OpSyncDir, vfs.OpCreate, vfs.OpTruncate, vfs.OpRename, vfs.OpStat, vfs.OpClose,
+		vfs.OpRemoveAll} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			disk := newStuckDisk(kind)
+			defer disk.letGo()
+			n := &node{t: t, disk: disk, net: network.NewMem()}
+			var err error
+			if n.Broker, err = Start(Options{Config: configuration(t, "metadata.log.dir=meta\n"), FS: disk, Network: n.net}); err != nil {
+				t.Fatal(err)
+			}
+			n.hangs = time.Millisecond // it is looked at after a second only
+			n.create("written", 1, nil)
+			n.produce("written", 10)
+			until(t, "nothing is under way", func() bool { return n.dirs[0].Waiting() == 0 })
+			disk.stick()
+			stopped := make(chan error, 1)
+			go func() { stopped <- n.stopInTime() }()
+			select {
+			case err := <-stopped:
+				if err == nil || !strings.Contains(err.Error(), "the disk of data does not answer") {
+					t.Errorf("the stop says %v", err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Error("the stop waits for ever")
+			}
+		})
+	}
 }
 
 // TestStateIsBounded: from its limit on nothing is taken, until there is clearly less again.

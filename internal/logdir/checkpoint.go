@@ -283,6 +283,11 @@ func (d *Dir) replaceCheckpoint(name string, offsets []Offset) error {
 	return nil
 }
 
+// writeSmall replaces a file of the directory itself.
+func (d *Dir) writeSmall(name string, b []byte) error {
+	return d.during(func() error { return vfs.WriteFileAtomic(d.opts.FS, filepath.Join(d.opts.Path, name), b) })
+}
+
 func (d *Dir) replaceIfOther(name string, offsets []Offset) error {
 	slices.SortFunc(offsets, func(a, b Offset) int {
 		if c := strings.Compare(a.Topic, b.Topic); c != 0 {
@@ -295,7 +300,7 @@ func (d *Dir) replaceIfOther(name string, offsets []Offset) error {
 	if bytes.Equal(old, b) || !exists && len(offsets) == 0 {
 		return nil
 	}
-	if err := vfs.WriteFileAtomic(d.opts.FS, filepath.Join(d.opts.Path, name), b); err != nil {
+	if err := d.writeSmall(name, b); err != nil {
 		return d.judge(err)
 	}
 	d.checkpoints.written[name] = b

@@ -20,7 +20,7 @@ func (d *Dir) Close() error {
 	d.sweeper.close()
 	d.stop()
 	err := d.closeClean()
-	return errors.Join(err, d.lock.Close())
+	return errors.Join(err, d.during(d.lock.Close))
 }
 
 // Abort stops as if the process had been killed, for tests and for a broker that must not write any more.
@@ -47,13 +47,16 @@ func (d *Dir) stop() {
 		d.committer.close()
 	}
 	if d.background != nil {
-		d.background.close()
+		_ = d.during(func() error { // for one step, as the removal of a file
+			d.background.close()
+			return nil
+		})
 	}
 }
 
 func (d *Dir) closeClean() error {
 	clean := !d.offline()
-	if err := errors.Join(d.closeLogs(clean), d.committer.journal.Close(), d.closeUnopened()); err != nil || !clean {
+	if err := errors.Join(d.closeLogs(clean), d.during(d.committer.journal.Close), d.during(d.closeUnopened)); err != nil || !clean {
 		return err
 	}
 	if len(d.report.Failed) > 0 {
@@ -65,12 +68,16 @@ func (d *Dir) closeClean() error {
 	if err := d.noteAtEnd(); err != nil && !lacks(err) { // without space the next start opens logs, and that is all
 		return err
 	}
-	if err := journal.Remove(d.opts.FS, filepath.Join(d.opts.Path, journalDir)); err != nil {
+	if err := d.during(func() error { return journal.Remove(d.opts.FS, filepath.Join(d.opts.Path, journalDir)) }); err != nil {
 		return err
 	}
 	for _, st := range d.states() {
 		if st.removing.Load() { // without a journal nothing brings it back; the next start removes what is in it
-			if _, err := d.rename(st, deleteSuffix); err != nil && !lacks(err) {
+			rename := func() error {
+				_, err := d.rename(st, deleteSuffix)
+				return err
+			}
+			if err := d.during(rename); err != nil && !lacks(err) {
 				return err
 			}
 		}
@@ -78,15 +85,13 @@ func (d *Dir) closeClean() error {
 	if d.doubtful.Load() {
 		return nil // the next start must not rely on the copy
 	}
-	return d.writeCleanShutdown()
+	return d.during(d.writeCleanShutdown)
 }
 
 func (d *Dir) closeLogs(clean bool) error {
 	states := append(d.states(), d.copies()...)
 	if clean && unsynced(states) >= d.opts.manyUnsynced {
-		done := d.waiting()
-		err := d.lock.SyncFS()
-		done()
+		err := d.during(d.lock.SyncFS)
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return d.closeTogether(states, err)
 		}
@@ -96,7 +101,7 @@ func (d *Dir) closeLogs(clean bool) error {
 		st.opening.Lock()
 		defer st.opening.Unlock()
 		if l := st.log.Load(); l != nil {
-			errs.add(l.Close(clean))
+			errs.add(d.during(func() error { return l.Close(clean) }))
 		}
 	})
 	return errors.Join(errs.all...)
@@ -139,8 +144,11 @@ func (d *Dir) closeTogether(states []*state, synced error) error {
 		if l == nil {
 			return
 		}
-		e, err := l.BeginClose()
-		errs.add(err)
+		var e *commitlog.Ending
+		errs.add(d.during(func() (err error) {
+			e, err = l.BeginClose()
+			return err
+		}))
 		if e != nil {
 			mu.Lock()
 			endings[st] = e
@@ -155,7 +163,7 @@ func (d *Dir) closeTogether(states []*state, synced error) error {
 			if e == nil {
 				return
 			}
-			if err := f(e); err != nil {
+			if err := d.during(func() error { return f(e) }); err != nil {
 				errs.add(err)
 				mu.Lock()
 				delete(endings, st)
@@ -168,9 +176,7 @@ func (d *Dir) closeTogether(states []*state, synced error) error {
 			break
 		}
 		each(states, d.opts.SyncWorkers, f)
-		done := d.waiting()
-		synced = d.lock.SyncFS()
-		done()
+		synced = d.during(d.lock.SyncFS)
 	}
 	if synced != nil {
 		synced = fmt.Errorf("sync the file system of %s: %w", d.opts.Path, synced)
@@ -184,7 +190,7 @@ func (d *Dir) closeTogether(states []*state, synced error) error {
 	if synced != nil {
 		each(states, d.opts.SyncWorkers, func(st *state) {
 			if l := st.log.Load(); l != nil {
-				_ = l.Close(false) // those that had not begun
+				_ = d.during(func() error { return l.Close(false) }) // those that had not begun
 			}
 		})
 	}

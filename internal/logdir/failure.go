@@ -65,7 +65,11 @@ func (d *Dir) measure() {
 	if d.offline() {
 		return
 	}
-	free, total, err := d.Space()
+	var free, total uint64
+	err := d.during(func() (err error) {
+		free, total, err = d.Space()
+		return err
+	})
 	if err != nil {
 		d.low.Store(false)
 		d.env.SetLow(false)

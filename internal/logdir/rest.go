@@ -225,7 +225,7 @@ func (d *Dir) noteRests() error {
 	buf := r.buf[:0]
 	for _, st := range candidates {
 		l := st.log.Load()
-		rest, ok := l.Rest()
+		rest, ok := d.look(l)
 		if !ok && l.UnflushedBytes() == 0 && !st.id.TopicID.IsZero() && st.looked < looksMax {
 			st.looked++ // it was changed just now, and is looked at again
 			continue
@@ -247,7 +247,14 @@ func (d *Dir) noteRests() error {
 	if denied || r.base == 0 || r.size+int64(len(buf)) > 2*r.base+restSpare {
 		return d.writeRests()
 	}
-	return d.appendRests(buf)
+	return d.during(func() error { return d.appendRests(buf) })
+}
+
+// look is l.Rest, which asks for times and sizes of files.
+func (d *Dir) look(l *commitlog.Log) (rest commitlog.Rest, ok bool) {
+	done := d.waiting()
+	defer done()
+	return l.Rest()
 }
 
 const (
@@ -288,7 +295,7 @@ func (d *Dir) writeRests() error {
 		}
 	}
 	r.base = 0
-	if err := vfs.WriteFileAtomic(d.opts.FS, filepath.Join(d.opts.Path, restFile), b); err != nil {
+	if err := d.writeSmall(restFile, b); err != nil {
 		r.Lock()
 		r.denied = r.denied || denied
 		r.Unlock()
@@ -306,7 +313,7 @@ func (d *Dir) noteAtEnd() error {
 		if l == nil {
 			return // it rests since the start, or was never found
 		}
-		rest, ok := l.Rest()
+		rest, ok := d.look(l)
 		d.rests.Lock()
 		defer d.rests.Unlock()
 		if ok {

@@ -41,7 +41,7 @@ func (d *Dir) syncing() (done func() time.Duration) {
 	}
 }
 
-// waiting is syncing for a sync that may take long.
+// waiting is syncing for a sync that may take long, and for any other call of the disk.
 func (d *Dir) waiting() (done func() time.Duration) {
 	began := d.opts.Clock.Now()
 	s := &d.slow
@@ -59,7 +59,16 @@ func (d *Dir) waiting() (done func() time.Duration) {
 	}
 }
 
-// Waiting is for how long the oldest sync has been waiting that is under way.
+// during runs f, a call of the disk or a few, so that Waiting tells of it while it does not return. Whoever stops may have to give up on it, so
+// every step of a stop is run so, each as short as it can be: many that are well must not add up to one that hangs.
+func (d *Dir) during(f func() error) error {
+	done := d.waiting()
+	defer done()
+	return f()
+}
+
+// Waiting is for how long the oldest call of the disk has been waiting that is under way and is watched: syncs and writes of small files at all
+// times, in a stop all.
 func (d *Dir) Waiting() (longest time.Duration) {
 	now := d.opts.Clock.Now()
 	d.slow.mu.Lock()

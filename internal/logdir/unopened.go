@@ -94,14 +94,17 @@ func (d *Dir) copyLocked(id commitlog.ID, entries []journal.Entry) error {
 	reader := u.scan.NewReader()
 	defer reader.Close()
 	for _, e := range entries {
-		_, err := w.Append(journal.LogID(id), func(dst []byte) ([]byte, int64, error) {
-			dst, err := reader.Read(dst, e)
-			return dst, e.Base, err
+		err := d.during(func() error {
+			_, err := w.Append(journal.LogID(id), func(dst []byte) ([]byte, int64, error) {
+				dst, err := reader.Read(dst, e)
+				return dst, e.Base, err
+			})
+			if err != nil {
+				return err
+			}
+			return w.Commit()
 		})
 		if err != nil {
-			return err
-		}
-		if err := w.Commit(); err != nil {
 			return err
 		}
 	}

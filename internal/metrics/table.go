@@ -116,7 +116,7 @@ var (
 	DirSize  = row(disks, GaugeKind, "moldau_directory_size_bytes", "Size of the file system of a data directory.", "directory")
 	DirState = row(disks, GaugeKind, "moldau_directory_state", "1 for the state that a data directory is in, 0 for the others: online; full, when producers are refused; offline, for good.", "directory", "state")
 	Commit   = row(disks, HistogramKind, "moldau_journal_commit_duration_seconds", "Group commits: one write and one sync of the journal for the small appends of many partitions.", "directory")
-	DirWaits = row(disks, GaugeKind, "moldau_directory_sync_waiting_seconds", "For how long the oldest sync has been waiting that is under way: of a disk that hangs it grows.", "directory")
+	DirWaits = row(disks, GaugeKind, "moldau_directory_sync_waiting_seconds", "For how long the oldest sync, or other call of the disk that is watched, has been under way: of a disk that hangs it grows.", "directory")
 	DirSlow  = row(disks, CounterKind, "moldau_directory_slow_syncs_total", "Group commits and syncs of segment files that took longer than a second.", "directory")
 	Damaged  = row(disks, CounterKind, "moldau_log_damaged_places_total", "Places in segment files whose records are not what was written, found since the start; the log names each with file, position and offsets.")
 	Scrubbed = row(disks, CounterKind, "moldau_scrub_read_bytes_total", "Bytes of old segments that were read to find damage before a client meets it (log.scrub.interval.hours).")
