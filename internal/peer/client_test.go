@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -77,6 +78,22 @@ func within(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// awaitSent waits until so many requests are on their way.
+func (c *Client) awaitSent(t *testing.T, n int) {
+	t.Helper()
+	for ctx := within(t); ; runtime.Gosched() {
+		c.mu.Lock()
+		waits := len(c.waiting)
+		c.mu.Unlock()
+		if waits >= n {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("%d of %d requests were sent", waits, n)
+		}
+	}
 }
 
 func TestCalls(t *testing.T) {
@@ -153,11 +170,7 @@ func TestNoAnswer(t *testing.T) {
 		_, err := c.Call(ctx, protocol.KeyNodeInfo, []byte("hold"))
 		left <- err
 	}()
-	for waits := 0; waits == 0; {
-		c.mu.Lock()
-		waits = len(c.waiting)
-		c.mu.Unlock()
-	}
+	c.awaitSent(t, 1)
 	cancel()
 	if err := <-left; !errors.Is(err, ErrLost) || !errors.Is(err, context.Canceled) {
 		t.Errorf("a caller that left: %v", err)
@@ -180,11 +193,7 @@ func TestCloseAnswersAll(t *testing.T) {
 			answers <- err
 		}()
 	}
-	for waits := 0; waits < cap(answers); {
-		c.mu.Lock()
-		waits = len(c.waiting)
-		c.mu.Unlock()
-	}
+	c.awaitSent(t, cap(answers))
 	c.Close()
 	for range cap(answers) {
 		if err := <-answers; !errors.Is(err, ErrLost) {
