@@ -64,6 +64,8 @@ func SeedsOf(c *config.Config) (seeds []Seed) {
 
 const (
 	tick         = 50 * time.Millisecond
+	sessionMin   = 300 * time.Millisecond
+	heartbeatMin = 50 * time.Millisecond
 	doTimeout    = 30 * time.Second       // of a request that no controller is found for
 	retryPause   = 20 * time.Millisecond  // before a request that was not carried out is tried again
 	askPause     = 50 * time.Millisecond  // between two questions to a voter that forms, or is not known
@@ -105,6 +107,9 @@ type Node struct {
 
 // New returns a node, which answers others from then on. Join does the rest.
 func New(o Options) *Node {
+	// Each setting may be set without a look at the other.
+	o.Session = max(o.Session, sessionMin)
+	o.Heartbeat = max(heartbeatMin, min(o.Heartbeat, o.Session/3))
 	n := &Node{Options: o, nodes: map[uint64]int32{}, heard: map[uint64]time.Time{}, caughtUp: map[uint64]time.Time{}, leader: -1, news: make(chan struct{}),
 		observers: map[int32]observer{}, beating: map[uint64]int32{}, events: make(chan func(*detector, time.Time) []action, 256)}
 	n.life, n.end = context.WithCancel(context.Background())

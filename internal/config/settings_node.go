@@ -7,7 +7,7 @@ var nodeSettings = []Setting{
 	honoured("broker.id", Int, "-1", anything, "Older name of node.id."),
 	honoured("broker.rack", String, unset, anything, "Rack or zone of this broker, handed to clients."),
 	accepted("initial.broker.registration.timeout.ms", Int, "60000", anything, "How long a starting broker tries to register."),
-	honoured("broker.heartbeat.interval.ms", Int, "500", anything, "Pause between heartbeats from broker to controller."),
+	honoured("broker.heartbeat.interval.ms", Int, "500", anything, "Pause between heartbeats from broker to controller; at most a third of the session time-out."),
 	honoured("broker.session.timeout.ms", Int, "2000", anything, "Silence after which the controller fences a broker."),
 	honoured("controlled.shutdown.enable", Bool, "true", anything, "Hand leadership over before a clean stop."),
 	accepted("background.threads", Int, "10", atLeast(1), "Threads for background work."),
