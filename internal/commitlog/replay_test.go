@@ -26,3 +26,25 @@ func TestAppendAfterTrustedReplayIsAnnounced(t *testing.T) {
 		t.Fatalf("the committer was told %d times of an append", told)
 	}
 }
+
+// A replay that cut something is not trusted: the files are synced before anything is appended behind it.
+func TestReplayThatCutIsNotTrusted(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, Config{Durable: true, SegmentBytes: 1 << 20}, Recovery{Missing: true})
+	for range 2 {
+		if _, err := l.Append(batchSpec{n: 2, ts: 1}.build(), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replayed := batchSpec{n: 3, ts: 2}.build() // by a later leader
+	replayed.SetLeaderEpoch(1)
+	if err := l.Replay(replayed); err != nil {
+		t.Fatal(err)
+	}
+	if l.LogEnd() != 3 {
+		t.Fatalf("the log ends at %d", l.LogEnd())
+	}
+	if l.TrustReplayed() || l.SyncedEnd() != 0 {
+		t.Errorf("it counts as synced to %d", l.SyncedEnd())
+	}
+}
