@@ -50,6 +50,17 @@ func (a *acknowledged) count() int {
 	return len(a.values)
 }
 
+// forget takes those off the list that were deleted: all below an offset.
+func (a *acknowledged) forget(below int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for offset := range a.values {
+		if offset < below {
+			delete(a.values, offset)
+		}
+	}
+}
+
 // check looks for all of them in a log.
 func (a *acknowledged) check(t *testing.T, l *commitlog.Log) {
 	t.Helper()

@@ -37,11 +37,7 @@ func TestRandomFaults(t *testing.T) {
 			})
 			c.same()
 			start := c.leader().p.Log().LogStart()
-			for offset := range f.acked.values {
-				if offset < start {
-					delete(f.acked.values, offset)
-				}
-			}
+			f.acked.forget(start)
 			f.acked.check(t, c.leader().p.Log())
 			t.Logf("%d sent, %d acknowledged and not deleted, %d leader epochs, log from %d on", f.acked.sent, f.acked.count(), c.state().LeaderEpoch, start)
 		})
