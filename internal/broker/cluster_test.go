@@ -329,6 +329,26 @@ func TestClusterStopsAndStarts(t *testing.T) {
 	}
 }
 
+// TestClusterSettings: what is set of sessions, heartbeats and elections is what the node goes by, and a stop hands nothing over where that is not
+// wanted.
+func TestClusterSettings(t *testing.T) {
+	c := newSeveral(t, "controller.quorum.election.timeout.ms=1700\nbroker.session.timeout.ms=4000\nbroker.heartbeat.interval.ms=300\ncontrolled.shutdown.enable=false\n")
+	c.start(1, 2, 3)
+	n := c.one()
+	if o := n.together.node.Options; o.ElectionTimeout != 1700*time.Millisecond || o.Session != 4*time.Second || o.Heartbeat != 300*time.Millisecond {
+		t.Errorf("elections after %s, sessions of %s, a heartbeat each %s", o.ElectionTimeout, o.Session, o.Heartbeat)
+	}
+	c.create("three", 3, 3)
+	c.until("leaders on three brokers", n, func(img *metadata.Image) bool { return slices.Contains(leaders(img, "three"), n.opts.Config.NodeID) })
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if b := n.publisher.Image().Broker(n.opts.Config.NodeID); b.ControlledShutdown || b.Fenced {
+		t.Errorf("the node stopped as %+v", b)
+	}
+	delete(c.nodes, int(n.opts.Config.NodeID))
+}
+
 // TestEmptiedVoter: a directory that was emptied is not the voter that it was, and the broker takes part all the same.
 func TestEmptiedVoter(t *testing.T) {
 	c := newSeveral(t, "")

@@ -9,7 +9,7 @@ var replicationSettings = []Setting{
 	accepted("replica.fetch.response.max.bytes", Int, "10485760", atLeast(0), "Bytes in the answer to a follower's fetch."),
 	accepted("replica.fetch.wait.max.ms", Int, "500", anything, "How long a follower's fetch waits."),
 	accepted("replica.high.watermark.checkpoint.interval.ms", Long, "5000", anything, "Pause between high-watermark checkpoints."),
-	accepted("replica.lag.time.max.ms", Long, "30000", anything, "Lag after which a follower leaves the ISR."),
+	honoured("replica.lag.time.max.ms", Long, "30000", anything, "Lag after which a follower leaves the ISR."),
 	accepted("replica.selector.class", String, unset, anything, "Class that picks the replica a consumer reads from."),
 	accepted("replica.socket.receive.buffer.bytes", Int, "65536", anything, "Receive buffer of replication sockets."),
 	accepted("replica.socket.timeout.ms", Int, "30000", anything, "Time-out of replication sockets."),
