@@ -98,6 +98,9 @@ func (n *Node) perform(all []action) {
 
 // look dials a broker, to see whether it is there.
 func (n *Node) look(a action) {
+	if a.after > 0 && !n.pause(a.after) {
+		return
+	}
 	how := silent
 	if b := n.Images.Image().Broker(a.broker); b != nil && len(b.Listeners) > 0 {
 		at, ok := b.Listener(n.BrokerListener)

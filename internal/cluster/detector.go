@@ -12,7 +12,8 @@ import (
 // and it says what is to be done.
 //
 // A broker is dead when the connection by which it sends heartbeats is lost and another one to it is refused: then its process is gone, and it
-// is fenced at once. Where that connection stands, or nobody answers at all, only silence for a whole session counts. A new active controller
+// is fenced at once. A process that is killed closes its sockets one after the other, and may do so with those of its listeners last: one that
+// answers and does not come back is dialled again. Where the connection stands, or nobody answers at all, only silence for a whole session counts. A new active controller
 // dials every broker and gives each a full session, so that it fences nobody for what its predecessor heard. A broker that is fenced serves again
 // with its next heartbeat: a false alarm costs a change of leaders.
 //
@@ -54,7 +55,11 @@ type action struct {
 	broker int32
 	epoch  int64
 	reason string
+	after  time.Duration // of a dial
 }
+
+// redialPause is how long after it answered a broker without a connection is dialled again.
+const redialPause = 50 * time.Millisecond
 
 // Outcomes of a dial.
 type dialed uint8
@@ -140,8 +145,13 @@ func (d *detector) ended(now time.Time, id int32, how dialed, brokers []*metadat
 		w.gone = true
 	}
 	all := d.look(now, brokers)
-	if w.again && !w.gone && w.conn == 0 {
-		all = append(all, d.dial(now, id, w))
+	serves := slices.ContainsFunc(brokers, func(b *metadata.Broker) bool { return b.ID == id && !b.Fenced })
+	if !w.gone && w.conn == 0 && !w.changing && (w.again || serves && how == answered) {
+		a := d.dial(now, id, w)
+		if !w.again {
+			a.after = redialPause
+		}
+		all = append(all, a)
 	}
 	w.again = false
 	return all

@@ -34,12 +34,13 @@ type world struct {
 
 // process is a broker as it really is.
 type process struct {
-	alive, frozen, cut bool      // cut: nothing comes through, and nobody is refused
-	refusing           time.Time // until then it refuses connections although it is there
-	refused, heard     time.Time // when it last refused one, and when the controller last heard it
-	ready              int64     // epoch under which the controller heard that it is ready
-	conn               uint64    // by which it sends heartbeats
-	since              time.Time // of the last change of the above
+	alive, frozen, cut bool          // cut: nothing comes through, and nobody is refused
+	refusing           time.Time     // until then it refuses connections although it is there
+	refused, heard     time.Time     // when it last refused one, and when the controller last heard it
+	ready              int64         // epoch under which the controller heard that it is ready
+	conn               uint64        // by which it sends heartbeats
+	closing            time.Duration // after its death until it refuses connections
+	since              time.Time     // of the last change of the above
 	beaten             time.Time
 }
 
@@ -81,12 +82,12 @@ func (w *world) perform(all []action) {
 		w.judge(a)
 		switch a.kind {
 		case dial:
-			w.after(w.some(20*time.Millisecond), func() {
+			w.after(a.after+w.some(20*time.Millisecond), func() {
 				p, how := w.real[a.broker], answered
 				switch {
 				case p.cut:
 					how = silent
-				case !p.alive || w.now.Before(p.refusing):
+				case !p.alive && w.now.Sub(p.since) > p.closing || w.now.Before(p.refusing):
 					how, p.refused = refused, w.now
 				}
 				w.after(w.some(20*time.Millisecond), func() { w.perform(w.d.ended(w.now, a.broker, how, w.copied())) })
@@ -156,6 +157,10 @@ func (w *world) disturb() {
 	p.since = w.now
 	switch w.rng.IntN(7) {
 	case 0:
+		if p.alive && !p.cut && w.d.active && !w.brokers[id].Fenced {
+			w.died(id)
+		}
+		p.closing = w.some(30 * time.Millisecond)
 		if p.alive, p.frozen = false, false; !p.cut {
 			drop()
 		}
@@ -185,6 +190,16 @@ func (w *world) disturb() {
 		w.after(w.some(300*time.Millisecond), w.lead)
 	}
 	w.after(w.some(1500*time.Millisecond), w.disturb)
+}
+
+// died sees to it that the death of a broker is noticed at once, if nothing else happens meanwhile.
+func (w *world) died(id int) {
+	p, since, led, had := w.real[id], w.now, w.led, w.real[id].conn
+	w.after(300*time.Millisecond, func() {
+		if had != 0 && p.since.Equal(since) && w.led.Equal(led) && w.d.active && !w.brokers[id].Fenced && !w.d.known[int32(id)].changing {
+			w.t.Errorf("seed %d: broker %d is dead for 300 ms, and not even to be fenced; known %+v", w.seed, id, w.d.known[int32(id)])
+		}
+	})
 }
 
 func (w *world) lead() {
@@ -284,14 +299,14 @@ func TestDeadAtOnce(t *testing.T) {
 		want string
 	}{
 		{"refused", refused, false, "2 "},
-		{"answered", answered, false, ""},
+		{"answered, since its listeners close last", answered, false, "1 "},
 		{"no answer", silent, false, ""},
 		{"refused, and back already", refused, true, ""},
 	} {
 		d := &detector{session: session}
 		d.lead(now, registered(false))
-		d.ended(at(1), 1, answered, registered(false))
-		d.beat(at(2), beat{Node: 1, Epoch: 5, Ready: true}, 7, registered(false))
+		d.beat(at(1), beat{Node: 1, Epoch: 5, Ready: true}, 7, registered(false))
+		d.ended(at(2), 1, answered, registered(false))
 		if got := kinds(d.lost(at(10), 1, 7)); got != "1 " {
 			t.Fatalf("%s: a lost connection is answered by %q", c.name, got)
 		}
