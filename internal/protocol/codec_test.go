@@ -234,7 +234,7 @@ func TestFetchRequestAgainstKmsg(t *testing.T) {
 					t.Fatalf("v%d: topic %+v, want %+v", v, rt, kt)
 				}
 				for j, p := range kt.Partitions {
-					want := FetchPartition{p.Partition, p.CurrentLeaderEpoch, p.FetchOffset, p.LastFetchedEpoch, p.LogStartOffset, p.PartitionMaxBytes, p.ReplicaDirectoryID, p.HighWatermark}
+					want := FetchPartition{p.Partition, p.CurrentLeaderEpoch, p.FetchOffset, p.LastFetchedEpoch, p.LogStartOffset, p.PartitionMaxBytes, p.ReplicaDirectoryID, p.HighWatermark, -1}
 					if rt.Partitions[j] != want {
 						t.Fatalf("v%d: partition %+v, want %+v", v, rt.Partitions[j], want)
 					}

@@ -14,6 +14,8 @@ import (
 //	v12 flexible; last fetched epoch (KIP-595); cluster id as tag 0
 //	v13 topic ids instead of names           v15 replica id moves into tag 1, with its epoch (KIP-903)
 //	v17 directory id of a follower, tag 0 of a partition (KIP-853); v18 its high watermark, tag 1 (KIP-1166)
+//
+// Kafka has no field for how far a follower has synced: it is tag 20000 of a partition, from v17 on, and only followers send it.
 type FetchRequest struct {
 	ClusterID      *string // nil for none; valid until the next Decode
 	ReplicaID      int32   // -1 for a consumer, -2 for a consumer that debugs
@@ -48,7 +50,11 @@ type FetchPartition struct {
 	MaxBytes           int32
 	DirectoryID        uuid.UUID // from v17
 	HighWatermark      int64     // from v18; math.MaxInt64 where not known
+	SyncedEnd          int64     // of a follower that is one of ours, from v17; -1 where not known
 }
+
+// tagReplica is what our followers and leaders tell one another about a partition beyond what Kafka has fields for. It is frozen.
+const tagReplica = 20000
 
 // ForgottenTopic names partitions that a fetch session no longer covers.
 type ForgottenTopic struct {
@@ -59,7 +65,7 @@ type ForgottenTopic struct {
 
 const (
 	fetchTopicCost     = 56
-	fetchPartitionCost = 64
+	fetchPartitionCost = 72
 )
 
 // Decode reads a request body. Nothing in f aliases it.
@@ -108,7 +114,7 @@ func (f *FetchRequest) decodeTopics(r *Reader, version int16, flexible bool, bud
 		}
 		t.Partitions = resize(r, t.Partitions, r.ArrayLen(flexible, fetchPartitionMin(version)), fetchPartitionCost, budget)
 		for j := 0; j < len(t.Partitions) && r.err == nil; j++ {
-			t.Partitions[j] = FetchPartition{CurrentLeaderEpoch: -1, LastFetchedEpoch: -1, LogStartOffset: -1, HighWatermark: math.MaxInt64}
+			t.Partitions[j] = FetchPartition{CurrentLeaderEpoch: -1, LastFetchedEpoch: -1, LogStartOffset: -1, HighWatermark: math.MaxInt64, SyncedEnd: -1}
 			t.Partitions[j].decode(r, version, flexible)
 		}
 		if flexible {
@@ -143,6 +149,8 @@ func (p *FetchPartition) decode(r *Reader, version int16, flexible bool) {
 			p.DirectoryID = field.UUID()
 		case tag == 1 && version >= 18:
 			p.HighWatermark = field.Int64()
+		case tag == tagReplica:
+			p.SyncedEnd = field.Int64()
 		default:
 			return false
 		}
@@ -288,12 +296,16 @@ func (p *FetchPartition) appendTo(dst []byte, version int16, flexible bool) []by
 	}
 	directory := version >= 17 && !p.DirectoryID.IsZero()
 	highWatermark := version >= 18 && p.HighWatermark != math.MaxInt64
-	dst = append(dst, count(directory, highWatermark))
+	synced := version >= 17 && p.SyncedEnd >= 0
+	dst = append(dst, count(directory, highWatermark, synced))
 	if directory {
 		dst = AppendUUID(append(dst, 0, 16), p.DirectoryID)
 	}
 	if highWatermark {
 		dst = AppendInt64(append(dst, 1, 8), p.HighWatermark)
+	}
+	if synced {
+		dst = AppendInt64(append(AppendUvarint(dst, tagReplica), 8), p.SyncedEnd)
 	}
 	return dst
 }

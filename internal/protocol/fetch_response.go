@@ -10,6 +10,8 @@ import (
 //	v5  log start offset                     v7  error and session id of the whole response (KIP-227)
 //	v11 preferred read replica (KIP-392)     v12 flexible; diverging epoch, current leader, snapshot id as tags 0, 1, 2 of a partition
 //	v13 topic ids instead of names           v16 node endpoints, tag 0 of the response (KIP-951)
+//
+// What a follower of ours must know beyond Kafka's fields is tag 20000 of a partition, from v17 on.
 type FetchResponse struct {
 	ThrottleMs    int32
 	Error         ErrorCode // from v7
@@ -38,6 +40,14 @@ type FetchResponsePartition struct {
 	DivergingEpoch       *EpochEndOffset      // from v12; nil for none
 	CurrentLeader        *CurrentLeader       // from v12; nil for none
 	SnapshotID           *SnapshotID          // from v12; nil for none
+	Replica              *ReplicaAnswer       // for a follower that sent its synced end; nil for none
+}
+
+// ReplicaAnswer says to a follower what the answer was made of.
+type ReplicaAnswer struct {
+	FetchOffset int64 // from which it was read
+	LogEnd      int64 // of the leader
+	LeaderEpoch int32 // in which it was read; -1: none
 }
 
 // AbortedTransaction tells a read_committed consumer which records to leave out.
@@ -139,10 +149,10 @@ func (p *FetchResponsePartition) appendFields(buf []byte, version int16, flexibl
 }
 
 func (p *FetchResponsePartition) appendTags(buf []byte) []byte {
-	if p.DivergingEpoch == nil && p.CurrentLeader == nil && p.SnapshotID == nil {
+	if p.DivergingEpoch == nil && p.CurrentLeader == nil && p.SnapshotID == nil && p.Replica == nil {
 		return append(buf, 0)
 	}
-	buf = append(buf, count(p.DivergingEpoch != nil, p.CurrentLeader != nil, p.SnapshotID != nil))
+	buf = append(buf, count(p.DivergingEpoch != nil, p.CurrentLeader != nil, p.SnapshotID != nil, p.Replica != nil))
 	if d := p.DivergingEpoch; d != nil {
 		buf = AppendInt32(append(buf, 0, 4+8+1), d.Epoch)
 		buf = append(AppendInt64(buf, d.EndOffset), 0)
@@ -153,6 +163,10 @@ func (p *FetchResponsePartition) appendTags(buf []byte) []byte {
 	if s := p.SnapshotID; s != nil {
 		buf = AppendInt64(append(buf, 2, 8+4+1), s.EndOffset)
 		buf = append(AppendInt32(buf, s.Epoch), 0)
+	}
+	if r := p.Replica; r != nil {
+		buf = append(AppendUvarint(buf, tagReplica), 8+8+4)
+		buf = AppendInt32(AppendInt64(AppendInt64(buf, r.FetchOffset), r.LogEnd), r.LeaderEpoch)
 	}
 	return buf
 }
