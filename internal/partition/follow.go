@@ -21,10 +21,19 @@ type FollowerRead struct {
 // maxBytes in all, but one at least with atLeastOne. A follower whose log diverges is told where, and gets no batches. With an error, which is
 // in the answer too, log start and log end of the answer are right, and say to whom was out of range where to begin.
 func (p *Partition) ReadFollower(r replica.FetchRequest, maxBytes int, atLeastOne bool) (FollowerRead, error) {
+	return p.readFollower(r, false, maxBytes, atLeastOne)
+}
+
+// RereadFollower is ReadFollower for a fetch that was counted before, and has waited since: that it waits says nothing of the follower.
+func (p *Partition) RereadFollower(r replica.FetchRequest, maxBytes int, atLeastOne bool) (FollowerRead, error) {
+	return p.readFollower(r, true, maxBytes, atLeastOne)
+}
+
+func (p *Partition) readFollower(r replica.FetchRequest, counted bool, maxBytes int, atLeastOne bool) (FollowerRead, error) {
 	if latest, ok := p.Log().LatestEpoch(); ok && r.LastEpoch != latest {
 		_ = p.Log().Wake() // not under mu; what is refused knows no epochs
 	}
-	res, done, err := p.countFollower(r)
+	res, done, err := p.countFollower(r, counted)
 	p.tell(done.ready, done.alter)
 	if err != nil || res.Diverging != nil {
 		return res, err
@@ -58,7 +67,7 @@ type outcome struct {
 	alter *replica.AlterPartition
 }
 
-func (p *Partition) countFollower(r replica.FetchRequest) (res FollowerRead, done outcome, err error) {
+func (p *Partition) countFollower(r replica.FetchRequest, counted bool) (res FollowerRead, done outcome, err error) {
 	now := p.now()
 	p.roleMu.RLock()
 	defer p.roleMu.RUnlock()
@@ -67,6 +76,10 @@ func (p *Partition) countFollower(r replica.FetchRequest) (res FollowerRead, don
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if counted {
+		res.FetchAnswer, res.LastStable = p.mu.machine.Look(r), p.mu.offsets.lastStable
+		return res, done, res.Err
+	}
 	var out replica.Out
 	low := int64(-1)
 	if len(p.mu.watchers) > 0 {
@@ -79,7 +92,9 @@ func (p *Partition) countFollower(r replica.FetchRequest) (res FollowerRead, don
 	done.ready, done.alter = p.settleLocked(), out.Alter
 	if after, _ := p.mu.machine.LowWatermark(); len(p.mu.watchers) > 0 && after != low {
 		for _, w := range p.mu.watchers { // who deletes records waits for it
-			w.wake()
+			if w.tell == nil {
+				w.wake()
+			}
 		}
 	}
 	res.LastStable = p.mu.offsets.lastStable

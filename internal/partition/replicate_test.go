@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/moldau/moldau/internal/commitlog"
@@ -63,14 +64,58 @@ func TestReplicate(t *testing.T) {
 // TestWatchersOfFollowers: a follower that waits is woken by what is appended, a reader by what is committed.
 func TestWatchersOfFollowers(t *testing.T) {
 	c := newCluster(t, true)
-	reader, follower := partition.NewWatcher(), partition.NewFollowerWatcher()
+	var urgent, other atomic.Int64
+	reader, follower := partition.NewWatcher(), partition.NewFollowerWatcher(func(u bool) {
+		if u {
+			urgent.Add(1)
+		} else {
+			other.Add(1)
+		}
+	})
 	c.leader().p.Watch(reader)
 	c.leader().p.Watch(follower)
 	c.produce(1)
-	if len(reader.C) != 0 || len(follower.C) != 1 {
-		t.Errorf("after an append %d wake-ups of a reader, %d of a follower", len(reader.C), len(follower.C))
+	if len(reader.C) != 0 || urgent.Load() != 1 {
+		t.Errorf("after an append %d wake-ups of a reader, %d of a follower", len(reader.C), urgent.Load())
 	}
-	c.until("the reader's wake-up", func() bool { return len(reader.C) == 1 })
+	c.until("the wake-ups", func() bool { return len(reader.C) == 1 && other.Load() > 0 })
+	if urgent.Load() != 1 {
+		t.Errorf("after the commit %d urgent wake-ups of a follower", urgent.Load())
+	}
+	c.leader().p.Close(partition.ErrDeleted)
+	if urgent.Load() != 2 {
+		t.Errorf("after the end %d wake-ups of a follower", urgent.Load())
+	}
+}
+
+// TestWaitingFetchRevivesNobody: that a dead follower's fetch still waits says nothing of it.
+func TestWaitingFetchRevivesNobody(t *testing.T) {
+	c := newCluster(t, true)
+	c.produce(1)
+	c.until("all to be committed", c.allCommitted)
+	_, r, ok := c.nodes[2].p.NextFetch()
+	if !ok {
+		t.Fatal("it follows nobody")
+	}
+	c.nodes[2].mute = true
+	c.leader().p.Died(2, r.BrokerEpoch)
+	if res, err := c.leader().p.RereadFollower(r, 1000, true); err != nil || res.LogEnd != 3 || res.Slice.Bytes != 0 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	c.until("the dead follower to leave", func() bool { return len(c.state().ISR) == 2 })
+	c.produce(1)
+	res, err := c.leader().p.RereadFollower(r, 1000, true)
+	if err != nil || res.Slice.Bytes == 0 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	res.Slice.Release()
+	c.until("the others to commit", c.allCommitted)
+	if len(c.state().ISR) != 2 {
+		t.Errorf("the dead follower is back: %+v", c.state())
+	}
+	if _, err := c.nodes[1].p.RereadFollower(r, 1000, true); !errors.Is(err, partition.ErrNotLeader) {
+		t.Errorf("who does not lead answers %v", err)
+	}
 }
 
 // TestFailover: the leader dies with records that nobody has. Another leads, and the old one, back again, cuts them off.

@@ -101,8 +101,12 @@ func (p *Partition) settleLocked() (ready []*Wait) {
 			p.mu.waits = slices.Delete(p.mu.waits, 0, n)
 		}
 	}
+	ended := before.logEnd != o.logEnd
 	for _, w := range p.mu.watchers {
-		if moved || w.ends && before.logEnd != o.logEnd {
+		switch {
+		case w.tell != nil && (ended || moved):
+			w.tell(ended)
+		case moved:
 			w.wake()
 		}
 	}

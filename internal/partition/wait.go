@@ -50,17 +50,23 @@ func (p *Partition) Cancel(w *Wait) bool {
 
 // Watcher is a reader that waits until one of several partitions changes: more to read, another role, deleted.
 type Watcher struct {
-	C    chan struct{} // receives after a change; capacity one, so a wake-up is never lost and never blocks
-	ends bool          // also where the log end alone moved
+	C    chan struct{}     // receives after a change; capacity one, so a wake-up is never lost and never blocks
+	tell func(urgent bool) // in place of C: of a follower
 }
 
 // NewWatcher returns a watcher that watches nothing yet.
 func NewWatcher() *Watcher { return &Watcher{C: make(chan struct{}, 1)} }
 
-// NewFollowerWatcher is NewWatcher for a follower, which sees more than is committed.
-func NewFollowerWatcher() *Watcher { return &Watcher{C: make(chan struct{}, 1), ends: true} }
+// NewFollowerWatcher returns a watcher for a follower, which sees more than is committed, and watches one partition for long. tell is called
+// after a change with a lock of the partition held: it must not wait, and not call the partition. What is not urgent, because there is nothing more to
+// read, may be told to the follower with the next answer.
+func NewFollowerWatcher(tell func(urgent bool)) *Watcher { return &Watcher{tell: tell} }
 
 func (w *Watcher) wake() {
+	if w.tell != nil {
+		w.tell(true)
+		return
+	}
 	select {
 	case w.C <- struct{}{}:
 	default: // a wake-up is pending already

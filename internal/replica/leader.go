@@ -70,6 +70,18 @@ func (m *Machine) CheckAppend(e LeaderEpoch, allReplicas bool) error {
 
 // Fetch takes a follower's fetch: it answers and counts what the follower has.
 func (m *Machine) Fetch(now time.Time, r FetchRequest, out *Out) FetchAnswer {
+	a := m.Look(r)
+	if a.Err != nil || a.Diverging != nil {
+		return a
+	}
+	m.count(now, m.followers[r.Replica], r)
+	m.Advance(now, out)
+	a.HighWatermark = m.hw
+	return a
+}
+
+// Look answers a fetch that was counted before, and has waited since: that it still waits says nothing of the follower.
+func (m *Machine) Look(r FetchRequest) FetchAnswer {
 	a := FetchAnswer{LeaderEpoch: m.leaderEpoch(), HighWatermark: m.hw, LogStart: m.log.LogStart(), LogEnd: m.log.LogEnd()}
 	if a.Err = m.check(r.LeaderEpoch); a.Err == nil && r.LeaderEpoch == NoEpoch {
 		a.Err = ErrFencedLeaderEpoch // it would count for any
@@ -94,11 +106,7 @@ func (m *Machine) Fetch(now time.Time, r FetchRequest, out *Out) FetchAnswer {
 	}
 	if r.Offset < a.LogStart || r.Offset > a.LogEnd {
 		a.Err = ErrOffsetOutOfRange
-		return a
 	}
-	m.count(now, f, r)
-	m.Advance(now, out)
-	a.HighWatermark = m.hw
 	return a
 }
 
