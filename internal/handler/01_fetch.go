@@ -80,6 +80,11 @@ func serveFetch(h *Handler, req *server.Request, reply server.Reply) {
 		reply.Close(err)
 		return
 	}
+	if h.fromFollower(f, req.Conn) {
+		serveFollower(h, f, req, reply)
+		f.release()
+		return
+	}
 	if !f.afford(req) {
 		f.release()
 		reply.Close(fmt.Errorf("serve a Fetch of many partitions: %w", protocol.ErrNoMemory))
@@ -299,7 +304,7 @@ func (f *fetch) find(img *metadata.Image, p *fetchsession.Part, r *read) {
 	case k.Partition < 0 || int(k.Partition) >= len(r.topic.Partitions):
 		r.topic, r.code = nil, protocol.UnknownTopicOrPartition
 	case f.req.ReplicaID >= 0:
-		r.code = protocol.NotLeaderOrFollower // no replica follows this broker yet
+		r.code = protocol.NotLeaderOrFollower // followers come by the listener for brokers, with newer versions
 	default:
 		now := f.h.Partitions.Partition(r.topic.ID, k.Partition)
 		if now == nil || old != nil && old != now {

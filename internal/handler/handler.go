@@ -102,6 +102,7 @@ type Options struct {
 type Handler struct {
 	Options
 	sessions    *fetchsession.Cache
+	followers   followers
 	producerIDs producerIDs
 	firstUse    firstUse
 	refusals    refusals

@@ -31,7 +31,7 @@ func init() { // serveAPIVersions answers the table itself
 		{key: protocol.KeyProduce, min: 3, max: 13, listed: 0, serve: serveProduce,
 			note: "versions 0-2 are listed, because librdkafka stops compressing otherwise, and refused, as in Kafka"},
 		{key: protocol.KeyFetch, min: 4, max: 18, listed: 4, serve: serveFetch,
-			note: "fetched data ends at a batch boundary; followers are refused until replication is served"},
+			note: "fetched data ends at a batch boundary; consumers are not sent to a nearer replica yet (KIP-392)"},
 		{key: protocol.KeyListOffsets, min: 1, max: 11, listed: 1, serve: cold(serveListOffsets)},
 		{key: protocol.KeyMetadata, min: 0, max: 13, listed: 0, serve: cold(serveMetadata)},
 		{key: protocol.KeyOffsetCommit, min: 2, max: 10, listed: 2, serve: coldLater(serveOffsetCommit)},
