@@ -22,6 +22,7 @@ import (
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/config"
 	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/fetcher"
 	"github.com/moldau/moldau/internal/handler"
 	"github.com/moldau/moldau/internal/logdir"
 	"github.com/moldau/moldau/internal/metadata"
@@ -90,6 +91,7 @@ type Broker struct {
 	clusterID   string   // of a cluster that was joined before the data directories were opened
 	together    together // the other nodes, where the configuration names any
 	replicas    *replicas
+	fetcher     *fetcher.Fetcher // of one of several nodes
 	groups      *groups
 	quotas      *quota.Clients
 	connections *quota.Connections
@@ -710,7 +712,7 @@ func (b *Broker) hearLost(ctx context.Context) {
 // Stop stops the node cleanly: requests under way are answered, logs are synced and closed, and the next start scans nothing.
 func (b *Broker) Stop() error {
 	b.leave()
-	b.stopServing()
+	b.stopServing(stopTimeout)
 	var errs []error
 	for _, d := range b.dirs {
 		if err := d.Close(); err != nil {
@@ -729,7 +731,7 @@ func (b *Broker) Abort() {
 		b.closeSockets() // so that the others see it gone at once
 	}
 	b.part()
-	b.stopServing()
+	b.stopServing(0)
 	for _, d := range b.dirs {
 		_ = d.Abort() // the node is given up already, for a reason that is worth more
 	}
@@ -744,13 +746,14 @@ func (b *Broker) closeSockets() {
 	}
 }
 
-func (b *Broker) stopServing() {
+// stopServing ends the service of clients. Requests under way get some time to be answered.
+func (b *Broker) stopServing(grace time.Duration) {
 	b.stopping.Store(true)
 	b.together.kafka.Store(nil)
 	b.hosts.stop()
 	if b.server != nil {
 		ctx, cancel := context.WithCancel(context.Background())
-		timer := b.opts.Clock.AfterFunc(stopTimeout, cancel)
+		timer := b.opts.Clock.AfterFunc(grace, cancel)
 		if err := b.server.Shutdown(ctx); err != nil {
 			b.opts.Log.Warn("stop serving: requests under way were cut off", "error", err)
 		}
@@ -764,6 +767,9 @@ func (b *Broker) stopServing() {
 	if b.stopUpkeep != nil {
 		b.stopUpkeep()
 		b.upkeep.Wait()
+	}
+	if b.fetcher != nil {
+		b.fetcher.Close()
 	}
 	if b.replicas != nil {
 		b.groups.Close()

@@ -79,6 +79,7 @@ func (b *Broker) join() error {
 		}
 	}
 	b.newHosts()
+	b.newFetcher()
 	t := &b.together
 	t.node = cluster.New(cluster.Options{
 		NodeID: cfg.NodeID, Seeds: cluster.SeedsOf(cfg), Votes: cfg.Votes, Network: b.opts.Network, Clock: b.opts.Clock, Random: b.opts.Random,

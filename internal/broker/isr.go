@@ -242,6 +242,7 @@ func (r *replicas) meetLocked(changes []metadata.BrokerChange, img *metadata.Ima
 	if len(changes) == 0 {
 		return
 	}
+	defer r.buryLocked(changes)
 	for _, c := range changes {
 		if c.New != nil && c.New.ID == r.brokerID || c.Old != nil && c.Old.ID == r.brokerID {
 			for p := range r.all() {
@@ -252,5 +253,14 @@ func (r *replicas) meetLocked(changes []metadata.BrokerChange, img *metadata.Ima
 	}
 	for _, p := range r.followed.list() {
 		p.Apply(&r.brokers, img.Partition(p.ID().TopicID, p.ID().Partition))
+	}
+}
+
+// buryLocked tells leaders of brokers that the controller has fenced: it knows them to be dead, or they were silent for a session.
+func (r *replicas) buryLocked(changes []metadata.BrokerChange) {
+	for _, c := range changes {
+		if c.Old != nil && !c.Old.Fenced && (c.New == nil || c.New.Fenced || c.New.Epoch != c.Old.Epoch) && c.Old.ID != r.brokerID {
+			r.Died(c.Old.ID, c.Old.Epoch)
+		}
 	}
 }

@@ -162,6 +162,7 @@ var decoders = []struct{ what, where, target string }{
 	{"the log of the quorum", "internal/quorum", "FuzzLog"},
 	{"snapshots of the quorum", "internal/quorum", "FuzzSnapshot"},
 	{"the identity of the quorum", "internal/quorum", "FuzzIdentity"},
+	{"answers to a follower's fetch", "internal/protocol", "FuzzFetchAnswer"},
 	{"metadata that a broker pulls", "internal/cluster", "FuzzPulled"},
 	{"requests between nodes to the controller", "internal/controller", "FuzzDecode"},
 	{"metadata records", "internal/metadata", "FuzzDecode"},

@@ -1,0 +1,39 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/fetcher"
+	"github.com/moldau/moldau/internal/partition"
+)
+
+// Bounds of settings that may be anything: who never waits would ask all the time.
+const (
+	waitLeast    = 10 * time.Millisecond
+	timeoutLeast = time.Second
+)
+
+// newFetcher makes what lets replicas of this broker follow others. It hears of each replica that has something to ask.
+func (b *Broker) newFetcher() {
+	cfg := b.opts.Config
+	b.fetcher = fetcher.New(fetcher.Options{
+		Broker: cfg.NodeID, Network: b.opts.Network, Clock: b.opts.Clock, Log: b.opts.Log, Address: b.brokerAddress,
+		Settings: fetcher.Settings{
+			WaitMax: max(cfg.Millis("replica.fetch.wait.max.ms"), waitLeast), MinBytes: int(cfg.Number("replica.fetch.min.bytes")),
+			MaxBytes: int(cfg.Number("replica.fetch.max.bytes")), ResponseMaxBytes: int(cfg.Number("replica.fetch.response.max.bytes")),
+			Backoff: cfg.Millis("replica.fetch.backoff.ms"), Timeout: max(cfg.Millis("replica.socket.timeout.ms"), timeoutLeast),
+		},
+	})
+	b.replicas.host.Changed = func(p *partition.Partition) { b.fetcher.Changed(p) }
+}
+
+// brokerAddress is where another broker takes the requests of brokers.
+func (b *Broker) brokerAddress(id int32) (string, bool) {
+	other := b.replicas.brokers.Broker(id)
+	if other == nil {
+		return "", false
+	}
+	at, ok := other.Listener(b.opts.Config.InterBrokerListener)
+	return config.Listener{Host: at.Host, Port: int(at.Port)}.Address(), ok
+}
