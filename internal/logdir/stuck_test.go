@@ -23,7 +23,11 @@ func TestWaitingTellsOfEveryCallOfAStop(t *testing.T) {
 				kinds[kind]++
 			}
 			t.Logf("hung at %v", kinds)
-			for _, kind := range []vfs.OpKind{vfs.OpWrite, vfs.OpDatasync, vfs.OpSyncDir, vfs.OpRename, vfs.OpCreate, vfs.OpClose, vfs.OpRemoveAll} {
+			syncs := vfs.OpDatasync
+			if many == 1 {
+				syncs = vfs.OpSyncFS
+			}
+			for _, kind := range []vfs.OpKind{vfs.OpWrite, syncs, vfs.OpSyncDir, vfs.OpRename, vfs.OpCreate, vfs.OpClose, vfs.OpRemoveAll} {
 				if kinds[kind] == 0 {
 					t.Errorf("the stop has no %s to hang at", kind)
 				}
