@@ -15,8 +15,11 @@ import (
 	"time"
 )
 
-// TestMain is also the process that TestSignals sends signals to.
+// TestMain is also the process that TestSignals sends signals to, and the program itself for the tests of moldau dev.
 func TestMain(m *testing.M) {
+	if os.Getenv("MOLDAU_TEST_MAIN") != "" {
+		main()
+	}
 	same, err := time.ParseDuration(os.Getenv("MOLDAU_TEST_SAME"))
 	if err != nil {
 		os.Exit(m.Run())

@@ -13,8 +13,10 @@ import (
 
 	"github.com/moldau/moldau/internal/cli/broker"
 	"github.com/moldau/moldau/internal/cli/client"
+	"github.com/moldau/moldau/internal/cli/cluster"
 	"github.com/moldau/moldau/internal/cli/complete"
 	settings "github.com/moldau/moldau/internal/cli/config"
+	"github.com/moldau/moldau/internal/cli/dev"
 	"github.com/moldau/moldau/internal/cli/group"
 	"github.com/moldau/moldau/internal/cli/log"
 	"github.com/moldau/moldau/internal/cli/output"
@@ -87,12 +89,12 @@ func command(p Process) *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	var to client.Options
-	online := []*cobra.Command{topic.Command(&to), group.Command(&to), settings.Command(&to), quota.Command(&to), broker.Command(&to), produceCommand(&to), consumeCommand(&to)}
+	online := []*cobra.Command{topic.Command(&to), group.Command(&to), settings.Command(&to), quota.Command(&to), cluster.Command(&to), broker.Command(&to), produceCommand(&to), consumeCommand(&to)}
 	for _, c := range online {
 		to.Flags(c.PersistentFlags())
 	}
 	root.AddCommand(online...)
-	root.AddCommand(serveCommand(p), log.Command(), versionCommand(), completionCommand())
+	root.AddCommand(serveCommand(p), dev.Command(dev.Options{Environment: p.Environment}), log.Command(), versionCommand(), completionCommand())
 	completeFormats(root)
 	return root
 }

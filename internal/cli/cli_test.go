@@ -82,6 +82,13 @@ func TestServeFailsWithOneLine(t *testing.T) {
 		{[]string{"broker", "status", "--interval", "0s"}, nil, "moldau: --interval 0s: want a time above zero, such as 1s\n"},
 		{[]string{"broker", "status", "1", "--admin", "127.0.0.1:1"}, nil, "moldau: --admin names the broker already; leave out 1\n"},
 		{[]string{"broker", "status", "--top", "-1"}, nil, "moldau: --top -1: want a number of topics\n"},
+		{[]string{"cluster", "--top", "-1"}, nil, "moldau: --top -1: want a number of partitions, or 0 for all\n"},
+		{[]string{"dev", "--brokers", "0"}, nil, "moldau: --brokers 0: want 1 to 20\n"},
+		{[]string{"dev", "--port", "70000"}, nil, "moldau: --port 70000: want a port, or 0 for any that are free\n"},
+		{[]string{"dev", "--data", ""}, nil, "moldau: --data: is empty; leave it out for a temporary directory\n"},
+		{[]string{"dev", "--data", "a,b"}, nil, "moldau: --data a,b: want one directory, without a comma in its name\n"},
+		{[]string{"dev", "--restart-after", "-1s"}, nil, "moldau: --restart-after -1s: want a time, such as 5s\n"},
+		{[]string{"dev", "--set", "node.id=1"}, nil, "moldau: --set node.id=1: moldau dev gives each broker its own; \"moldau serve\" takes any\n"},
 		{[]string{"config", "diff", "user"}, nil, "moldau: user: want some of topic, broker, group, client-metrics, or nothing for all of them\n"},
 		{[]string{"config", "set", "topic", "t", "retention.ms"}, nil, "moldau: retention.ms: want SETTING=VALUE\n"},
 		{[]string{"config", "unset", "topic", "t", "a", "a"}, nil, "moldau: a: the setting is given twice\n"},
@@ -111,6 +118,17 @@ func TestStopIsNoError(t *testing.T) {
 	}
 	if status := Main(ctx, Process{Args: []string{"serve"}, Out: io.Discard, Err: &errOut, Broker: broker}); status != 0 || errOut.Len() > 0 {
 		t.Errorf("status %d, err %q", status, errOut.String())
+	}
+}
+
+// TestEndOfInputStops stops a broker whose input ends, as "moldau dev" has it.
+func TestEndOfInputStops(t *testing.T) {
+	broker := func(ctx context.Context, _ *config.Config, _ io.Writer) error {
+		<-ctx.Done()
+		return nil
+	}
+	if status, out, errOut := run(t, broker, nil, "serve", "--until-input-ends"); status != 0 || out+errOut != "" {
+		t.Errorf("status %d, out %q, err %q", status, out, errOut)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 func serveCommand(p Process) *cobra.Command {
 	var flags config.Flags
 	var file string
+	var input bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a node: broker and controller in one",
@@ -29,6 +31,8 @@ func serveCommand(p Process) *cobra.Command {
 	c.Flags().StringVar(&flags.Listen, "listen", "", "HOST:PORT to listen on; port 0 takes any (setting listeners)")
 	c.Flags().StringVar(&flags.Admin, "admin", "", "HOST:PORT for metrics and health over HTTP; none without it (setting admin.listener)")
 	c.Flags().StringVar(&file, "config", "", "settings in the format of Kafka's server.properties; KAFKA_* variables count too")
+	c.Flags().BoolVar(&input, "until-input-ends", false, "stop cleanly when the standard input ends, as it does with the process that started this one")
+	_ = c.Flags().MarkHidden("until-input-ends") // for "moldau dev"
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		for _, name := range []string{"data", "listen", "admin", "config"} {
 			if f := c.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
@@ -53,7 +57,18 @@ func serveCommand(p Process) *cobra.Command {
 		if p.Broker == nil {
 			return errors.New("this program was built without a broker")
 		}
-		return p.Broker(c.Context(), cfg, c.OutOrStdout())
+		ctx := c.Context()
+		if input {
+			var end context.CancelFunc
+			ctx, end = context.WithCancel(ctx)
+			defer end()
+			in := c.InOrStdin()
+			go func() { // which a process that stops by a signal leaves behind, as a read has no other end
+				defer end()
+				_, _ = io.Copy(io.Discard, in)
+			}()
+		}
+		return p.Broker(ctx, cfg, c.OutOrStdout())
 	}
 	return c
 }

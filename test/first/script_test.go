@@ -82,6 +82,15 @@ Of one topic, with what counts without the setting; ` + "`--all`" + ` shows ever
 What a setting means, and whether it acts here, is in [configuration.md](configuration.md). ` + "`moldau config describe ... --format json`" + ` has
 a sentence on each.
 
+## Is the cluster well?
+
+Its brokers, who votes on its metadata and how far each is behind, and the partitions that are not as they should be, if there are any:
+
+`, command: `moldau cluster`,
+			stable: line(`CLUSTER +CONTROLLER +BROKERS +FENCED OR GONE `, `[A-Za-z0-9_-]{22} +1 +1 +0 +4 +55 +0 +0 +0$`, `1 +127\.0\.0\.1:9192 +- +serving +yes +55 +55 +55$`, `1 +leader +- +[0-9]+ +0 +- +-$`)},
+		{text: `
+` + "`moldau dev --brokers 3`" + ` runs a cluster of three on this machine, of which you can kill one and see what becomes of its partitions.
+
 ## What is the broker doing now?
 
 Here somebody writes fifty records a second to ` + "`orders`" + `:

@@ -58,6 +58,21 @@ func (o *Options) Glance(ctx context.Context) (context.Context, *kgo.Client, fun
 }
 
 func (o *Options) connect(ctx context.Context, patience time.Duration, opts []kgo.Opt) (*kgo.Client, error) {
+	c, err := o.open(patience, opts)
+	if err != nil {
+		return nil, err
+	}
+	ping, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := c.Ping(ping); err != nil {
+		c.Close()
+		return nil, o.noAnswer(ctx, err)
+	}
+	return c, nil
+}
+
+// open opens a client that has asked nobody yet.
+func (o *Options) open(patience time.Duration, opts []kgo.Opt) (*kgo.Client, error) {
 	for address := range strings.SplitSeq(o.Bootstrap, ",") {
 		if address == "" {
 			return nil, fmt.Errorf("--bootstrap %q: want HOST:PORT[,HOST:PORT...]", o.Bootstrap)
@@ -76,16 +91,15 @@ func (o *Options) connect(ctx context.Context, patience time.Duration, opts []kg
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", o.Bootstrap, err)
 	}
-	ping, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := c.Ping(ping); err != nil {
-		c.Close()
-		if ctx.Err() != nil { // interrupted
-			return nil, fmt.Errorf("connect to %s: %w", o.Bootstrap, ctx.Err())
-		}
-		return nil, fmt.Errorf("connect to %s: %w; %s", o.Bootstrap, err, o.unreachable(err))
-	}
 	return c, nil
+}
+
+// noAnswer explains that no broker answered, or that the user would not wait for one.
+func (o *Options) noAnswer(ctx context.Context, err error) error {
+	if ctx.Err() != nil { // interrupted
+		return fmt.Errorf("connect to %s: %w", o.Bootstrap, ctx.Err())
+	}
+	return fmt.Errorf("connect to %s: %w; %s", o.Bootstrap, err, o.unreachable(err))
 }
 
 // unreachable says what to do about a cluster that did not answer.

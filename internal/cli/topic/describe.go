@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/cli/client"
@@ -34,6 +33,9 @@ type partitionDescription struct {
 	Offline     []int32 `json:"offline,omitempty"`
 	Start       int64   `json:"start"` // log start offset
 	End         int64   `json:"end"`   // high watermark
+
+	ELR          []int32 `json:"elr,omitempty"`          // may lead besides the ISR (KIP-966)
+	LastKnownELR []int32 `json:"lastKnownElr,omitempty"` // and once could
 }
 
 type configDescription struct {
@@ -53,12 +55,12 @@ func describeCommand(to *client.Options) *cobra.Command {
 	c.Flags().BoolVar(&all, "all", false, "also settings that are at their default")
 	format := output.Flag(c.Flags())
 	c.RunE = func(c *cobra.Command, names []string) error {
-		cl, err := to.Connect(c.Context())
+		brokers, err := to.ConnectAny(c.Context())
 		if err != nil {
 			return err
 		}
-		defer cl.Close()
-		d := describer{to: to, cl: cl, adm: kadm.NewClient(cl), all: all}
+		defer brokers.Close()
+		d := describer{to: to, any: brokers, all: all}
 		found := make([]description, 0, len(names))
 		for _, name := range names {
 			one, err := d.topic(c.Context(), name)
@@ -82,63 +84,60 @@ func describeCommand(to *client.Options) *cobra.Command {
 
 type describer struct {
 	to  *client.Options
-	cl  *kgo.Client
-	adm *kadm.Client
+	any *client.Any
 	all bool
 }
 
 func (d describer) topic(ctx context.Context, name string) (description, error) {
-	tried := "describe topic " + name
-	topics, err := d.adm.ListTopicsWithInternal(ctx, name)
-	if err == nil {
-		err = topics[name].Err
-	}
+	t, brokers, err := d.metadata(ctx, name)
 	if err != nil {
-		return description{}, d.to.ExplainTopic(ctx, d.cl, tried, name, err, "")
+		return description{}, d.to.ExplainTopic(ctx, d.any.Client(), "describe topic "+name, name, err, "")
 	}
-	t := topics[name]
-	one := description{Name: name, ID: idText(t), Internal: t.IsInternal, Configs: []configDescription{}}
-	starts, err := d.adm.ListStartOffsets(ctx, name)
-	if err != nil {
-		return one, d.to.Explain("list start offsets of topic "+name, err, "")
+	one := description{Name: name, ID: idText(kadm.TopicDetail{ID: t.TopicID}), Internal: t.IsInternal, Configs: []configDescription{}}
+	may, err := d.eligible(ctx, name)
+	if err != nil && !client.NotServed(err) {
+		return one, d.to.Explain("describe partitions of topic "+name, err, "")
 	}
-	ends, err := d.adm.ListEndOffsets(ctx, name)
-	if err != nil {
-		return one, d.to.Explain("list end offsets of topic "+name, err, "")
-	}
-	offset := func(from kadm.ListedOffsets, partition int32) int64 {
-		if o, ok := from.Lookup(name, partition); ok && o.Err == nil {
-			return o.Offset
+	at := d.offsets(ctx, t, brokers)
+	for _, p := range t.Partitions {
+		marks, known := at[p.Partition]
+		if !known {
+			marks = offsets{-1, -1} // no leader answers for it
 		}
-		return -1 // no leader answers for it
+		one.Partitions = append(one.Partitions, partitionDescription{p.Partition, p.Leader, p.LeaderEpoch, p.Replicas, p.ISR, p.OfflineReplicas,
+			marks.start, marks.end, may[p.Partition].elr, may[p.Partition].lastKnown})
 	}
-	for _, p := range t.Partitions.Sorted() {
-		one.Partitions = append(one.Partitions, partitionDescription{p.Partition, p.Leader, p.LeaderEpoch, p.Replicas, p.ISR,
-			p.OfflineReplicas, offset(starts, p.Partition), offset(ends, p.Partition)})
-	}
-	answers, err := d.adm.DescribeTopicConfigs(ctx, name)
-	if err == nil && len(answers) == 1 {
-		err = answers[0].Err
-	}
+	slices.SortFunc(one.Partitions, func(a, b partitionDescription) int { return cmp.Compare(a.Partition, b.Partition) })
+	configs, message, err := d.configs(ctx, name)
 	if err != nil {
-		return one, d.to.Explain("describe settings of topic "+name, err, "")
+		return one, d.to.Explain("describe settings of topic "+name, err, message)
 	}
-	for _, a := range answers {
-		for _, cfg := range a.Configs {
-			if d.all || cfg.Source != kmsg.ConfigSourceDefaultConfig {
-				one.Configs = append(one.Configs, configDescription{cfg.Key, cfg.MaybeValue(), cfg.Source.String()})
+	for _, cfg := range configs {
+		if d.all || cfg.Source != kmsg.ConfigSourceDefaultConfig {
+			text := ""
+			if cfg.Value != nil {
+				text = *cfg.Value
 			}
+			one.Configs = append(one.Configs, configDescription{cfg.Name, text, cfg.Source.String()})
 		}
 	}
 	slices.SortFunc(one.Configs, func(a, b configDescription) int { return cmp.Compare(a.Name, b.Name) })
 	return one, nil
 }
 
+// replicas is the replication factor: of the first partition, as a topic of several is one whose replicas move.
+func (one description) replicas() int {
+	if len(one.Partitions) == 0 {
+		return 0
+	}
+	return len(one.Partitions[0].Replicas)
+}
+
 func (one description) print(w io.Writer, format output.Format, again bool) error {
-	partitions := output.List{Heading: []string{"PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "START", "END"}}
+	partitions := output.List{Heading: []string{"PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "START", "END", "ELR", "LAST ELR"}}
 	for _, p := range one.Partitions {
 		partitions.Rows = append(partitions.Rows, []string{fmt.Sprint(p.Partition), fmt.Sprint(p.Leader), fmt.Sprint(p.LeaderEpoch),
-			output.Numbers(p.Replicas), output.Numbers(p.ISR), fmt.Sprint(p.Start), fmt.Sprint(p.End)})
+			output.Numbers(p.Replicas), output.Numbers(p.ISR), fmt.Sprint(p.Start), fmt.Sprint(p.End), output.Numbers(p.ELR), output.Numbers(p.LastKnownELR)})
 	}
 	configs := output.List{Heading: []string{"SETTING", "VALUE", "SOURCE"}}
 	for _, c := range one.Configs {
@@ -159,7 +158,7 @@ func (one description) print(w io.Writer, format output.Format, again bool) erro
 		if one.ID != "" {
 			fmt.Fprintf(w, "  id %s", one.ID)
 		}
-		fmt.Fprintf(w, "\n\n")
+		fmt.Fprintf(w, "  partitions %d  replicas %d\n\n", len(one.Partitions), one.replicas())
 	}
 	if err := partitions.Print(w, format); err != nil || len(configs.Rows) == 0 {
 		return err

@@ -95,6 +95,7 @@ var stories = map[string]func(*testing.T, command){
 	"settings":   settings,
 	"quotas":     quotas,
 	"completion": completion,
+	"cluster":    cluster,
 	"groups":     groups,
 	"resets":     resets,
 	"members":    members,

@@ -23,6 +23,7 @@ type describedTopic struct {
 		Partition, Leader, LeaderEpoch int32
 		Replicas, ISR, Offline         []int32
 		Start, End                     int64
+		ELR, LastKnownELR              []int32
 	}
 	Configs []struct{ Name, Value, Source string }
 }
