@@ -26,6 +26,7 @@ type devCluster struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	notes   notes
+	input   io.Closer
 	ended   chan struct{}
 	Brokers []struct {
 		ID                             int
@@ -67,6 +68,9 @@ func startDev(t *testing.T, args ...string) *devCluster {
 	c.cmd.Stderr = &c.notes
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if c.input, err = c.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.cmd.Start(); err != nil {
@@ -170,11 +174,13 @@ func TestDev(t *testing.T) {
 			t.Errorf("broker %d still runs", b.ID)
 		}
 	}
-	again := startDev(t, "--data", data)
+	again := startDev(t, "--data", data, "--until-input-ends")
 	if len(again.Brokers) != 3 {
 		t.Errorf("the cluster comes back with %d brokers", len(again.Brokers))
 	}
-	again.signal(again.cmd.Process.Pid, syscall.SIGINT)
+	if err := again.input.Close(); err != nil {
+		t.Fatal(err)
+	}
 	again.awaitEnd(0)
 }
 
@@ -186,6 +192,10 @@ func TestDevEnds(t *testing.T) {
 	}
 	c.signal(c.cmd.Process.Pid, syscall.SIGKILL)
 	c.until("the end of the broker", func() bool { return gone(c.Brokers[0].Address) })
+
+	c = startDev(t)
+	c.signal(c.cmd.Process.Pid, syscall.SIGINT)
+	c.awaitEnd(0)
 
 	c = startDev(t)
 	c.signal(c.Brokers[0].PID, syscall.SIGKILL)

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/moldau/moldau/internal/cli/dev"
 	"github.com/moldau/moldau/internal/config"
 )
 
@@ -60,13 +60,8 @@ func serveCommand(p Process) *cobra.Command {
 		ctx := c.Context()
 		if input {
 			var end context.CancelFunc
-			ctx, end = context.WithCancel(ctx)
+			ctx, end = dev.UntilEnd(ctx, c.InOrStdin())
 			defer end()
-			in := c.InOrStdin()
-			go func() { // which a process that stops by a signal leaves behind, as a read has no other end
-				defer end()
-				_, _ = io.Copy(io.Discard, in)
-			}()
 		}
 		return p.Broker(ctx, cfg, c.OutOrStdout())
 	}

@@ -33,6 +33,7 @@ func Command(opts Options) *cobra.Command {
 	}
 	var r runner
 	var settings []string
+	var input bool
 	c := &cobra.Command{
 		Use:   "dev",
 		Short: "Run a whole cluster on this machine, to develop against and to break",
@@ -58,6 +59,7 @@ process, however it comes.`,
 	c.Flags().StringVar(&r.data, "data", "", "directory of a cluster that stays (default a temporary one, removed at the end)")
 	c.Flags().DurationVar(&r.restart, "restart-after", 0, "start a broker again so long after its end (default never)")
 	c.Flags().StringArrayVar(&settings, "set", nil, "SETTING=VALUE for all brokers; may be repeated")
+	c.Flags().BoolVar(&input, "until-input-ends", false, "stop also when the standard input ends, as it does with a script that keeps it open")
 	format := output.Flag(c.Flags())
 	for _, name := range []string{"brokers", "port", "restart-after", "set"} {
 		_ = c.RegisterFlagCompletionFunc(name, complete.Nothing)
@@ -87,7 +89,13 @@ process, however it comes.`,
 		if r.exe, err = opts.Executable(); err != nil {
 			return fmt.Errorf("find the program that the brokers are to run: %w", err)
 		}
-		return r.run(c.Context())
+		ctx := c.Context()
+		if input {
+			var end context.CancelFunc
+			ctx, end = UntilEnd(ctx, c.InOrStdin())
+			defer end()
+		}
+		return r.run(ctx)
 	}
 	return c
 }

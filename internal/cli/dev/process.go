@@ -3,6 +3,7 @@ package dev
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,16 @@ import (
 	"os/exec"
 	"strings"
 )
+
+// UntilEnd returns a context that ends with the input as well, which ends with the process that writes to it, however that ends.
+func UntilEnd(ctx context.Context, input io.Reader) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancel(ctx)
+	go func() { // which a process that stops otherwise leaves behind, as a read has no other end
+		defer end()
+		_, _ = io.Copy(io.Discard, input)
+	}()
+	return ctx, end
+}
 
 // process is a broker that runs.
 type process struct {

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	broker.Main(m)
 }
 
-var kafkaPython = []string{"test_second_experiment", "test_groups", "test_third_experiment", "test_first_experiment", "test_client"}
+var kafkaPython = []string{"test_three_brokers", "test_second_experiment", "test_groups", "test_third_experiment", "test_first_experiment", "test_client"}
 
 // clients are what is installed, and the folder and the modules of its tests. The experiments run the programs of examples/python.
 var clients = []struct {
@@ -55,6 +55,10 @@ func TestClients(t *testing.T) {
 		runs []run
 		slot = make(chan struct{}, atOnce)
 	)
+	moldau, err := broker.Command(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range clients {
 		python := environment(t, c.name, c.requirement)
 		for _, module := range c.modules {
@@ -62,7 +66,7 @@ func TestClients(t *testing.T) {
 				slot <- struct{}{}
 				defer func() { <-slot }()
 				began := time.Now()
-				out, err := unittest(python, c.folder, module)
+				out, err := unittest(python, moldau, c.folder, module)
 				name := fmt.Sprintf("%s/%s after %d s", c.name, module, int(time.Since(began).Seconds()))
 				mu.Lock()
 				defer mu.Unlock()
@@ -80,14 +84,14 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// unittest runs a module. The programs of examples/python and what the suites share are within its reach.
-func unittest(python, folder, module string) ([]byte, error) {
+// unittest runs a module. The programs of examples/python, what the suites share and the binary are within its reach.
+func unittest(python, moldau, folder, module string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
 	defer cancel()
 	here := filepath.Join(broker.Root(), "test/compat/python")
 	cmd := exec.CommandContext(ctx, python, "-m", "unittest", "-v", module)
 	cmd.Dir = filepath.Join(here, folder)
-	cmd.Env = append(os.Environ(), "BOOTSTRAP="+broker.Addr(), "PYTHONPATH="+here, "PYTHONDONTWRITEBYTECODE=1",
+	cmd.Env = append(os.Environ(), "BOOTSTRAP="+broker.Addr(), "PYTHONPATH="+here, "PYTHONDONTWRITEBYTECODE=1", "MOLDAU="+moldau,
 		"EXAMPLES="+filepath.Join(broker.Root(), "examples/python"))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
