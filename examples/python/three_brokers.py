@@ -128,14 +128,14 @@ class Producer(threading.Thread):
 
     def __init__(self, bootstrap):
         super().__init__(daemon=True)
-        settings = {}
-        if "enable_idempotence" in KafkaProducer.DEFAULT_CONFIG:  # in newer versions: no record twice
-            settings["enable_idempotence"] = True
+        if "enable_idempotence" in KafkaProducer.DEFAULT_CONFIG:  # in newer versions: no record twice, and none overtakes another
+            settings = {"enable_idempotence": True}
+        else:
+            settings = {"max_in_flight_requests_per_connection": 1}  # so that no record overtakes one that is sent again
         self.client = KafkaProducer(
             bootstrap_servers=bootstrap.split(","),
             acks="all",
             retries=1_000_000,
-            max_in_flight_requests_per_connection=1,  # so that no record overtakes one that is sent again
             request_timeout_ms=3000,  # how long one waits for a broker that is frozen
             retry_backoff_ms=20,
             linger_ms=2,
