@@ -198,7 +198,7 @@ var catalogue = []row{
 	{number: 185, sent: "raft messages of strangers", want: "dropped", waits: voting},
 	{number: 187, sent: "snapshots that are cut, changed, older", want: "refused; the old state is kept", shown: []string{"internal/quorum TestOlderSnapshotServesWhenTheNewestIsDamaged", "internal/quorum TestOpenRefusesWhatItCannotTrust", "internal/quorum FuzzSnapshot", "internal/metadata FuzzDecodeSnapshot", "internal/metadata TestOlderSnapshot"}},
 	{number: 188, sent: "FetchSnapshot without topics", want: "INVALID_REQUEST; the process lives", waits: snapshots},
-	{number: 190, sent: "answers to a follower that contradict themselves", want: "dropped", waits: replication},
+	{number: 190, sent: "answers to a follower that contradict themselves", want: "dropped; asked again, ever more seldom", shown: []string{"internal/fetcher TestHostileAnswers", "internal/protocol FuzzFetchAnswer", "internal/partition TestStaleAnswers", "internal/replica TestSim"}},
 	{number: 191, sent: "AlterPartition with replicas that are none", want: "refused", waits: replication},
 	{number: 193, sent: "segments that are empty, sparse, cut, links, pipes, folders, another's", want: "what is whole is served; a log that cannot be is refused by name; nothing is written through a link", here: hurtFiles, shown: []string{"internal/commitlog TestDerivedFiles", "internal/logdir TestSetAside"}},
 	{number: 194, sent: "checkpoints that are garbage, negative, huge, of another version", want: "passed over and made again", here: funcs(hurtCheckpoints), shown: []string{"internal/logdir FuzzCheckpoint", "internal/commitlog TestDerivedFiles"}},
