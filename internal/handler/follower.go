@@ -298,6 +298,9 @@ func (s *following) mention(key followedKey, p *partition.Partition, r replica.F
 		s.parts[key] = part
 		p.Watch(part.watcher)
 	}
+	if r.LeaderEpoch != part.r.LeaderEpoch || r.BrokerEpoch != part.r.BrokerEpoch || r.Offset <= part.r.Offset {
+		part.hw, part.start = -1, -1 // it did not take the last answer, or may have forgotten what it said
+	}
 	part.r, part.maxBytes, part.ours = r, maxBytes, r.SyncedEnd >= 0
 	part.asked, part.counted = true, false
 	s.changed(part, false)
