@@ -21,6 +21,7 @@ import (
 	"github.com/moldau/moldau/internal/network"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/record"
+	"github.com/moldau/moldau/internal/vfs"
 )
 
 // await polls for something that has no signal, with a deadline.
@@ -326,4 +327,79 @@ func TestFetchSettings(t *testing.T) {
 		}
 		b.fetcher.Close()
 	}
+}
+
+// TestReplicationPowerCut: the power of all three brokers fails in the same instant, time and again. Nothing that was acknowledged is lost, and
+// they come back by themselves.
+func TestReplicationPowerCut(t *testing.T) {
+	c := newSeveral(t, replicated)
+	c.start(1, 2, 3)
+	c.until("three brokers that serve", c.one(), unfenced(1, 2, 3))
+	c.create("orders", 1, 3)
+	c.inSync("orders")
+	var acked []string
+	next := 0
+	for round, model := range []vfs.Survivors{vfs.LoseUnsynced, vfs.TearSectors, vfs.Reorder} {
+		var producing sync.WaitGroup
+		ctx, stop := context.WithCancel(t.Context())
+		enough := make(chan struct{})
+		cl := c.client(kgo.DefaultProduceTopic("orders"), kgo.ProducerLinger(0), kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(10*time.Millisecond))
+		producing.Go(func() {
+			defer cl.Close()
+			for n := 0; ctx.Err() == nil; n++ {
+				value := strconv.Itoa(next)
+				if next++; cl.ProduceSync(ctx, &kgo.Record{Value: []byte(value)}).FirstErr() != nil {
+					return // the power is off
+				}
+				acked = append(acked, value)
+				if n == 40+10*round {
+					close(enough)
+				}
+			}
+		})
+		select {
+		case <-enough:
+		case <-time.After(40 * time.Second):
+			t.Fatalf("round %d: waited in vain for acknowledgements", round)
+		}
+		for id, d := range c.disks {
+			c.disks[id] = d.Crash(model, uint64(round*10+id))
+		}
+		stop()
+		producing.Wait()
+		for id := range c.nodes {
+			c.kill(id)
+		}
+		c.start(1, 2, 3)
+		c.inSync("orders")
+		c.same("orders")
+		at := 0
+		for _, value := range values(t, written(t, c.one().replicas.Partition(c.one().publisher.Image().Topic("orders").ID, 0))) {
+			if at < len(acked) && value == acked[at] {
+				at++
+			}
+		}
+		if at != len(acked) {
+			t.Fatalf("round %d, %v: of %d records that were acknowledged, %s and what comes after it are missing", round, model, len(acked), acked[at])
+		}
+	}
+}
+
+// values are those of the records of some batches.
+func values(t *testing.T, batches []byte) (all []string) {
+	t.Helper()
+	for len(batches) > 0 {
+		b, rest, err := record.Next(batches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r, err := range b.Records(1 << 20) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, string(r.Value))
+		}
+		batches = rest
+	}
+	return all
 }
