@@ -89,8 +89,9 @@ type rig struct {
 	asked   [3]chan *ask // by broker
 	polls   [3]*ask      // that wait for something to happen
 
-	mu  sync.Mutex
-	all []*ask
+	mu   sync.Mutex
+	all  []*ask
+	over bool
 }
 
 // ask is a request that a broker has received.
@@ -137,8 +138,14 @@ func (s serve) Serve(req *server.Request, reply server.Reply) {
 		s.t.Errorf("request %s version %d: %v", req.Header.Key, req.Header.Version, err)
 	}
 	s.r.mu.Lock()
+	over := s.r.over
 	s.r.all = append(s.r.all, a)
 	s.r.mu.Unlock()
+	if over { // it was on its way when the test ended
+		a.done.Store(true)
+		reply.Close(errors.New("the test is over"))
+		return
+	}
 	s.to <- a
 }
 
@@ -167,6 +174,7 @@ func newRigWith(t *testing.T, settings Settings) *rig {
 	t.Cleanup(func() {
 		r.f.Close()
 		r.mu.Lock()
+		r.over = true
 		for _, a := range r.all {
 			if !a.done.Swap(true) {
 				a.reply.Close(errors.New("the test is over"))
@@ -296,11 +304,11 @@ func TestFollows(t *testing.T) {
 	r.f.Changed(q) // two are under way
 	wait.answer(77, records(0, 3, "", 3))
 	third := r.next(1).expect("epoch 4 1 at 0 synced 0 of -1")
-	p.mu.Lock()
-	if p.hw != 3 {
-		t.Errorf("the high watermark is %d", p.hw)
-	}
-	p.mu.Unlock()
+	r.await("the high watermark", func() bool { // the third may be sent while the answer is being taken
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.hw == 3
+	})
 	second.answer(77)
 	third.answer(77, records(0, 3, "defg", 3), records(1, 0, "xy", 0))
 	a = r.next(1).expect("epoch 5 0 at 7 synced 3 of 3 1 at 2 synced 0 of 3")
