@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -17,16 +16,6 @@ import (
 	"github.com/moldau/moldau/internal/uuid"
 	"github.com/moldau/moldau/internal/vfs"
 )
-
-// poll waits until something holds.
-func poll(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for: %s", what)
-		}
-	}
-}
 
 // withFollower starts a node whose metadata know a second broker, which is not there, and gives them a topic together.
 func withFollower(t *testing.T, properties string) (n *node, other int64, topic uuid.UUID) {
@@ -68,11 +57,11 @@ func TestDeadFollowerLeavesTheISR(t *testing.T) {
 		t.Fatalf("committed %v, %v", committed, err)
 	}
 	n.replicas.Died(9, other)
-	poll(t, "the answer", func() bool { return len(done) > 0 })
+	eventually(t, "the answer", func() bool { return len(done) > 0 })
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "the ISR without it", func() bool { // the partition hears of it while the image is being published
+	eventually(t, "the ISR without it", func() bool { // the partition hears of it while the image is being published
 		isr := n.publisher.Image().Partition(topic, 0).ISR
 		return len(isr) == 1 && isr[0] == n.opts.Config.NodeID
 	})
@@ -81,7 +70,7 @@ func TestDeadFollowerLeavesTheISR(t *testing.T) {
 // TestSilentFollowerLeavesTheISR: one that never fetches does after a while.
 func TestSilentFollowerLeavesTheISR(t *testing.T) {
 	n, _, topic := withFollower(t, "replica.lag.time.max.ms=50")
-	poll(t, "the ISR without it", func() bool { return len(n.publisher.Image().Partition(topic, 0).ISR) == 1 })
+	eventually(t, "the ISR without it", func() bool { return len(n.publisher.Image().Partition(topic, 0).ISR) == 1 })
 }
 
 // TestFencedBrokerLeadsNot: another incarnation of this broker registers, and this one leads nothing from then on.
@@ -184,7 +173,7 @@ func TestProposals(t *testing.T) {
 	now := *n.publisher.Image().Partition(topic, 0)
 	now.ISR, now.PartitionEpoch = now.ISR[:1:1], now.PartitionEpoch+1
 	to.give <- controller.PartitionAltered{Partition: &now}
-	poll(t, "the new ISR", func() bool { a, _ := p.State(); return len(a.ISR) == 1 })
+	eventually(t, "the new ISR", func() bool { a, _ := p.State(); return len(a.ISR) == 1 })
 	for code, want := range map[protocol.ErrorCode]bool{protocol.None: false, protocol.StaleBrokerEpoch: true, protocol.FencedLeaderEpoch: true,
 		protocol.InvalidUpdateVersion: true, protocol.UnknownTopicID: true} {
 		if err := refusedISR(controller.Error{Code: code}); (err != nil) != want {

@@ -155,6 +155,9 @@ func bytesOf(l *commitlog.Log) (all []byte, err error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(b) == 0 {
+			return nil, fmt.Errorf("nothing to read at %d of %d", at, l.LogEnd())
+		}
 		for rest := b; len(rest) > 0; {
 			one, behind, err := record.Next(rest)
 			if err != nil {
