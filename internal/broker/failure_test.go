@@ -273,7 +273,7 @@ func TestGivesUpInBoundedTime(t *testing.T) {
 	topic := n.publisher.Image().Topic("orders")
 	over := make(chan struct{})
 	defer close(over)
-	_, err = n.replicas.Partition(topic.ID, 0).Await(&partition.Wait{End: 1, Done: func(error) { <-over }})
+	_, err = n.replicas.Partition(topic.ID, 0).Await(&partition.Wait{End: 1, Epoch: partition.NoEpoch, Done: func(error) { <-over }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,11 @@ func (c *isrChanges) run(ctx context.Context, to decider) {
 				n++
 			}
 			for i, result := range alter(ctx, to, waiting[:n]) {
-				switch err := refusedISR(result.Error); {
+				err := refusedISR(result.Error)
+				if err == nil && result.Partition == nil {
+					err = replica.ErrNoAnswer // an answer that says nothing
+				}
+				switch {
 				case err == replica.ErrNoAnswer, err == replica.ErrIneligibleReplica:
 					held = append(held, answer{waiting[i], err})
 				default:
@@ -120,13 +124,15 @@ func alter(ctx context.Context, to decider, proposals []proposal) []controller.P
 		}
 		request.Partitions[i] = proposed
 	}
-	all := controller.Error{Code: protocol.NotController}
+	all := controller.Error{Code: protocol.NotController} // for an answer that is none too
 	if response, err := to.Do(ctx, request); err == nil {
 		r := response.(*controller.AlterPartitionResponse)
 		if len(r.Partitions) == len(proposals) {
 			return r.Partitions
 		}
-		all = r.Error
+		if r.Error.Failed() {
+			all = r.Error
+		}
 	}
 	results := make([]controller.PartitionAltered, len(proposals))
 	for i := range results {

@@ -53,7 +53,7 @@ func TestDeadFollowerLeavesTheISR(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	if committed, err := p.Await(&partition.Wait{End: info.Last + 1, Done: func(err error) { done <- err }}); committed || err != nil {
+	if committed, err := p.Await(&partition.Wait{End: info.Last + 1, Epoch: info.Epoch, Done: func(err error) { done <- err }}); committed || err != nil {
 		t.Fatalf("committed %v, %v", committed, err)
 	}
 	n.replicas.Died(9, other)

@@ -34,8 +34,11 @@ func (b *Broker) register(ctx context.Context) error {
 	for {
 		response, err := b.node.Do(ctx, b.request)
 		if err != nil {
-			if ctx.Err() != nil || b.node.life.Err() != nil {
+			if ctx.Err() != nil {
 				return context.Cause(ctx)
+			}
+			if b.node.life.Err() != nil {
+				return errClosed
 			}
 			b.node.Log.Warn("register with the controller", "error", err) // it may have been done; it is the same when it is repeated
 			if !b.node.pause(retryPause) {

@@ -44,6 +44,9 @@ func (l *link) close() {
 
 // linkTo returns the link to a node, nil if there is none.
 func (n *Node) linkTo(node int32) *link {
+	if node < 0 {
+		return nil // not the first of those that nobody has named yet
+	}
 	for _, l := range n.links {
 		if l != nil && l.node.Load() == node {
 			return l

@@ -12,10 +12,11 @@ import (
 
 // AppendInfo answers an append.
 type AppendInfo struct {
-	First, Last int64 // offsets of the batch; of the original for a duplicate
-	LogStart    int64 // log start offset, for the produce response
-	Timestamp   int64 // max timestamp of the batch; of the original for a duplicate
-	Duplicate   bool  // the producer had sent exactly this batch before; nothing was appended
+	First, Last int64       // offsets of the batch; of the original for a duplicate
+	LogStart    int64       // log start offset, for the produce response
+	Timestamp   int64       // max timestamp of the batch; of the original for a duplicate
+	Epoch       LeaderEpoch // of the leader that took it; for who waits that it is committed
+	Duplicate   bool        // the producer had sent exactly this batch before; nothing was appended
 }
 
 // Append appends one validated batch as leader of epoch: it checks the producer's state, then stamps base offset and leader

@@ -76,7 +76,7 @@ func (l *Log) LatestEpoch() (LeaderEpoch, bool) {
 // log end; (-1, -1) for one above it or -1; for one below all known ones itself and the first known start (KIP-279).
 func (l *Log) EndOffsetFor(e LeaderEpoch) (LeaderEpoch, int64) {
 	if r := l.rest.Load(); r != nil && e >= 0 && LeaderEpoch(r.Epoch) == e {
-		return e, l.LogEnd() // what followers ask after a start, of every log: none needs to be opened for it
+		return e, r.End // what followers ask after a start, of every log: none needs to be opened for it. The log may be awake by now, and longer
 	}
 	_ = l.Wake()      // what is refused knows no epochs
 	end := l.LogEnd() // before the epochs: an epoch that begins meanwhile begins at or above it

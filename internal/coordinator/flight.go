@@ -24,12 +24,8 @@ func (s *shard) send(answers []Answer) {
 	if f := s.last; f != nil && f.wait.End == s.logEnd && f.add(answers) {
 		return
 	}
-	if s.partition.HighWatermark() >= s.logEnd {
-		deliver(answers)
-		return
-	}
 	f := &flight{s: s, answers: answers}
-	f.wait = partition.Wait{End: s.logEnd, Done: f.done}
+	f.wait = partition.Wait{End: s.logEnd, Epoch: s.epoch, Done: f.done}
 	s.last = f
 	f.mu.Lock() // who completes the flight at once waits until it has its timer
 	committed, err := s.partition.Await(&f.wait)

@@ -193,8 +193,10 @@ func (p *Partition) append(b record.Batch, epoch commitlog.LeaderEpoch, allRepli
 		p.roleMu.RUnlock()
 		return commitlog.AppendInfo{}, err
 	}
-	info, err := p.Log().Append(b, p.role.Load().epoch)
+	led := p.role.Load().epoch
+	info, err := p.Log().Append(b, led)
 	p.roleMu.RUnlock()
+	info.Epoch = led
 	if err != nil || info.Duplicate {
 		return info, err
 	}

@@ -76,7 +76,7 @@ func await(t *testing.T, p *partition.Partition, n int) commitlog.AppendInfo {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	committed, err := p.Await(&partition.Wait{End: info.Last + 1, Done: func(err error) { done <- err }})
+	committed, err := p.Await(&partition.Wait{End: info.Last + 1, Epoch: info.Epoch, Done: func(err error) { done <- err }})
 	if err == nil && !committed {
 		err = <-done
 	}
@@ -175,7 +175,7 @@ func TestWaitersAreAnsweredOnce(t *testing.T) {
 	answers := make(chan error, 3)
 	waits := []*partition.Wait{}
 	for range 3 {
-		w := &partition.Wait{End: info.Last + 1, Done: func(err error) { answers <- err }}
+		w := &partition.Wait{End: info.Last + 1, Epoch: info.Epoch, Done: func(err error) { answers <- err }}
 		if committed, err := p.Await(w); committed || err != nil {
 			t.Fatalf("committed %v, %v without the follower", committed, err)
 		}
@@ -251,14 +251,14 @@ func TestFailedReplicaAnswersProducers(t *testing.T) {
 	two := []int32{self, 2}
 	assign(p, metadata.Partition{Leader: self, Replicas: two, ISR: two}) // the other never reports: nothing is committed
 	done := make(chan error, 1)
-	if committed, err := p.Await(&partition.Wait{End: 1, Done: func(err error) { done <- err }}); committed || err != nil {
+	if committed, err := p.Await(&partition.Wait{End: 1, Epoch: partition.NoEpoch, Done: func(err error) { done <- err }}); committed || err != nil {
 		t.Fatalf("committed %v, %v", committed, err)
 	}
 	p.Fail(commitlog.ErrOffline)
 	if err := <-done; !errors.Is(err, commitlog.ErrOffline) {
 		t.Errorf("who waited was answered %v", err)
 	}
-	if _, err := p.Await(&partition.Wait{End: 1}); !errors.Is(err, commitlog.ErrOffline) {
+	if _, err := p.Await(&partition.Wait{End: 1, Epoch: partition.NoEpoch}); !errors.Is(err, commitlog.ErrOffline) {
 		t.Errorf("who came later was answered %v", err)
 	}
 	if _, err := p.Read(partition.ReadRequest{MaxBytes: 1, LeaderEpoch: -1, LastFetchedEpoch: -1}); err != nil {

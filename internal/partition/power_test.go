@@ -38,7 +38,7 @@ func (a *acknowledged) send(t *testing.T, p *partition.Partition, size int) {
 			a.values[info.Last] = value
 		}
 	}
-	if committed, err := p.Await(&partition.Wait{End: info.Last + 1, Done: safe}); committed {
+	if committed, err := p.Await(&partition.Wait{End: info.Last + 1, Epoch: info.Epoch, Done: safe}); committed {
 		safe(err)
 	}
 }

@@ -40,7 +40,7 @@ func TestReplicate(t *testing.T) {
 			t.Fatal(err)
 		}
 		done := make(chan error, 1)
-		if committed, err := c.leader().p.Await(&partition.Wait{End: info.Last + 1, Done: func(err error) { done <- err }}); committed || err != nil {
+		if committed, err := c.leader().p.Await(&partition.Wait{End: info.Last + 1, Epoch: info.Epoch, Done: func(err error) { done <- err }}); committed || err != nil {
 			t.Fatalf("committed %v, %v before anybody fetched", committed, err)
 		}
 		c.until("the producer's answer", func() bool { return len(done) > 0 })
@@ -356,7 +356,7 @@ func TestReplicateConcurrently(t *testing.T) {
 					if err != nil {
 						continue
 					}
-					w := &partition.Wait{End: info.Last + 1, Done: func(err error) {
+					w := &partition.Wait{End: info.Last + 1, Epoch: info.Epoch, Done: func(err error) {
 						if err == nil {
 							select {
 							case acked <- info.Last:

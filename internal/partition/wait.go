@@ -1,12 +1,18 @@
 package partition
 
 import (
+	"errors"
 	"slices"
+
+	"github.com/moldau/moldau/internal/commitlog"
 )
 
 // Wait is a producer that waits until the high watermark reaches End.
 type Wait struct {
 	End int64
+	// Epoch is the leader epoch in which the records below End were appended, as Append says it. Whoever led in between may have cut them
+	// off and others have come in their place. NoEpoch: any.
+	Epoch commitlog.LeaderEpoch
 	// Done is called once, with nil when End is committed, from whichever goroutine moved the high watermark. It must not
 	// block.
 	Done func(error)
@@ -16,7 +22,9 @@ type Wait struct {
 func (p *Partition) Await(w *Wait) (committed bool, err error) {
 	p.roleMu.RLock()
 	defer p.roleMu.RUnlock()
-	if err := p.checkLeaderLocked(NoEpoch); err != nil {
+	if err := p.checkLeaderLocked(w.Epoch); errors.Is(err, ErrFencedLeaderEpoch) {
+		return false, ErrNotLeader
+	} else if err != nil {
 		return false, err
 	}
 	p.mu.Lock()
