@@ -18,6 +18,7 @@ import (
 
 	"github.com/moldau/moldau/internal/config"
 	"github.com/moldau/moldau/internal/fetcher"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/network"
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/record"
@@ -271,6 +272,9 @@ func TestReplicasOfManyTopics(t *testing.T) {
 	for round := range 3 {
 		for _, topic := range []string{"one", "two"} {
 			c.create(topic, 6, 3)
+			for _, n := range c.nodes { // the client gives up on an id that a leader does not know for long
+				c.until("the topic", n, func(img *metadata.Image) bool { return img.Topic(topic) != nil })
+			}
 			for i := range 60 {
 				if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte(strconv.Itoa(i))}).FirstErr(); err != nil {
 					t.Fatalf("round %d, %s: %v", round, topic, err)
