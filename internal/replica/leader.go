@@ -99,7 +99,10 @@ func (m *Machine) Look(r FetchRequest) FetchAnswer {
 		return a
 	}
 	if r.LastEpoch != NoEpoch {
-		if e, end := m.epochEnd(r.LastEpoch); e < r.LastEpoch || end < r.Offset {
+		// The epochs begin at the log start: of one before it they only say that it ended there, wherever that follower's log may have left this one.
+		e, end := m.epochEnd(r.LastEpoch)
+		untold := end == r.Offset && end <= a.LogStart && r.LogStart < a.LogStart && r.LastEpoch < m.leaderEpoch()
+		if e < r.LastEpoch || end < r.Offset || untold {
 			a.Diverging = &Diverging{e, end}
 			return a
 		}

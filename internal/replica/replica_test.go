@@ -217,6 +217,25 @@ func TestHighWatermark(t *testing.T) {
 	}
 }
 
+// A leader whose log begins where a follower's ends cannot see whether they are the same up to there: the epochs of what was deleted are gone.
+func TestEndsAtTheLeadersStart(t *testing.T) {
+	m, d := leads(t)
+	d.append(record{base: 0, end: 8, epoch: 1})
+	d.append(record{base: 8, end: 12, epoch: 3})
+	d.start = 8
+	d.epochs.TruncateStart(8)
+	for _, c := range []struct {
+		offset, logStart int64
+		last             LeaderEpoch
+		diverges         bool
+	}{{8, 0, 1, true}, {8, 8, 1, false}, {8, 0, NoEpoch, false}, {12, 0, 3, false}, {9, 0, 1, true}} {
+		a := m.Fetch(start, FetchRequest{Replica: 1, BrokerEpoch: 11, LeaderEpoch: 3, Offset: c.offset, LastEpoch: c.last, LogStart: c.logStart}, new(Out))
+		if a.Err != nil || (a.Diverging != nil) != c.diverges {
+			t.Errorf("at %d of epoch %d, from %d on: diverges %v, %v", c.offset, c.last, c.logStart, a.Diverging, a.Err)
+		}
+	}
+}
+
 // What is below the leader's log start its epochs do not tell apart: a follower that diverges there keeps nothing of it.
 func TestDivergesBelowTheLeadersStart(t *testing.T) {
 	for _, c := range []struct {
