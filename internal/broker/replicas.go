@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -260,7 +261,7 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 		parts = append(parts, *now...)
 	}
 	settings := r.settingsLocked(t)
-	if change.Old != nil {
+	if change.Old != nil && !maps.Equal(change.Old.Configs, t.Configs) { // a change of one partition is no business of the others
 		for _, p := range parts {
 			if p.Partition != nil {
 				p.Configure(settings.of(p.ID()))

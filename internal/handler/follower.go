@@ -40,6 +40,7 @@ type following struct {
 	h       *Handler
 	replica int32
 	conn    *server.Conn
+	unbind  func() bool // takes back that the session ends with its connection; followers.mu guards it
 
 	turn   sync.Mutex // held while a request is worked on; taken before the locks of partitions. It guards what follows
 	id     int32
@@ -177,11 +178,11 @@ func (all *followers) session(h *Handler, f *fetch, conn *server.Conn) (*followi
 			all.sessions = make(map[int32]*following)
 		}
 		all.sessions[s.replica] = s
+		s.unbind = context.AfterFunc(conn.Context(), s.close)
 		all.mu.Unlock()
 		if old != nil {
 			old.close()
 		}
-		context.AfterFunc(conn.Context(), s.close)
 		return s, protocol.None
 	}
 	all.mu.Lock()
@@ -208,7 +209,9 @@ func (s *following) close() {
 	if all.sessions[s.replica] == s {
 		delete(all.sessions, s.replica)
 	}
+	unbind := s.unbind
 	all.mu.Unlock()
+	unbind() // a connection may begin many sessions
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	s.closeLocked()
