@@ -58,6 +58,7 @@ var mayImport = map[string][]string{
 	"internal/docgen":  {"internal/config", "internal/handler", "internal/metrics"},
 	"bench/node":       {},
 	"bench/small":      {"bench/node"},
+	"bench/failover":   {"bench/node"},
 	"bench/steady":     {"bench/node"},
 	"bench/compaction": {},
 	"bench/many":       {},

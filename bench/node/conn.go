@@ -11,23 +11,30 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// answerMax is how long one request may take.
-const answerMax = time.Minute
+// dialMax is how long a connection may take, and answerMax one request.
+const (
+	dialMax   = 10 * time.Second
+	answerMax = time.Minute
+)
 
 // Conn is one connection to a broker, for one goroutine.
 type Conn struct {
 	net.Conn
 	ClientID string
+	Within   time.Duration // how long an answer may take; after that the connection is of no use
 	sent     int32
 }
 
 // Dial connects to a broker.
-func Dial(addr string) (*Conn, error) {
-	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+func Dial(addr string) (*Conn, error) { return DialWithin(addr, dialMax) }
+
+// DialWithin connects to a broker that may not be there.
+func DialWithin(addr string, limit time.Duration) (*Conn, error) {
+	c, err := net.DialTimeout("tcp", addr, limit)
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{Conn: c, ClientID: "bench"}, nil
+	return &Conn{Conn: c, ClientID: "bench", Within: answerMax}, nil
 }
 
 // Frame returns the bytes of a request with the size in front.
@@ -44,7 +51,7 @@ func (c *Conn) Send(req kmsg.Request) error {
 
 // Receive reads the answer to req, which is the oldest that has none.
 func (c *Conn) Receive(req kmsg.Request) (kmsg.Response, error) {
-	if err := c.SetReadDeadline(time.Now().Add(answerMax)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(c.Within)); err != nil {
 		return nil, err
 	}
 	var size [4]byte

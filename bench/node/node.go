@@ -1,5 +1,5 @@
 // Package node is what the commands of bench that measure a whole broker share: it builds Moldau from the work tree, starts it as a process of
-// its own on a port that is free, asks it over raw connections, and reads from /proc and /metrics what it takes. It owns the processes that
+// its own on a port that is free, or several as a cluster, asks it over raw connections, and reads from /proc and /metrics what it takes. It owns the processes that
 // it starts and the directories it is given; it decides nothing about what is measured.
 package node
 

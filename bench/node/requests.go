@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// CreateTopic makes a topic with settings and waits until all its partitions have leaders.
-func CreateTopic(ctx context.Context, addr, topic string, partitions int32, settings map[string]string) error {
+// CreateTopic makes a topic of so many replicas with settings, and waits until all its partitions have leaders.
+func CreateTopic(ctx context.Context, addr, topic string, partitions int32, replicas int16, settings map[string]string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
 	if err != nil {
 		return err
@@ -24,7 +24,7 @@ func CreateTopic(ctx context.Context, addr, topic string, partitions int32, sett
 		configs[name] = &value
 	}
 	admin := kadm.NewClient(client)
-	if _, err := admin.CreateTopic(ctx, partitions, 1, configs, topic); err != nil {
+	if _, err := admin.CreateTopic(ctx, partitions, replicas, configs, topic); err != nil {
 		return fmt.Errorf("create topic %s: %w", topic, err)
 	}
 	for end := time.Now().Add(answerMax); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -53,6 +53,22 @@ func Batch(n, size, keys int) []byte {
 		r.Length = int32(len(r.AppendTo(nil)) - 1) // what a length of 0 takes
 		batch.Records = r.AppendTo(batch.Records)
 	}
+	return seal(&batch)
+}
+
+// Record is a batch of one record of an idempotent producer.
+func Record(producer int64, epoch int16, sequence int32, value []byte) []byte {
+	now := time.Now().UnixMilli()
+	batch := kmsg.RecordBatch{PartitionLeaderEpoch: -1, Magic: 2, ProducerID: producer, ProducerEpoch: epoch, FirstSequence: sequence,
+		NumRecords: 1, FirstTimestamp: now, MaxTimestamp: now}
+	r := kmsg.Record{Value: value}
+	r.Length = int32(len(r.AppendTo(nil)) - 1)
+	batch.Records = r.AppendTo(nil)
+	return seal(&batch)
+}
+
+// seal gives a batch its length and its CRC.
+func seal(batch *kmsg.RecordBatch) []byte {
 	batch.Length = int32(len(batch.AppendTo(nil)) - 12)
 	batch.CRC = int32(crc32.Checksum(batch.AppendTo(nil)[21:], crc32.MakeTable(crc32.Castagnoli)))
 	return batch.AppendTo(nil)

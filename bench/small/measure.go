@@ -82,7 +82,7 @@ func measure(b *node.Broker, f *figures, o options) error {
 		return nil
 	}
 	topic := fmt.Sprintf("bench-small-%d", time.Now().UnixNano())
-	if err := node.CreateTopic(context.Background(), b.Addr, topic, partitions, nil); err != nil {
+	if err := node.CreateTopic(context.Background(), b.Addr, topic, partitions, 1, nil); err != nil {
 		return err
 	}
 	time.Sleep(quiet)

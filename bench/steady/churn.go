@@ -42,7 +42,7 @@ func churn(ctx context.Context, o options) error {
 }
 
 func churnOn(ctx context.Context, o options, b *node.Broker) error {
-	if err := node.CreateTopic(ctx, b.Addr, resident, 4, map[string]string{"segment.bytes": "1048576", "retention.bytes": "4194304"}); err != nil {
+	if err := node.CreateTopic(ctx, b.Addr, resident, 4, 1, map[string]string{"segment.bytes": "1048576", "retention.bytes": "4194304"}); err != nil {
 		return err
 	}
 	cr := &crowd{broker: b}

@@ -87,7 +87,7 @@ func (t *loadTest) offer(topic string, rate float64) offer {
 
 // findMaximum returns how many requests a second are answered at full speed, on a topic that goes afterwards.
 func (t *loadTest) findMaximum(ctx context.Context) (float64, error) {
-	if err := node.CreateTopic(ctx, t.broker.Addr, "maximum", int32(t.producers), nil); err != nil {
+	if err := node.CreateTopic(ctx, t.broker.Addr, "maximum", int32(t.producers), 1, nil); err != nil {
 		return 0, err
 	}
 	full := t.offer("maximum", 0)
@@ -122,7 +122,7 @@ func (t *loadTest) prepare(ctx context.Context) error {
 		if topic == "load" {
 			partitions = int32(t.producers)
 		}
-		if err := node.CreateTopic(ctx, t.broker.Addr, topic, partitions, settings); err != nil {
+		if err := node.CreateTopic(ctx, t.broker.Addr, topic, partitions, 1, settings); err != nil {
 			return err
 		}
 	}
