@@ -1,6 +1,7 @@
 package logdir
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func TestWaitingTellsOfEveryCallOfAStop(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			kinds := map[vfs.OpKind]int{}
 			for at := int64(1); ; at++ {
-				kind := stopHangsAt(t, many, at)
+				kind := stopHangs(t, many, fmt.Sprintf("call %d", at), func(n int64, _ vfs.Op) bool { return n == at })
 				if kind == "" {
 					break
 				}
@@ -27,8 +28,10 @@ func TestWaitingTellsOfEveryCallOfAStop(t *testing.T) {
 			if many == 1 {
 				syncs = vfs.OpSyncFS
 			}
+			// Logs are closed at the same time, so that a call may never be the one whose turn it is.
 			for _, kind := range []vfs.OpKind{vfs.OpWrite, syncs, vfs.OpSyncDir, vfs.OpRename, vfs.OpCreate, vfs.OpClose, vfs.OpRemoveAll} {
-				if kinds[kind] == 0 {
+				var hung atomic.Bool
+				if stopHangs(t, many, "the first "+string(kind), func(_ int64, op vfs.Op) bool { return op.Kind == kind && !hung.Swap(true) }) == "" {
 					t.Errorf("the stop has no %s to hang at", kind)
 				}
 			}
@@ -36,15 +39,15 @@ func TestWaitingTellsOfEveryCallOfAStop(t *testing.T) {
 	}
 }
 
-// stopHangsAt has the call number at of a stop hang, and says which kind it is; the stop may have fewer.
-func stopHangsAt(t *testing.T, many int, at int64) (kind vfs.OpKind) {
+// stopHangs has the call of a stop hang that hang chooses by number and kind, and says which kind it is; there may be none.
+func stopHangs(t *testing.T, many int, at string, hang func(int64, vfs.Op) bool) (kind vfs.OpKind) {
 	t.Helper()
 	var closing atomic.Bool
 	var calls atomic.Int64
 	hangs, goOn := make(chan vfs.Op, 1), make(chan struct{})
 	mem := vfs.NewMem()
 	opts := options(vfs.NewFault(mem, func(op vfs.Op) error {
-		if closing.Load() && calls.Add(1) == at {
+		if closing.Load() && hang(calls.Add(1), op) {
 			hangs <- op
 			<-goOn
 		}
@@ -67,7 +70,7 @@ func stopHangsAt(t *testing.T, many int, at int64) (kind vfs.OpKind) {
 		case err := <-stopped:
 			must(t, err)
 		case <-time.After(20 * time.Second):
-			t.Fatalf("call %d of the stop: it does not end %s", at, when)
+			t.Fatalf("%s of the stop: it does not end %s", at, when)
 		}
 	}
 	select {
@@ -75,21 +78,21 @@ func stopHangsAt(t *testing.T, many int, at int64) (kind vfs.OpKind) {
 		kind = op.Kind
 		manual.Advance(time.Minute)
 		if waits := w.d.Waiting(); waits < time.Minute {
-			t.Errorf("call %d of the stop, %s of %s, hangs for a minute, and is said to wait for %s", at, op.Kind, op.Name, waits)
+			t.Errorf("%s of the stop, %s of %s, hangs for a minute, and is said to wait for %s", at, op.Kind, op.Name, waits)
 		}
 		close(goOn)
 		end("when the disk is back")
 	case err := <-stopped:
 		must(t, err)
 	case <-time.After(20 * time.Second):
-		t.Fatalf("call %d of the stop: neither comes nor is the stop over", at)
+		t.Fatalf("%s of the stop: neither comes nor is the stop over", at)
 	}
 	if waits := w.d.Waiting(); waits != 0 {
-		t.Errorf("call %d of the stop: after it something waits for %s", at, waits)
+		t.Errorf("%s of the stop: after it something waits for %s", at, waits)
 	}
 	d := mustOpen(t, options(mem))
 	if clean, _ := d.Clean(); !clean {
-		t.Errorf("call %d of the stop: it was not clean", at)
+		t.Errorf("%s of the stop: it was not clean", at)
 	}
 	must(t, d.Abort())
 	return kind
