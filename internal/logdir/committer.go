@@ -23,6 +23,7 @@ type committer struct {
 	group   []member // being formed; only the committing goroutine touches it
 	round   uint64   // its number
 	running bool
+	economy economy // likewise
 
 	// mu guards the fields below and those of each state that say so.
 	mu struct {
@@ -176,10 +177,12 @@ func (c *committer) commit() bool {
 		c.refuse(settles)
 		return false
 	}
-	if c.journal.Pending() > 0 {
+	if n := c.journal.Pending(); n > 0 {
 		done := c.d.syncing()
 		err := c.journal.Commit()
-		c.d.stats.Commits.Observe(done())
+		took := done()
+		c.d.stats.Commits.Observe(took)
+		c.economy.committed(c.d.opts.Clock.Now(), n, took)
 		c.finish(err, settles)
 	}
 	return true
@@ -195,9 +198,11 @@ func (c *committer) take(st *state) {
 	case st.committing.removed, st.committing.round == c.round: // announced twice, when a sync of its files came in between
 		c.mu.Unlock()
 		return
-	case n >= c.d.opts.JournalMax:
+	case n >= c.d.opts.JournalMax && !c.affordsLocked(st, n):
 		if st.committing.syncing {
 			st.committing.again = true // announced again when that sync is done
+		} else {
+			c.economy.appended(c.d.opts.Clock.Now(), n)
 		}
 		c.enqueueLocked(st)
 		c.mu.Unlock()
@@ -220,7 +225,16 @@ func (c *committer) take(st *state) {
 	}
 	if added > 0 {
 		c.group = append(c.group, member{st, end})
+		c.economy.appended(c.d.opts.Clock.Now(), int64(added))
 	}
+}
+
+// affordsLocked says whether the journal takes as much of a log as is commonly synced in its files.
+func (c *committer) affordsLocked(st *state, n int64) bool {
+	if n > c.d.opts.JournalMost || int64(c.journal.Pending())+n > int64(c.d.opts.GroupMax) {
+		return false
+	}
+	return c.economy.affords(c.d.opts.Clock.Now())
 }
 
 // later says whether err is for lack of space or descriptors, after which the log is synced again when there may be some.

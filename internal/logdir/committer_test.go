@@ -59,3 +59,40 @@ func until(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
+
+// TestMuchDoesNotWaitForFiles: while the disk can bear it, the journal takes more of a log than its files would be synced for, and their sync holds
+// nobody up; beyond JournalMost it does.
+func TestMuchDoesNotWaitForFiles(t *testing.T) {
+	mem := vfs.NewMem()
+	file := filepath.Join(logID(0).DirName(), "00000000000000000000.log")
+	var stuck atomic.Pointer[chan struct{}]
+	var waits atomic.Bool
+	w := newWorld()
+	must(t, w.open(options(vfs.NewFault(mem, func(op vfs.Op) error {
+		if c := stuck.Load(); c != nil && op.Kind == vfs.OpDatasync && strings.HasSuffix(op.Name, file) {
+			waits.Store(true)
+			<-*c
+		}
+		return nil
+	}))))
+	must(t, w.append(0, 100, 1, true, true))
+	free := make(chan struct{})
+	stuck.Store(&free)
+	w.d.committer.flush(w.d.committer.find(w.logs[0]))
+	until(t, "the sync of the files has begun", waits.Load)
+	much := int(w.d.opts.JournalMax) + 1<<10
+	must(t, w.append(0, much, 1, true, false))
+	until(t, "much is durable beside the sync of the files", func() bool { return w.logs[0].SyncedEnd() == 2 })
+	must(t, w.append(0, int(w.d.opts.JournalMost)+1<<10, 1, true, false))
+	must(t, w.append(1, 100, 1, true, true)) // a group after it
+	if end := w.logs[0].SyncedEnd(); end != 2 {
+		t.Fatalf("more than JournalMost is synced to offset %d while the sync of the files has not returned", end)
+	}
+	stuck.Store(nil)
+	close(free)
+	until(t, "the sync of the files returns", func() bool { return w.logs[0].SyncedEnd() == 3 })
+	for _, model := range vfs.AllSurvivors {
+		must(t, w.check(options(mem.Peek(model, 2))))
+	}
+	must(t, w.d.Close())
+}

@@ -7,7 +7,7 @@
 //
 // A log writes to the page cache of its segment and says Dirty. One goroutine, the committer, takes all logs that said so: those
 // with little unsynced data go into the journal as one group, with one write and one sync; those with much are synced in
-// their segment files by parallel workers. While a sync runs the next group gathers, so no timer is needed. Both ways end in
+// their segment files by parallel workers, unless so little is appended in all that the disk can bear to write it twice, which is sooner done. While a sync runs the next group gathers, so no timer is needed. Both ways end in
 // commitlog's SyncedEnd. What the journal made durable is synced in the segment files later, a journal file at a time, and
 // then that file is used again. docs/decisions/0001-durability.md has the measurements.
 //
@@ -76,9 +76,11 @@ type Options struct {
 	OnSlow    func(slow bool, took time.Duration) // hears that syncs are slow, or do not return, and when that is over, with the longest so far
 	Warn      func(error)                         // hears of what was survived: damage that recovery repaired, a file that could not be removed
 
-	// JournalMax is the number of unsynced bytes from which a log is synced in its own files instead of the journal;
-	// default 128 KiB, which docs/decisions/0001-durability.md explains.
+	// JournalMax is the number of unsynced bytes from which a log is synced in its own files instead of the journal, unless the disk
+	// has time to spare; default 128 KiB, which docs/decisions/0001-durability.md explains.
 	JournalMax int64
+	// JournalMost is what the journal takes of a log even then; default 4 MiB.
+	JournalMost int64
 	// GroupMax bounds the bytes of one journal group; default 8 MiB.
 	GroupMax int
 	// SyncWorkers sync segment files in parallel, and open and close logs; default 16.
@@ -128,6 +130,7 @@ func (o Options) withDefaults() Options {
 		o.Warn = func(error) {}
 	}
 	setDefault(&o.JournalMax, 128<<10)
+	setDefault(&o.JournalMost, 4<<20)
 	setDefault(&o.GroupMax, 8<<20)
 	setDefault(&o.SyncWorkers, 16)
 	setDefault(&o.CheckpointInterval, 5*time.Second)

@@ -33,7 +33,7 @@ func (stopped) Reset(time.Duration) bool { return true }
 func options(fsys vfs.FS) Options {
 	return Options{
 		FS: fsys, Clock: frozen{}, Random: random.Seeded(1), Path: root, NodeID: 7, ClusterID: "test-cluster",
-		Files: commitlog.NewFileCache(16, 1<<20), JournalMax: 6 << 10, GroupMax: 16 << 10, SyncWorkers: 2, CheckpointBytes: 1 << 40,
+		Files: commitlog.NewFileCache(16, 1<<20), JournalMax: 6 << 10, JournalMost: 9 << 10, GroupMax: 16 << 10, SyncWorkers: 2, CheckpointBytes: 1 << 40,
 		journal: journal.Options{Files: 3, FirstFile: 24 << 10, MaxFile: 32 << 10},
 	}
 }
