@@ -70,6 +70,7 @@ type follow struct {
 	asked   replica.FetchRequest // what the leader was asked last
 	waits   bool                 // an answer to it is to come
 	synced  int64                // as it was told last
+	start   int64                // of the log, the same
 	busy    bool                 // an answer is taken to the replica
 	dirty   bool                 // in source.dirty: there may be something to tell or to ask
 	held    bool                 // in source.held, until a pause is over

@@ -67,7 +67,7 @@ func (p *fake) AppendAsFollower(r replica.FetchRequest, a replica.FetchAnswer, b
 	if p.r.Offset += int64(len(batches)); len(batches) > 0 {
 		p.r.LastEpoch = a.LeaderEpoch
 	}
-	p.hw = min(a.HighWatermark, p.r.Offset)
+	p.hw, p.r.LogStart = min(a.HighWatermark, p.r.Offset), max(p.r.LogStart, a.LogStart)
 	return nil
 }
 
@@ -332,6 +332,20 @@ func TestFollows(t *testing.T) {
 	defer q.mu.Unlock()
 	if q.r.Offset != 2 {
 		t.Errorf("an answer of a leader that is none any more was taken: %+v", q.answers)
+	}
+}
+
+// TestTellsLogStart: a partition that waits for records tells where its log begins, once it has followed its leader's log start.
+func TestTellsLogStart(t *testing.T) {
+	r := newRig(t)
+	r.f.Changed(newFake(0, 1))
+	r.next(1).answer(77, records(0, 0, "abc", 3))
+	deleted := records(0, 3, "", 3)
+	deleted.LogStartOffset = 2
+	r.next(1).expect("epoch 1 0 at 3 synced 0 of 3").answer(77, deleted)
+	a := r.asks(1)
+	if got := a.show(); !strings.HasSuffix(got, " 0 at 3 synced 0 of 3 told") || a.q.Topics[0].Partitions[0].LogStartOffset != 2 {
+		t.Errorf("asked %s, log start %d", got, a.q.Topics[0].Partitions[0].LogStartOffset)
 	}
 }
 

@@ -286,12 +286,12 @@ func (s *source) mentions() (all []mention) {
 		case !st.waits:
 			st.asked, st.waits = r, true
 			all = append(all, mention{st.key, r, true})
-		case r.SyncedEnd > st.synced:
+		case r.SyncedEnd > st.synced || r.LogStart > st.start: // who deletes records waits for the latter
 			all = append(all, mention{st.key, r, false})
 		default:
 			continue
 		}
-		st.synced = r.SyncedEnd
+		st.synced, st.start = r.SyncedEnd, r.LogStart
 	}
 	rest := copy(s.dirty, s.dirty[n:])
 	clear(s.dirty[rest:])
