@@ -53,7 +53,7 @@ func newWorkers(t *testing.T, addr string, random *rand.Rand) *workers {
 	w.admin = kadm.NewClient(cl)
 	ctx, cancel := context.WithTimeout(w.alive, time.Minute)
 	defer cancel()
-	if _, err := w.admin.CreateTopic(ctx, partitions, 1, nil, w.topic); err != nil {
+	if _, err := w.admin.CreateTopic(ctx, partitions, -1, nil, w.topic); err != nil {
 		t.Fatalf("create topic: %v", err)
 	}
 	for i, balancer := range []kgo.GroupBalancer{kgo.CooperativeStickyBalancer(), kgo.RangeBalancer(), kgo.RoundRobinBalancer()} {
@@ -87,7 +87,7 @@ func (w *workers) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 
 // options make clients notice soon that the broker is back.
 func (w *workers) options() []kgo.Opt {
-	return []kgo.Opt{kgo.SeedBrokers(w.addr), kgo.MetadataMinAge(20 * time.Millisecond), kgo.AlwaysRetryEOF(), kgo.RequestRetries(1000),
+	return []kgo.Opt{seeds(w.addr), kgo.MetadataMinAge(20 * time.Millisecond), kgo.AlwaysRetryEOF(), kgo.RequestRetries(1000),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond })}
 }
 

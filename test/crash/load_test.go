@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,9 @@ import (
 )
 
 const partitions = 6
+
+// seeds are the brokers of a list with commas.
+func seeds(addr string) kgo.Opt { return kgo.SeedBrokers(strings.Split(addr, ",")...) }
 
 // load is the producers, which live through every kill, and what was acknowledged to them.
 type load struct {
@@ -44,7 +48,7 @@ func newLoad(t *testing.T, addr string, seed int64, durability string) *load {
 	l := &load{idempotent: fmt.Sprintf("crash-idempotent-%d", seed), plain: fmt.Sprintf("crash-plain-%d", seed)}
 	l.alive, l.abort = context.WithCancel(context.Background())
 	t.Cleanup(l.close)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	cl, err := kgo.NewClient(seeds(addr))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,13 +60,13 @@ func newLoad(t *testing.T, addr string, seed int64, durability string) *load {
 		configs = map[string]*string{"durability": &durability}
 	}
 	for _, topic := range []string{l.idempotent, l.plain} {
-		if _, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, 1, configs, topic); err != nil {
+		if _, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, -1, configs, topic); err != nil {
 			t.Fatalf("create topic: %v", err)
 		}
 	}
 	for i := range 5 {
 		p := &producer{id: uint32(i), topic: l.idempotent, random: rand.New(rand.NewSource(seed + int64(i)))}
-		opts := []kgo.Opt{kgo.SeedBrokers(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(300),
+		opts := []kgo.Opt{seeds(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(300),
 			kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MetadataMinAge(20 * time.Millisecond), kgo.AlwaysRetryEOF(),
 			kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.StopProducerOnDataLossDetected()}
 		if i >= 3 { // without idempotence a retry may repeat records, and only one request in flight keeps their order

@@ -90,16 +90,16 @@ func (d *disk) run(t *testing.T, name string, args ...string) {
 }
 
 // cut takes the power.
-func (d *disk) cut(t *testing.T) {
-	t.Helper()
+func (d *disk) cut() error {
 	f, err := os.Open(filepath.Clean(d.folder))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer f.Close()
 	if err := unix.IoctlSetPointerInt(int(f.Fd()), ext4Shutdown, withoutJournal); err != nil {
-		t.Fatalf("shut %s down: %v", d.folder, err)
+		return fmt.Errorf("shut %s down: %w", d.folder, err)
 	}
+	return nil
 }
 
 // replug gives the power back, once nobody has a file of the disk open.

@@ -41,13 +41,30 @@ type process struct {
 	disks []*disk // of the directories, then
 }
 
-// newProcess makes a broker with so many data directories, each on a disk of its own where the power is to be cut.
+// newProcess makes a broker that is alone, with so many data directories, each on a disk of its own where the power is to be cut.
 func newProcess(t *testing.T, dirs int) *process {
 	t.Helper()
 	if *bootstrap != "" {
 		return &process{addr: *bootstrap}
 	}
-	p := &process{home: t.TempDir(), addr: "127.0.0.1:0", random: rand.New(rand.NewSource(*seed)), cut: *power}
+	return newNode(t, built(t), "127.0.0.1:0", dirs)
+}
+
+// built is moldau's program, built from this tree.
+func built(t *testing.T) string {
+	t.Helper()
+	exe := filepath.Join(t.TempDir(), "moldau")
+	build := exec.Command("go", "build", "-o", exe, "../../cmd/moldau")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build moldau: %v\n%s", err, out)
+	}
+	return exe
+}
+
+// newNode makes a broker that listens on an address, or, where that is empty, where its settings say.
+func newNode(t *testing.T, exe, addr string, dirs int) *process {
+	t.Helper()
+	p := &process{exe: exe, home: t.TempDir(), addr: addr, random: rand.New(rand.NewSource(*seed)), cut: *power}
 	for i := range dirs {
 		dir := filepath.Join(p.home, fmt.Sprintf("disk-%d", i))
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -58,15 +75,11 @@ func newProcess(t *testing.T, dirs int) *process {
 		}
 		p.dirs = append(p.dirs, filepath.Join(dir, "data"))
 	}
-	p.exe, p.config = filepath.Join(p.home, "moldau"), filepath.Join(p.home, "server.properties")
+	p.config = filepath.Join(p.home, "server.properties")
 	p.configure(t, "")
 	var err error
 	if p.log, err = os.OpenFile(filepath.Join(p.home, "moldau.log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644); err != nil {
 		t.Fatal(err)
-	}
-	build := exec.Command("go", "build", "-o", p.exe, "../../cmd/moldau")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build moldau: %v\n%s", err, out)
 	}
 	t.Cleanup(func() {
 		if p.cmd != nil {
@@ -129,7 +142,10 @@ func (p *process) start(t *testing.T) time.Duration {
 }
 
 func (p *process) command() *exec.Cmd {
-	cmd := exec.Command(p.exe, "serve", "--listen", p.addr, "--config", p.config)
+	cmd := exec.Command(p.exe, "serve", "--config", p.config)
+	if p.addr != "" {
+		cmd.Args = append(cmd.Args, "--listen", p.addr)
+	}
 	cmd.Stderr = p.log
 	return cmd
 }
@@ -159,7 +175,9 @@ func (p *process) kill(t *testing.T) {
 		}
 	}
 	for _, d := range p.disks {
-		d.cut(t)
+		if err := d.cut(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p.end()
 	for _, d := range p.disks {

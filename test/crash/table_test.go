@@ -51,7 +51,7 @@ func newTable(t *testing.T, addr string, random *rand.Rand) *table {
 		return cl
 	}
 	compact, small := "compact", "20000"
-	if _, err := kadm.NewClient(client()).CreateTopic(tb.alive, 1, 1, map[string]*string{"cleanup.policy": &compact, "internal.segment.bytes": &small}, tb.topic); err != nil {
+	if _, err := kadm.NewClient(client()).CreateTopic(tb.alive, 1, -1, map[string]*string{"cleanup.policy": &compact, "internal.segment.bytes": &small}, tb.topic); err != nil {
 		t.Fatalf("create topic: %v", err)
 	}
 	for _, codec := range []kgo.CompressionCodec{kgo.NoCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()} {

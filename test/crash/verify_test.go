@@ -22,7 +22,7 @@ type verifier struct {
 
 func newVerifier(t *testing.T, addr string) *verifier {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.MetadataMinAge(20*time.Millisecond), kgo.AlwaysRetryEOF(), kgo.FetchMaxPartitionBytes(8<<20))
+	cl, err := kgo.NewClient(seeds(addr), kgo.MetadataMinAge(20*time.Millisecond), kgo.AlwaysRetryEOF(), kgo.FetchMaxPartitionBytes(8<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
