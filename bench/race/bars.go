@@ -36,9 +36,22 @@ type table struct {
 	name, title      string
 	acks, durability string
 	synced           bool // with a second Kafka, which syncs before each acknowledgement
+	cluster          bool // three nodes of each broker, three replicas of each topic
 	scenarios        []string
 	bars             []bar
 	nulls            map[string][]string // null brokers by scenario, where they differ from the scenario's own
+}
+
+// clustered are the scenarios of clusters.
+var clustered = []string{"raw-produce-1M", "raw-produce-1rec", "produce-1K", "produce-1K-keyed-12p", "consume-1K", "e2e-100B-1k/s"}
+
+// withoutNulls is for tables that no null broker is in: none copies anything.
+func withoutNulls(names []string) map[string][]string {
+	none := map[string][]string{}
+	for _, name := range names {
+		none[name] = []string{}
+	}
+	return none
 }
 
 var tables = []table{
@@ -77,6 +90,26 @@ var tables = []table{
 		},
 		nulls: map[string][]string{"raw-produce-1M": {"fsync"}, "raw-produce-16K": {"fsync"}, "raw-produce-1rec": {"fsync"}, "produce-1K": {"fsync"},
 			"produce-1K-keyed-12p": {"fsync"}, "e2e-100B-1k/s": {"fsync"}, "e2e-all-1K-20k/s": {"fsync"}, "group-commit-1": {}, "group-commit-64": {}},
+	},
+	{
+		name: "cluster", title: "three nodes, three replicas, acks=all; Moldau synced on every replica that counts, Kafka never", acks: "all", durability: "disk", cluster: true,
+		scenarios: clustered,
+		bars: []bar{
+			atLeast("produce-1K", rate, 1.0, "kafka"), atMost("produce-1K", cpu, 0.6, "kafka"),
+			atLeast("raw-produce-1rec", rate, 1.0, "kafka"),
+			atMost("e2e-100B-1k/s", p50, 1.5, "kafka"),
+		},
+		nulls: withoutNulls(clustered),
+	},
+	{
+		name: "cluster-memory", title: "three nodes, three replicas, acks=all; log.durability=memory, which is Kafka's policy", acks: "all", durability: "memory", cluster: true,
+		scenarios: clustered,
+		bars: []bar{
+			atLeast("produce-1K", rate, 1.5, "kafka"), atMost("produce-1K", cpu, 0.4, "kafka"),
+			atLeast("raw-produce-1rec", rate, 3.0, "kafka"),
+			atMost("e2e-100B-1k/s", p50, 0.7, "kafka"),
+		},
+		nulls: withoutNulls(clustered),
 	},
 }
 

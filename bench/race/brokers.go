@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// broker is one that a race compares. Those that were running before have no folder, and nothing to stop them with.
+// broker is one that a race compares, or a cluster of them. Those that were running before have no folder, and nothing to stop them with.
 type broker struct {
-	label, address string
-	pids           string // comma-separated, as loadgen wants them
-	data           string // where its log lies
+	label, address string   // addresses of a cluster, comma-separated
+	pids           string   // comma-separated, as loadgen wants them
+	data           []string // where its log lies, or those of its nodes
 	stop           func()
 }
 
@@ -105,7 +105,7 @@ func (r *race) startMoldau(ctx context.Context) (*broker, start, error) {
 	if _, err := launch(); err != nil {
 		return nil, s, err
 	}
-	return &broker{"moldau", address, strconv.Itoa(pid), data, func() { end(pid) }}, s, nil
+	return &broker{"moldau", address, strconv.Itoa(pid), []string{data}, func() { end(pid) }}, s, nil
 }
 
 // startKafka starts Kafka on a directory that is formatted first, and once more after a clean stop.
@@ -132,7 +132,7 @@ func (r *race) startKafka(ctx context.Context, label string, port int, propertie
 		return nil, s, err
 	}
 	home, err := output(ctx, script, "home", text)
-	return &broker{label, address, pids, filepath.Join(home, "data-1"), stop}, s, err
+	return &broker{label, address, pids, []string{filepath.Join(home, "data-1")}, stop}, s, err
 }
 
 // startNull starts a null broker.
@@ -154,7 +154,7 @@ func (r *race) startNull(label string, port int) (*broker, error) {
 	if n, err := said.Read(make([]byte, 100)); err != nil || n == 0 {
 		return nil, errors.Join(fmt.Errorf("null broker %s said nothing: %w", label, err), cmd.Wait())
 	}
-	return &broker{label, fmt.Sprintf("127.0.0.1:%d", port), strconv.Itoa(cmd.Process.Pid), dir, func() {
+	return &broker{label, fmt.Sprintf("127.0.0.1:%d", port), strconv.Itoa(cmd.Process.Pid), []string{dir}, func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	}}, nil
@@ -193,7 +193,13 @@ func (r *race) idle(ctx context.Context, brokers []*broker, starts []start, leng
 // settled waits until a broker has removed the files of its deleted topics, for some seconds at most, and has what is
 // still to be written to the disk written: it would be written under the next run.
 func settled(ctx context.Context, b *broker) error {
-	for until := time.Now().Add(4 * time.Second); b.data != "" && size(b.data) > 100<<20 && time.Now().Before(until); {
+	left := func() (n int64) {
+		for _, dir := range b.data {
+			n += size(dir)
+		}
+		return n
+	}
+	for until := time.Now().Add(4 * time.Second); left() > int64(len(b.data))*100<<20 && time.Now().Before(until); {
 		if err := wait(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}

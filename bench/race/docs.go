@@ -18,6 +18,8 @@ const (
 var races = []struct{ file, command string }{
 	{"memory", "bench/run --table memory"},
 	{"disk", "bench/run --table disk"},
+	{"cluster", "bench/run --table cluster"},
+	{"cluster-memory", "bench/run --table cluster --durability memory"},
 	{"rdkafka", "bench/run --driver rdkafka"},
 	{"java", "bench/run --driver java"},
 }
@@ -85,7 +87,7 @@ func block(name string, r *results) string {
 	}
 	fmt.Fprintf(w, "Others took at most %.0f %% of the processor in a run (median %.0f %%).\n\n![%s](race-%s.svg)\n\n", worst(r), others(r), title(r), name)
 	raceTable(w, r)
-	if _, ok := findTable(r.headers[0].Table); ok {
+	if len(targets[r.headers[0].Table]) > 0 {
 		targetTable(w, r)
 	}
 	if s := sentence(r); s != "" {
@@ -297,7 +299,10 @@ func chart(r *results) string {
 func latencies(all []*results) string {
 	var rows []latencyRow
 	for _, r := range all {
-		h := r.headers[0]
+		h, where := r.headers[0], ""
+		if t, ok := findTable(h.Table); ok && t.cluster {
+			where = ", three nodes"
+		}
 		for _, name := range r.scenarios() {
 			if s, err := find(name); err != nil || s.unit != "us" || s.driver == "java" {
 				continue
@@ -305,7 +310,7 @@ func latencies(all []*results) string {
 			for _, label := range r.labels(name) {
 				if fill := map[string]string{"kafka": "white", "kafka-synced": hatched, "moldau": dark}[label]; fill != "" {
 					runs := r.of(name, label)
-					rows = append(rows, latencyRow{name + ", " + h.Settings["log.durability"], names[label], median(values(runs, p50)), median(values(runs, p99)), fill})
+					rows = append(rows, latencyRow{name + ", " + h.Settings["log.durability"] + where, names[label], median(values(runs, p50)), median(values(runs, p99)), fill})
 				}
 			}
 		}

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// A scenario with another log.durability than memory has that behind its name: it is compared with its own past alone.
+// A scenario with another log.durability than memory, or of three nodes, has that behind its name: it is compared with its own past alone.
 const separator = ", "
 
 // The history is a table of text with a line for each scenario of each race: date, commit, machine, scenario, rounds, the
@@ -77,6 +77,9 @@ func (r *results) remember() (lines []remembered) {
 			date, _, _ := strings.Cut(h.Date, " ")
 			if d := h.Settings["log.durability"]; d != "" && d != "memory" {
 				name += separator + d
+			}
+			if t, ok := findTable(h.Table); ok && t.cluster {
+				name += separator + "three nodes"
 			}
 			lines = append(lines, remembered{date, h.Commit, h.Machine, name, q.rounds, q.value, c.value, strconv.FormatUint(h.Seed, 10)})
 		}

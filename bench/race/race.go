@@ -29,6 +29,7 @@ type race struct {
 	replication, touch          int
 	fill                        int64
 	smoke                       bool
+	cluster                     bool   // three nodes of each broker
 	kafkaProperties             string // of the Kafka that is being started
 
 	brokers []*broker
@@ -68,11 +69,20 @@ func runCommand(ctx context.Context, root string, args []string) error {
 	}
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if *name == "cluster" && given["durability"] && r.durability == "memory" {
+		*name = "cluster-memory"
+	}
 	t, isTable := findTable(*name)
 	if *name != "" && !isTable {
-		return fmt.Errorf("no table %q; there are memory and disk", *name)
+		return fmt.Errorf("no table %q; there are memory, disk and cluster", *name)
 	}
 	if r.table = t.name; isTable {
+		if given["durability"] && r.durability != t.durability {
+			return fmt.Errorf("table %s is of --durability %s", t.name, t.durability)
+		}
+		if r.cluster = t.cluster; r.cluster {
+			r.replication = clusterNodes
+		}
 		r.acks, r.durability, *synced = t.acks, t.durability, t.synced
 		if len(names) == 0 && r.driver == "franz" {
 			names = t.scenarios
@@ -83,6 +93,9 @@ func runCommand(ctx context.Context, root string, args []string) error {
 	}
 	if r.smoke {
 		r.reps, r.length, r.touch, r.fill, r.warm, r.idled, r.starts = 1, 200*time.Millisecond, 0, 20_000_000, 0, 100*time.Millisecond, 1
+		if r.cluster { // the first request of a topic waits for more
+			r.length = time.Second
+		}
 	}
 	if r.seed == 0 {
 		r.seed = rand.Uint64() >> 32
@@ -193,6 +206,9 @@ func (r *race) header(ctx context.Context, args []string, synced bool) header {
 		h.Versions["Java"], _, _ = strings.Cut(java, "\n")
 	}
 	h.Settings = map[string]string{"acks": r.acks, "log.durability": r.durability, "compression": r.compression, "time": r.length.String(), "warm": r.warm.String(), "of both": deleteDelay}
+	if r.cluster {
+		h.Settings["of both"] = strings.Join(append([]string{fmt.Sprintf("%d nodes", clusterNodes)}, replicated...), " ")
+	}
 	if synced {
 		h.Settings["kafka-synced"] = "log.flush.interval.messages=1"
 	}
@@ -247,8 +263,12 @@ func (r *race) startAll(ctx context.Context, kafka, synced bool) error {
 		}
 		return err
 	}
+	startKafka, startMoldau := func(ctx context.Context) (*broker, start, error) { return r.startKafka(ctx, "kafka", r.port+2, "") }, r.startMoldau
+	if r.cluster {
+		startKafka, startMoldau = r.startKafkas, r.startMoldaus
+	}
 	if kafka {
-		if err := add(r.startKafka(ctx, "kafka", r.port+2, "")); err != nil {
+		if err := add(startKafka(ctx)); err != nil {
 			return err
 		}
 		if synced {
@@ -257,7 +277,7 @@ func (r *race) startAll(ctx context.Context, kafka, synced bool) error {
 			}
 		}
 	}
-	if err := add(r.startMoldau(ctx)); err != nil {
+	if err := add(startMoldau(ctx)); err != nil {
 		return err
 	}
 	if err := r.idle(ctx, r.brokers, starts, r.idled); err != nil {

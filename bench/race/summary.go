@@ -115,7 +115,9 @@ func (p *printer) verdicts(r *results) {
 			missed++
 		}
 	}
-	p.line("\n%-24s %-28s %-28s", "target", "asked", "measured (runs from..to)")
+	if len(targets[t.name]) > 0 {
+		p.line("\n%-24s %-28s %-28s", "target", "asked", "measured (runs from..to)")
+	}
 	for _, of := range targets[t.name] {
 		v := r.judgeTarget(of)
 		p.line("%2d %-21s %-28s %-28s %s", v.number, v.scenario, v.bar, v.measured, v.word())
