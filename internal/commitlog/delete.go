@@ -53,6 +53,9 @@ func (l *Log) removeLater(delay time.Duration, doomed []doomedFile) {
 			l.doomed.Add(-1)
 			l.env.woken(l, nil) // the directory has another time now
 		}
+		if err != nil {
+			err = fmt.Errorf("remove old files of %s: %w", l.id, err)
+		}
 		return again, err
 	})
 }

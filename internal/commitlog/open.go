@@ -296,7 +296,7 @@ func (o *opening) loadEpochs() {
 		var c *epoch.Cache
 		if c, err = epoch.Decode(b); err == nil {
 			o.filed = slices.Clone(c.Entries())
-			o.stopped, _ = epoch.Decode(b)
+			o.stopped = c.Clone()
 			o.epochs, o.rescan = *c, false
 			// What begins above the snapshot comes back from the batches; the file may be older than a truncation there.
 			o.epochs.TruncateEnd(o.known)

@@ -328,3 +328,51 @@ func TestLogStartBeyondTheEnd(t *testing.T) {
 		t.Errorf("%d of %d batches from %d to %d are left", len(got), len(batches), l.LogStart(), l.LogEnd())
 	}
 }
+
+// TestSurveyOfASegmentThatIsCut cuts a segment while it is looked through, and appends other batches until it is longer than it was: nothing of what
+// the survey read is believed, neither as damage nor for the index, whoever asked for it, and the next one finds the segment whole.
+func TestSurveyOfASegmentThatIsCut(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld(t, mem)
+	var told []*segment.DamageError
+	w.env.Files.OnDamage(func(d *segment.DamageError) { told = append(told, d) })
+	l := w.open(t, Config{}, Recovery{Missing: true})
+	for i := range 300 {
+		if _, err := l.Append(batchSpec{size: 3000, fill: byte(i)}.build(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, size := l.segments()[0], l.Size()
+	var want []record.Batch
+	disturbed := false
+	_, err := s.Survey(func(int64) error {
+		if disturbed {
+			return nil
+		}
+		disturbed = true
+		if err := l.TruncateTo(10); err != nil {
+			return err
+		}
+		want = readAll(t, l, 0)
+		for i := 0; l.Size() < size+5000; i++ {
+			b := batchSpec{n: 2, size: 2200, fill: byte(i)}.build()
+			if _, err := l.Append(b, 2); err != nil {
+				return err
+			}
+			want = append(want, b)
+		}
+		return nil
+	})
+	if !disturbed || err == nil {
+		t.Fatalf("cut while it is looked through: %v; %v", disturbed, err)
+	}
+	if len(told) > 0 || len(s.Damages()) > 0 {
+		t.Fatalf("told of %v, known %v", told, s.Damages())
+	}
+	if bases, refused := served(t, "cut", l, want); len(bases) != len(want) || refused > 0 {
+		t.Fatalf("%d of %d batches are served, %d offsets refused", len(bases), len(want), refused)
+	}
+	if found, err := s.Survey(nil); err != nil || len(found) > 0 {
+		t.Fatalf("the next survey: %v, %v", found, err)
+	}
+}

@@ -5,6 +5,7 @@ package epoch
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 )
@@ -97,6 +98,9 @@ func (c *Cache) TruncateStart(start int64) bool {
 	c.entries = entries
 	return true
 }
+
+// Clone returns a copy that changes by itself.
+func (c *Cache) Clone() *Cache { return &Cache{slices.Clone(c.entries)} }
 
 // Clear drops all.
 func (c *Cache) Clear() { c.entries = nil }

@@ -109,16 +109,22 @@ func (s *Segment) survey() {
 	if s.surveys.n == maxSurveys {
 		return
 	}
-	s.surveys.n++
-	_, _ = s.Survey(nil) // what cannot be read now is met again
+	if _, err := s.Survey(nil); errors.Is(err, errCut) {
+		return // who met damage was disturbed, too
+	}
+	s.surveys.n++ // what cannot be read now is met again
 }
+
+// errCut says that a segment was cut while it was looked through.
+var errCut = errors.New("cut meanwhile")
 
 // Survey reads all batches of the segment, checks their CRCs and that their offsets rise, and returns where there are none. From then on readers
 // pass over that. It finds again what lies behind a batch whose header does not say rightly where it ends. pace, if not
-// nil, is called with the bytes that were read since the last call, and may wait; its error ends the survey.
+// nil, is called with the bytes that were read since the last call, and may wait; its error ends the survey. Of a segment that is cut meanwhile, and
+// perhaps appended to again, nothing is found.
 func (s *Segment) Survey(pace func(bytes int64) error) ([]Damage, error) {
 	s.mu.RLock()
-	size, end := s.mu.size, s.mu.end
+	size, end, cuts := s.mu.size, s.mu.end, s.mu.cuts
 	s.mu.RUnlock()
 	if size == 0 {
 		return nil, nil
@@ -134,16 +140,18 @@ func (s *Segment) Survey(pace func(bytes int64) error) ([]Damage, error) {
 	if err := v.run(0); err != nil {
 		return nil, fmt.Errorf("look through %s: %w", s.log.path, err)
 	}
-	s.surveyed(fresh, v, size)
+	if !s.surveyed(fresh, v, size, cuts) {
+		return nil, fmt.Errorf("look through %s: %w", s.log.path, errCut)
+	}
 	return v.damages, nil
 }
 
-// surveyed takes over what a survey found. Where there is damage the index names good batches alone.
-func (s *Segment) surveyed(fresh *Segment, v *surveyor, size int64) {
+// surveyed takes over what a survey found, unless the segment was cut since. Where there is damage the index names good batches alone.
+func (s *Segment) surveyed(fresh *Segment, v *surveyor, size int64, cuts int) bool {
 	s.mu.Lock()
-	if s.mu.size < size {
+	if s.mu.cuts != cuts {
 		s.mu.Unlock()
-		return // it was cut meanwhile
+		return false
 	}
 	own, before := s.mu.own, s.Damages()
 	s.setDamagesLocked(v.damages)
@@ -157,11 +165,12 @@ func (s *Segment) surveyed(fresh *Segment, v *surveyor, size int64) {
 	if len(v.damages)+len(before) > 0 {
 		fresh.noteTimeLocked()
 		fresh.mu.size = size // what is damaged at the end counts
-		s.replaceIndex(fresh)
+		s.replaceIndex(fresh, cuts)
 	}
 	for _, d := range v.damages {
 		s.tell(d, before)
 	}
+	return true
 }
 
 // known notes that the batches from one position to another are good.

@@ -94,7 +94,7 @@ func (s *Segment) SyncIndexes() error {
 // load brings the indexes of an old segment into memory.
 func (s *Segment) load() error {
 	s.mu.RLock()
-	loaded, active, size := s.mu.loaded, s.active, s.mu.size
+	loaded, active, size, cuts := s.mu.loaded, s.active, s.mu.size, s.mu.cuts
 	s.mu.RUnlock()
 	if active {
 		return nil
@@ -110,7 +110,7 @@ func (s *Segment) load() error {
 	if !f.whole() || s.short(f.offsets, size) || !s.timesHold(f.offsets, f.times, size) {
 		return s.rebuild()
 	}
-	s.setIndex(f.offsets, f.times, len(f.offsets))
+	s.setIndex(f.offsets, f.times, len(f.offsets), cuts)
 	return nil
 }
 
@@ -169,10 +169,10 @@ func (s *Segment) short(offsets []index.Offset, size int64) bool {
 	return size-last > shortIndex
 }
 
-// setIndex takes over the index of an old segment; filed entries of it come from the file.
-func (s *Segment) setIndex(offsets []index.Offset, times []index.Time, filed int) {
+// setIndex takes over the index of an old segment, unless it was cut since so many cuts; filed entries of it come from the file.
+func (s *Segment) setIndex(offsets []index.Offset, times []index.Time, filed, cuts int) {
 	s.mu.Lock()
-	if s.active {
+	if s.active || s.mu.cuts != cuts {
 		s.mu.Unlock()
 		return
 	}
@@ -209,24 +209,25 @@ const rebuildInterval = 4096
 // rebuild makes the indexes anew from the headers in the .log file. The files stay as they are: a reader is no reason to write. Those of
 // an active segment are written from the start the next time.
 func (s *Segment) rebuild() error {
-	fresh, err := s.remake()
+	fresh, cuts, err := s.remake()
 	if err != nil {
 		return err
 	}
-	s.replaceIndex(fresh)
+	s.replaceIndex(fresh, cuts)
 	return nil
 }
 
-func (s *Segment) replaceIndex(fresh *Segment) {
+// replaceIndex takes over the index that was made when the segment had been cut so often. Where it was cut since, the caller tries again.
+func (s *Segment) replaceIndex(fresh *Segment, cuts int) {
 	s.mu.Lock()
-	if !s.active {
+	if s.mu.cuts == cuts && !s.active {
 		s.mu.maxSet = false
 		s.mu.Unlock()
-		s.setIndex(fresh.mu.offsets, fresh.mu.times, 0)
+		s.setIndex(fresh.mu.offsets, fresh.mu.times, 0, cuts)
 		return
 	}
 	defer s.mu.Unlock()
-	if s.mu.size >= fresh.mu.size { // else the log was cut meanwhile, and the caller tries again
+	if s.mu.cuts == cuts {
 		k := index.FloorPos(s.mu.offsets, fresh.mu.size-1) + 1
 		t := index.FloorTime(s.mu.times, fresh.mu.max.timestamp) + 1
 		s.mu.offsets = append(fresh.mu.offsets, s.mu.offsets[k:]...)
@@ -237,35 +238,37 @@ func (s *Segment) replaceIndex(fresh *Segment) {
 
 // Rebuild makes the indexes of an old segment anew, and their files.
 func (s *Segment) Rebuild() error {
-	fresh, err := s.remake()
+	fresh, cuts, err := s.remake()
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	s.mu.maxSet = false
 	s.mu.Unlock()
-	s.setIndex(fresh.mu.offsets, fresh.mu.times, 0)
+	s.setIndex(fresh.mu.offsets, fresh.mu.times, 0, cuts)
 	return fresh.WriteIndexes(true)
 }
 
-// remake makes the indexes of the batches that are found.
-func (s *Segment) remake() (fresh *Segment, err error) {
-	if fresh, err = s.remakeOnce(); errors.Is(err, ErrCorrupt) {
+// remake makes the indexes of the batches that are found, and says how often the segment had been cut when it began.
+func (s *Segment) remake() (fresh *Segment, cuts int, err error) {
+	if fresh, cuts, err = s.remakeOnce(); errors.Is(err, ErrCorrupt) {
 		s.survey()
-		fresh, err = s.remakeOnce()
+		fresh, cuts, err = s.remakeOnce()
 	}
-	return fresh, err
+	return fresh, cuts, err
 }
 
-func (s *Segment) remakeOnce() (fresh *Segment, err error) {
+func (s *Segment) remakeOnce() (fresh *Segment, cuts int, err error) {
 	fresh = newSegment(s.cache, s.log.fs, s.dir, s.base)
-	size := s.Size()
+	s.mu.RLock()
+	size, cuts := s.mu.size, s.mu.cuts
+	s.mu.RUnlock()
 	if size == 0 {
-		return fresh, nil
+		return fresh, cuts, nil
 	}
 	w, err := s.walk(size)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer w.close()
 	for pos, last := int64(0), int64(0); pos < size; pos += last {
@@ -280,13 +283,13 @@ func (s *Segment) remakeOnce() (fresh *Segment, err error) {
 			err = w.disordered(pos, b.BaseOffset(), fresh.mu.end)
 		}
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		last = Length(b)
 		fresh.noteLocked(b, pos, last, rebuildInterval)
 	}
 	fresh.noteTimeLocked()
-	return fresh, nil
+	return fresh, cuts, nil
 }
 
 // Check says whether the index files of an old segment are there with a plausible size; it costs two calls of stat. Recovery
@@ -311,6 +314,7 @@ func (s *Segment) Forget(offset int64) (end int64, err error) {
 		return s.End(), nil
 	}
 	s.mu.Lock()
+	s.mu.cuts++
 	s.cutDamagesLocked(pos)
 	keep := index.FloorPos(s.mu.offsets, pos-1) + 1
 	start := int64(0)

@@ -68,6 +68,7 @@ type Segment struct {
 		size    int64          // bytes of whole batches
 		own     int64          // from here on this process wrote them
 		end     int64          // offset after the last batch; of an old segment the next one's base
+		cuts    int            // so often it was cut: what a file was found to hold before says nothing of what lies there now
 		offsets []index.Offset // the whole index of an active segment; of an old one nil until it is needed
 		times   []index.Time
 		loaded  bool
