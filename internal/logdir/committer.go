@@ -37,6 +37,7 @@ type committer struct {
 		work    *sync.Cond          // direct has some
 		done    *sync.Cond          // a log is with no worker any more
 		starved []*state            // their sync found no space, or no descriptor
+		unkept  bool                // likewise the copies that free journal files
 		files   map[uint64][]*state // journal file to the logs with entries in it
 		stopped bool
 	}
@@ -252,7 +253,7 @@ func (c *committer) later(st *state, err error) bool {
 func (c *committer) again() {
 	c.mu.Lock()
 	c.mu.queue = append(c.mu.queue, c.mu.starved...)
-	c.mu.starved = nil
+	c.mu.starved, c.mu.unkept = nil, false
 	c.mu.Unlock()
 	signal(c.wake)
 	signal(c.reclaim)
@@ -262,7 +263,7 @@ func (c *committer) again() {
 func (c *committer) starving() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.mu.starved) > 0
+	return len(c.mu.starved) > 0 || c.mu.unkept
 }
 
 // gone says whether err means no more than that the log was removed meanwhile.

@@ -139,11 +139,13 @@ func (c *committer) reclaimFiles() bool {
 	if failed.Load() {
 		return false
 	}
-	if c.d.keepUnopened(nil) != nil {
-		return false // tried again when there is space, or the next file is full
-	}
+	err := c.d.keepUnopened(nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err != nil {
+		c.mu.unkept = true // tried again when there is space, or a descriptor: until then no other file may come to be full
+		return false
+	}
 	for sequence := range c.mu.files {
 		if sequence <= last {
 			delete(c.mu.files, sequence)

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/logdir/journal"
 )
 
@@ -70,32 +69,33 @@ func (d *Dir) settleUnopened(logs []*state, foreign bool) error {
 }
 
 // keepUnopened copies what the journal has of a log that could not be opened; nil: of all. It is durable afterwards. Where it cannot be, the
-// directory is full, or offline: what was acknowledged would be lost.
+// directory is full, or offline: what was acknowledged would be lost. For lack of descriptors too it is to be called again, and goes on where it was.
 func (d *Dir) keepUnopened(only *state) error {
 	u := &d.unopened
 	u.Lock()
 	defer u.Unlock()
-	for st, entries := range u.waiting {
+	for st := range u.waiting {
 		if only != nil && st != only {
 			continue
 		}
-		if err := d.copyLocked(st.id, entries); err != nil {
+		if err := d.copyLocked(st); err != nil {
 			return fmt.Errorf("keep what the journal has of %s, which could not be opened: %w", st.id, d.judge(err))
 		}
-		u.kept[st] = true
 		delete(u.waiting, st)
 	}
 	return nil
 }
 
-func (d *Dir) copyLocked(id commitlog.ID, entries []journal.Entry) error {
+// copyLocked copies what waits of a log. What it has copied waits no more when it fails: copied again and again it would fill the disk.
+func (d *Dir) copyLocked(st *state) error {
 	u := &d.unopened
 	w := d.writerLocked()
 	reader := u.scan.NewReader()
 	defer reader.Close()
-	for _, e := range entries {
+	for len(u.waiting[st]) > 0 {
+		e := u.waiting[st][0]
 		err := d.during(func() error {
-			_, err := w.Append(journal.LogID(id), func(dst []byte) ([]byte, int64, error) {
+			_, err := w.Append(journal.LogID(st.id), func(dst []byte) ([]byte, int64, error) {
 				dst, err := reader.Read(dst, e)
 				return dst, e.Base, err
 			})
@@ -107,6 +107,7 @@ func (d *Dir) copyLocked(id commitlog.ID, entries []journal.Entry) error {
 		if err != nil {
 			return err
 		}
+		u.waiting[st], u.kept[st] = u.waiting[st][1:], true
 	}
 	return nil
 }

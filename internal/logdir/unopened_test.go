@@ -3,12 +3,16 @@ package logdir
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/moldau/moldau/internal/logdir/journal"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
@@ -24,10 +28,17 @@ func unreadable(disk vfs.FS) vfs.FS {
 
 // powerCut returns a world whose logs 0 and 1 are acknowledged and, for the most part, in the journal alone, and what is left of its disk.
 func powerCut(t *testing.T) (*world, *vfs.Mem) {
+	return powerCutOf(t, options(nil).journal)
+}
+
+// powerCutOf is powerCut of a journal with other sizes.
+func powerCutOf(t *testing.T, sizes journal.Options) (*world, *vfs.Mem) {
 	t.Helper()
 	w := newWorld()
 	mem := vfs.NewMem()
-	must(t, w.open(options(mem)))
+	opts := options(mem)
+	opts.journal = sizes
+	must(t, w.open(opts))
 	for i := range 12 {
 		must(t, w.append(i%2, 300, 1, true, true))
 	}
@@ -226,4 +237,60 @@ func TestUnopenedLogs(t *testing.T) {
 	if _, err := disk.Stat(root + "/" + unopenedDir); err == nil {
 		t.Error("with nothing in it the second journal stays")
 	}
+}
+
+// TestNoDescriptorForWhatIsKept: copies that free the journal's files meet a lack of descriptors half-way. They go on where they were when there are
+// some again, without an append, and copy nothing twice.
+func TestNoDescriptorForWhatIsKept(t *testing.T) {
+	sizes := options(nil).journal
+	sizes.Files = 9 // so that no file of the first life becomes free
+	w, disk := powerCutOf(t, sizes)
+	var lack atomic.Bool
+	var read atomic.Int64
+	opts := options(unreadable(vfs.NewFault(disk, func(op vfs.Op) error {
+		if op.Kind == vfs.OpOpen && filepath.Dir(op.Name) == filepath.Join(root, journalDir) && lack.Load() && read.Add(1) > 1 {
+			return syscall.EMFILE
+		}
+		return nil
+	})))
+	must(t, w.open(opts))
+	u, st := &w.d.unopened, w.d.lookup(logID(0))
+	waiting := func() int {
+		u.Lock()
+		defer u.Unlock()
+		return len(u.waiting[st])
+	}
+	all, oldest := waiting(), w.d.committer.journal.Oldest()
+	lack.Store(true)
+	deadline := time.Now().Add(20 * time.Second)
+	for !w.d.committer.starving() {
+		if time.Now().After(deadline) {
+			t.Fatal("waited for the copies to meet the lack of descriptors")
+		}
+		must(t, w.append(1, 1500, 2, true, true))
+	}
+	for range 60 { // the journal is full
+		must(t, w.append(1, 1500, 2, true, true))
+	}
+	if left := waiting(); left == 0 || left == all {
+		t.Fatalf("%d of %d entries wait: they are in one file", left, all)
+	}
+	w.d.probe() // which finds none still
+	lack.Store(false)
+	for waiting() > 0 || !w.d.committer.journal.Reclaimable() && w.d.committer.journal.Oldest() == oldest {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited for the copies to go on: %d of %d entries wait", waiting(), all)
+		}
+		w.d.probe()
+		runtime.Gosched()
+	}
+	must(t, w.round())
+	scan, err := journal.Open(disk, filepath.Join(root, unopenedDir), w.d.meta.directory)
+	must(t, err)
+	if len(scan.Entries) != all {
+		t.Errorf("%d entries are kept of %d", len(scan.Entries), all)
+	}
+	left := disk.Peek(vfs.LoseUnsynced, 2)
+	must(t, w.d.Abort())
+	must(t, w.check(options(left)))
 }
