@@ -117,7 +117,7 @@ func newestKeys(opts Options) (map[string]int64, *commitlog.Log, *Dir, error) {
 // was acknowledged is there, the newest record of each key is, and the journal brings back nothing else.
 func TestCrashInCompaction(t *testing.T) {
 	swaps := 0
-	for at := int64(1); ; at++ {
+	for at := int64(1); ; at = next(at) {
 		var left []*vfs.Mem
 		fault := crashAt(at, &left)
 		acked := 0

@@ -117,7 +117,7 @@ func TestCrashEverywhere(t *testing.T) {
 }
 
 func crashEverywhere(t *testing.T, manyUnsynced int) {
-	for at := int64(1); ; at++ {
+	for at := int64(1); ; at = next(at) {
 		w := newWorld()
 		var left []*vfs.Mem
 		fault := crashAt(at, &left)
@@ -152,7 +152,7 @@ func TestCrashInRecovery(t *testing.T) {
 		must(t, w.firstWork())
 		disk := mem.Crash(model, 3)
 		w.d.Abort()
-		for at := int64(1); ; at++ {
+		for at := int64(1); ; at = next(at) {
 			first := disk.Peek(vfs.KeepAll, 0)
 			var left *vfs.Mem
 			var once sync.Once
@@ -198,6 +198,9 @@ type survivor interface {
 
 // failInTurn fails one operation of a life, then another of a new life, until a life has no more: from the first on, each step-th.
 func failInTurn(t *testing.T, cause error, first, step int64, born func() survivor) {
+	if racing {
+		step *= 7
+	}
 	for at := first; ; at += step {
 		s := born()
 		mem := vfs.NewMem()

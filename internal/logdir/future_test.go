@@ -311,7 +311,7 @@ func (h *house) thirdWork() error {
 // TestMoveCrashEverywhere stops the machine at every change of the disk while logs move, under every model of what survives: each log is in
 // one directory, with all that was acknowledged, and nothing is twice.
 func TestMoveCrashEverywhere(t *testing.T) {
-	for at := int64(1); ; at++ {
+	for at := int64(1); ; at = next(at) {
 		h := newHouse()
 		var left []*vfs.Mem
 		fault := crashAt(at, &left)
@@ -366,7 +366,7 @@ func TestMoveCrashInRecovery(t *testing.T) {
 		if err := h.live(options(fault)); disk == nil {
 			t.Fatalf("no folder was removed: %v", err)
 		}
-		for at := int64(1); ; at++ {
+		for at := int64(1); ; at = next(at) {
 			first := disk.Peek(vfs.KeepAll, 0)
 			var left *vfs.Mem
 			var once sync.Once

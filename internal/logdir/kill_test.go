@@ -92,7 +92,7 @@ func (w *world) thirdWork() error {
 // TestCrashAfterKills is TestCrashEverywhere for a directory that was killed before: files that no recovery has synced, behind a journal
 // that the recoveries kept. What the crash leaves is recovered with crashes on the way.
 func TestCrashAfterKills(t *testing.T) {
-	for at := int64(1); ; at++ {
+	for at := int64(1); ; at = next(at) {
 		w := newWorld()
 		var left []*vfs.Mem
 		fault := crashAt(at, &left)
@@ -137,7 +137,7 @@ func (w *world) checkStumbling(disk *vfs.Mem, seed int64) error {
 // TestPowerCutAfterKill kills the process at every change of the disk, whose caches stay, lets the next one acknowledge more, and
 // then cuts the power: the journal that it trusted is as durable as what it wrote.
 func TestPowerCutAfterKill(t *testing.T) {
-	for at := int64(1); ; at++ {
+	for at := int64(1); ; at = next(at) {
 		w := newWorld()
 		mem := vfs.NewMem()
 		var dead atomic.Bool

@@ -177,7 +177,7 @@ func bytesOf(l *commitlog.Log) (all []byte, err error) {
 func TestCrashInReset(t *testing.T) {
 	for _, c := range []struct{ start, to int64 }{{0, 200}, {11, 200}, {7, 3}} {
 		t.Run(fmt.Sprintf("from %d at %d", c.start, c.to), func(t *testing.T) {
-			for at := int64(1); ; at++ {
+			for at := int64(1); ; at = next(at) {
 				r := &resets{start: c.start, to: c.to, failed: make(chan struct{})}
 				var left []*vfs.Mem
 				fault := crashAt(at, &left)

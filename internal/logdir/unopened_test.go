@@ -98,7 +98,7 @@ func TestUnopenedLogKeepsItsJournal(t *testing.T) {
 // next one, which can.
 func TestCrashWhileEntriesAreKept(t *testing.T) {
 	_, begin := powerCut(t)
-	for at := int64(1); ; at++ {
+	for at := int64(1); ; at = next(at) {
 		w, _ := powerCut(t)
 		first := begin.Peek(vfs.KeepAll, 0)
 		var left []*vfs.Mem
@@ -152,7 +152,7 @@ func TestCrashWhileEntriesAreKept(t *testing.T) {
 func TestErrorWhileEntriesAreKept(t *testing.T) {
 	_, begin := powerCut(t)
 	for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
-		for at := int64(1); ; at++ {
+		for at := int64(1); ; at = next(at) {
 			w, _ := powerCut(t)
 			disk := begin.Peek(vfs.KeepAll, 0)
 			var hit atomic.Bool
