@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -49,6 +50,9 @@ func (d *Dir) recover() error {
 	if err := d.openUnopened(); err != nil {
 		return err
 	}
+	for _, m := range slices.Concat(d.unopened.scan.Mended, scan.Mended) {
+		d.opts.Warn(fmt.Errorf("a flipped bit of the journal, %s, was put right in what is read of it", m))
+	}
 	r := &recovery{d: d, scan: scan, replay: map[*state][]journal.Entry{}, kept: map[*state]int{}}
 	r.sort()
 	states := d.states()
@@ -75,7 +79,7 @@ func (d *Dir) recover() error {
 		return err
 	}
 	opts := d.opts.journal
-	opts.FS, opts.Clock, opts.Dir, opts.Directory = d.opts.FS, d.opts.Clock, dir, d.meta.directory
+	opts.FS, opts.Clock, opts.Random, opts.Dir, opts.Directory = d.opts.FS, d.opts.Clock, d.opts.Random, dir, d.meta.directory
 	if r.keep {
 		if err := scan.Sync(); err != nil { // a kill may have come before the sync of the last group, which was replayed too
 			return err
@@ -211,7 +215,8 @@ func (r *recovery) open(st *state) error {
 	}
 	// What the journal has need not be synced now: the journal stays until the files are, as those of any log.
 	fromBefore := r.kept[st] > 0 // then the files must have all before it is served: what is kept is void from then on
-	trusted, full := len(r.replay[st]) > 0 && !fromBefore && l.TrustReplayed(), false
+	// Nor does a journal stay that was mended.
+	trusted, full := len(r.replay[st]) > 0 && !fromBefore && len(r.scan.Mended) == 0 && l.TrustReplayed(), false
 	if !trusted {
 		_, err = l.SyncFiles()
 		full = err != nil && !fromBefore && r.d.committer.later(st, err) // reads go on, and the journal stays until there is space

@@ -37,7 +37,7 @@ func (d *Dir) writerLocked() *journal.Writer {
 	u := &d.unopened
 	if u.writer == nil {
 		u.writer = journal.NewWriter(journal.Options{
-			FS: d.opts.FS, Clock: d.opts.Clock, Dir: d.unopenedPath(), Directory: d.meta.directory, Files: 1 << 20, FirstFile: 1 << 20,
+			FS: d.opts.FS, Clock: d.opts.Clock, Random: d.opts.Random, Dir: d.unopenedPath(), Directory: d.meta.directory, Files: 1 << 20, FirstFile: 1 << 20,
 		}, u.scan)
 	}
 	return u.writer

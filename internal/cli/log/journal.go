@@ -59,7 +59,11 @@ func (d *dumper) journal(in io.Reader) error {
 		if crc = binary.BigEndian.Uint32(group); crc != sum {
 			return d.journalEnd(n, position)
 		}
-		fmt.Fprintf(d.out, "group %d  position %d  entries %d  %d bytes  oldest needed %d\n", n, position, binary.BigEndian.Uint32(group[20:]), length, binary.BigEndian.Uint64(group[24:]))
+		entries := binary.BigEndian.Uint32(group[20:])
+		if length >= journalEntryHead && group[journalGroupHead+1] == 0 {
+			entries-- // the mark
+		}
+		fmt.Fprintf(d.out, "group %d  position %d  entries %d  %d bytes  oldest needed %d\n", n, position, entries, length, binary.BigEndian.Uint64(group[24:]))
 		if err := d.journalEntries(group[journalGroupHead : journalGroupHead+length]); err != nil {
 			return fmt.Errorf("group %d at %d: %w", n, position, err)
 		}
@@ -80,6 +84,10 @@ func (d *dumper) journalEntries(b []byte) error {
 		topic, n := int(b[1]), int(binary.BigEndian.Uint32(b[32:]))
 		if len(b) < journalEntryHead+topic+n {
 			return errors.New("an entry is cut")
+		}
+		if topic == 0 { // the file's mark, with which each group begins
+			b = b[journalEntryHead+n:]
+			continue
 		}
 		kind := map[byte]string{1: "append", 2: "settle"}[b[0]]
 		fmt.Fprintf(d.out, "  %s  %s-%d  id %s", kind, b[journalEntryHead:journalEntryHead+topic], int32(binary.BigEndian.Uint32(b[20:])), uuid.UUID(b[4:20]))

@@ -23,6 +23,8 @@
 //	byte 36, 8 bytes: oldest sequence that is still needed
 //	byte 44, 4 bytes: CRC of the last group of the file with the sequence before; 0 if that one was not needed when this began
 //	byte 48, 4 bytes: CRC-32C of bytes 0-47
+//	byte 52, 16 bytes: the mark of this use of the file, which is random; zeros in files from before there were marks
+//	byte 68, 4 bytes: CRC-32C of bytes 0-67
 //
 // From block 1 on, groups, each starting at a multiple of 4096 bytes and padded with zeros to the next:
 //
@@ -48,11 +50,21 @@
 //	then N bytes: whole record batches as they lie in the segment
 //
 // Settle voids every earlier entry of its log: it is written before a log is cut back or removed, so that replay can
-// neither undo that nor bring the log back.
+// neither undo that nor bring the log back. A settle entry without a topic name, whose topic id is the file's mark, is the first entry of
+// each group; it voids nothing.
 //
 // The chain of CRCs and the sequence in every group mean that what an earlier use left in a file is never taken for this
-// one's. A reader stops at the first group that does not check: in the file with the highest sequence that is where the
-// crash was; in any other it is damage (ErrCorrupt), because a file is left only when all its groups are synced.
+// one's.
+//
+// # A group that does not check
+//
+// A bit that a disk gives back otherwise than it was written is put right, in what is read and not in the file: the CRC says which of the group's
+// bits it is. What is put right so must bear the file's mark, and be confirmed by the group behind it or by the CRCs of its record batches. Of a
+// header likewise.
+//
+// A reader stops at a group that is damaged more than that. In the file with the highest sequence that is where the crash was, unless a group behind
+// it bears the mark; then it is damage (ErrCorrupt), because no group is written before all in front of it are synced. In any other file it is
+// damage anyway, because a file is left only when all its groups are synced.
 package journal
 
 import (
@@ -69,9 +81,11 @@ const (
 	magic           = "MLDAUJNL"
 	version         = 1
 	blockSize       = 4096
-	headerSize      = 52
+	headerSize      = 72
 	groupHeaderSize = 32
 	entryHeaderSize = 36
+	markSize        = entryHeaderSize
+	startSize       = groupHeaderSize + markSize // what each group begins with
 )
 
 // Kind says what an entry is.
@@ -106,6 +120,7 @@ type header struct {
 	sequence  uint64
 	oldest    uint64
 	previous  uint32 // CRC of the last group of the file before
+	mark      uuid.UUID
 }
 
 // encode returns the first bytes of block 0 and their CRC, where the chain of the file's groups begins.
@@ -118,27 +133,36 @@ func (h header) encode(b []byte) uint32 {
 	binary.BigEndian.PutUint32(b[44:], h.previous)
 	crc := crc32.Checksum(b[:48], castagnoli)
 	binary.BigEndian.PutUint32(b[48:], crc)
+	copy(b[52:], h.mark[:])
+	binary.BigEndian.PutUint32(b[68:], crc32.Checksum(b[:68], castagnoli))
 	return crc
 }
 
 // decodeHeader says with ok whether b begins with a whole header; a file whose first header was torn in a crash has none
-// and held nothing that was acknowledged.
-func decodeHeader(b []byte) (h header, crc uint32, ok bool, err error) {
-	if len(b) < headerSize || string(b[:8]) != magic {
-		return header{}, 0, false, nil
+// and held nothing that was acknowledged. It puts a wrong bit right in b, which mended tells.
+func decodeHeader(b []byte) (h header, crc uint32, mended, ok bool, err error) {
+	if len(b) < headerSize {
+		return header{}, 0, false, false, nil
+	}
+	mended, ok = mendCRC(b[:48], b[48:52])
+	if !ok || string(b[:8]) != magic {
+		return header{}, 0, false, false, nil
 	}
 	crc = binary.BigEndian.Uint32(b[48:])
-	if crc != crc32.Checksum(b[:48], castagnoli) {
-		return header{}, 0, false, nil
+	if string(b[52:headerSize]) != string(zeros[52:headerSize]) {
+		turned, ok := mendCRC(b[:68], b[68:72])
+		if mended = mended || turned; ok {
+			copy(h.mark[:], b[52:])
+		}
 	}
 	if v := binary.BigEndian.Uint32(b[8:]); v != version {
-		return header{}, 0, false, fmt.Errorf("%w: version %d is not known here", ErrCorrupt, v)
+		return header{}, 0, false, false, fmt.Errorf("%w: version %d is not known here", ErrCorrupt, v)
 	}
 	copy(h.directory[:], b[12:28])
 	h.sequence = binary.BigEndian.Uint64(b[28:])
 	h.oldest = binary.BigEndian.Uint64(b[36:])
 	h.previous = binary.BigEndian.Uint32(b[44:])
-	return h, crc, true, nil
+	return h, crc, mended, true, nil
 }
 
 // group is the header of a group of entries.
@@ -176,6 +200,18 @@ func decodeGroup(b []byte) (group, uint32) {
 		entries:  binary.BigEndian.Uint32(b[20:]),
 		oldest:   binary.BigEndian.Uint64(b[24:]),
 	}, binary.BigEndian.Uint32(b)
+}
+
+// appendMark appends the entry that each group of a file begins with.
+func appendMark(b []byte, mark uuid.UUID) []byte {
+	return appendEntryHeader(b, KindSettle, LogID{TopicID: mark}, 0, 0)
+}
+
+// isMark says whether b begins with an entry that is a mark.
+func isMark(b []byte) bool {
+	var mark uuid.UUID
+	copy(mark[:], b[4:])
+	return !mark.IsZero() && string(b[:markSize]) == string(appendMark(nil, mark))
 }
 
 // appendEntryHeader appends everything of an entry but its record batches.

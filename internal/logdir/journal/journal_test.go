@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/uuid"
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -25,7 +26,7 @@ type still struct{ clock.Clock }
 func (still) Now() time.Time { return time.Unix(1000, 0) }
 
 func options(fsys vfs.FS) Options {
-	return Options{FS: fsys, Clock: still{}, Dir: dir, Directory: directory, Files: 3, FirstFile: 32 << 10, MaxFile: 64 << 10}
+	return Options{FS: fsys, Clock: still{}, Random: random.Seeded(3), Dir: dir, Directory: directory, Files: 3, FirstFile: 32 << 10, MaxFile: 64 << 10}
 }
 
 func id(n int) LogID {

@@ -18,7 +18,8 @@ const suffix = ".journal"
 
 // Scan is what the files of a journal hold after a stop.
 type Scan struct {
-	Entries []Entry // in the order in which they were written; only those that are needed
+	Entries []Entry  // in the order in which they were written; only those that are needed
+	Mended  []Mended // what was put right in them, and in what says which they are
 
 	exists   bool
 	files    []file // sorted by sequence, needed or not
@@ -40,6 +41,7 @@ type Entry struct {
 
 	file string // its path
 	at   int64
+	fix  fix // of the file
 }
 
 type file struct {
@@ -51,6 +53,10 @@ type file struct {
 	last   uint32
 	oldest uint64
 	found  []Entry
+	groups uint32 // that check
+	fix    fix    // of the group that was mended last
+	mended []Mended
+	lost   uint64 // sequence of a use whose header is damaged
 }
 
 // Open reads the journal in dir. A directory that is not there is an empty journal; one of another data directory is refused.
@@ -71,13 +77,19 @@ func Open(fsys vfs.FS, dir string, directory uuid.UUID) (*Scan, error) {
 		s.oldest = max(s.oldest, f.oldest)
 	}
 	sort.SliceStable(s.files, func(i, k int) bool { return s.files[i].header.sequence < s.files[k].header.sequence })
-	return s, s.link()
+	if err := s.link(); err != nil {
+		return s, err
+	}
+	return s, s.torn()
 }
 
 // link checks that the files needed follow one another without a gap and collects their entries.
 func (s *Scan) link() error {
 	for i, f := range s.files {
 		sequence := f.header.sequence
+		if f.lost >= s.oldest {
+			return fmt.Errorf("%w: the header of %s is damaged, which has sequence %d", ErrCorrupt, filepath.Join(s.dir, f.name), f.lost)
+		}
 		if sequence == 0 {
 			continue
 		}
@@ -89,6 +101,7 @@ func (s *Scan) link() error {
 				return err
 			}
 			s.Entries = append(s.Entries, f.found...)
+			s.Mended = append(s.Mended, f.mended...)
 		}
 		s.sequence, s.chain = sequence, f.last
 	}
@@ -110,6 +123,26 @@ func (s *Scan) follows(i int) error {
 	if before := s.files[i-1]; before.last != f.header.previous {
 		return fmt.Errorf("%w: the groups of %s check up to byte %d only, although %s was begun after it",
 			ErrCorrupt, filepath.Join(s.dir, before.name), before.end, f.name)
+	}
+	return nil
+}
+
+// torn checks that the last file ends as one does that was being written.
+func (s *Scan) torn() error {
+	if len(s.files) == 0 {
+		return nil
+	}
+	f := s.files[len(s.files)-1]
+	if f.header.sequence < s.oldest || f.header.mark.IsZero() {
+		return nil
+	}
+	in, err := s.fs.OpenFile(f.path, vfs.ReadOnly, 0)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := f.damaged(in); err != nil {
+		return fmt.Errorf("read journal file %s: %w", f.path, err)
 	}
 	return nil
 }
@@ -146,9 +179,16 @@ func (s *Scan) scanFile(name string, directory uuid.UUID, topics map[string]stri
 	if err != nil && err != io.EOF {
 		return f, err
 	}
-	h, crc, ok, err := decodeHeader(block[:n])
-	if err != nil || !ok {
+	h, crc, mended, ok, err := decodeHeader(block[:n])
+	if err != nil {
 		return f, err
+	}
+	if !ok {
+		f.lost, err = headless(in, f.size)
+		return f, err
+	}
+	if mended {
+		f.mended = append(f.mended, Mended{Path: f.path})
 	}
 	if h.directory != directory {
 		return f, fmt.Errorf("%w: it belongs to directory %s, this is %s", ErrCorrupt, h.directory, directory)
@@ -157,36 +197,57 @@ func (s *Scan) scanFile(name string, directory uuid.UUID, topics map[string]stri
 	return f, scanGroups(in, &f, topics)
 }
 
-// scanGroups reads the groups of f up to the first that does not check.
+// scanGroups reads the groups of f up to the first that does not check and cannot be mended.
 func scanGroups(in io.ReaderAt, f *file, topics map[string]string) error {
 	var buf []byte
-	for number := uint32(0); f.end+groupHeaderSize <= f.size; number++ {
-		var head [groupHeaderSize]byte
-		if _, err := in.ReadAt(head[:], f.end); err != nil {
+	for f.end+groupHeaderSize <= f.size {
+		f.fix = fix{}
+		b, crc, ok, err := f.group(in, f.groups, buf)
+		if err != nil {
 			return err
 		}
-		g, crc := decodeGroup(head[:])
-		total := groupHeaderSize + int64(g.length)
-		if g.sequence != f.header.sequence || g.number != number || f.end+total > f.size {
-			return nil
+		if !ok {
+			if f.header.mark.IsZero() {
+				return nil
+			}
+			if b, crc, ok, err = f.mend(in, f.groups); err != nil || !ok {
+				return err
+			}
+			f.mended = append(f.mended, Mended{f.path, f.fix.at})
 		}
-		if int64(cap(buf)) < total {
-			buf = make([]byte, total)
-		}
-		buf = buf[:total]
-		if _, err := in.ReadAt(buf, f.end); err != nil {
-			return err
-		}
-		if chain(f.last, buf[4:]) != crc {
-			return nil
-		}
-		if err := f.addEntries(buf[groupHeaderSize:], g, topics); err != nil {
+		g, _ := decodeGroup(b)
+		if err := f.addEntries(b[groupHeaderSize:], g, topics); err != nil {
 			return fmt.Errorf("group at byte %d: %w", f.end, err)
 		}
-		f.last, f.oldest = crc, g.oldest
-		f.end += align(total)
+		f.last, f.oldest, buf = crc, g.oldest, b
+		f.end += align(int64(len(b)))
+		f.groups++
 	}
 	return nil
+}
+
+// group reads the group at the end of f, into buf if it has room. ok says whether it has this number and checks.
+func (f *file) group(in io.ReaderAt, number uint32, buf []byte) (b []byte, crc uint32, ok bool, err error) {
+	if f.end+groupHeaderSize > f.size {
+		return nil, 0, false, nil
+	}
+	var head [groupHeaderSize]byte
+	if _, err := in.ReadAt(head[:], f.end); err != nil {
+		return nil, 0, false, err
+	}
+	g, crc := decodeGroup(head[:])
+	total := groupHeaderSize + int64(g.length)
+	if g.sequence != f.header.sequence || g.number != number || f.end+total > f.size {
+		return nil, 0, false, nil
+	}
+	if int64(cap(buf)) < total {
+		buf = make([]byte, total)
+	}
+	b = buf[:total]
+	if _, err := in.ReadAt(b, f.end); err != nil {
+		return nil, 0, false, err
+	}
+	return b, crc, chain(f.last, b[4:]) == crc, nil
 }
 
 func (f *file) addEntries(b []byte, g group, topics map[string]string) error {
@@ -196,6 +257,10 @@ func (f *file) addEntries(b []byte, g group, topics map[string]string) error {
 		if err != nil {
 			return err
 		}
+		if isMark(b[at:]) {
+			at = next
+			continue
+		}
 		topic, ok := topics[string(e.topic)]
 		if !ok {
 			topic = string(e.topic)
@@ -204,7 +269,7 @@ func (f *file) addEntries(b []byte, g group, topics map[string]string) error {
 		f.found = append(f.found, Entry{
 			Log:  LogID{Topic: topic, TopicID: e.topicID, Partition: e.partition},
 			Kind: e.kind, Base: e.base, End: endOf(b[e.at:next], e.base), Bytes: int64(e.n), Sequence: g.sequence,
-			file: f.path, at: f.end + groupHeaderSize + int64(e.at),
+			file: f.path, at: f.end + groupHeaderSize + int64(e.at), fix: f.fix,
 		})
 		at = next
 	}
@@ -274,7 +339,10 @@ func (r *Reader) Read(dst []byte, e Entry) ([]byte, error) {
 		}
 		r.file, r.name = file, e.file
 	}
-	return vfs.Span{File: r.file, Off: e.at, N: e.Bytes}.AppendTo(dst)
+	from := len(dst)
+	dst, err := vfs.Span{File: r.file, Off: e.at, N: e.Bytes}.AppendTo(dst)
+	e.fix.apply(dst[from:], e.at)
+	return dst, err
 }
 
 // Close closes the open file; the Reader may be used again.

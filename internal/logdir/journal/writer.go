@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/uuid"
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -18,6 +19,7 @@ import (
 type Options struct {
 	FS        vfs.FS
 	Clock     clock.Clock
+	Random    random.Source // of the files' marks
 	Dir       string        // the journal's own directory, made by the first group in the data directory, which exists
 	Directory uuid.UUID     // id of the data directory, kept in every file
 	Files     int           // files at most; default 4
@@ -32,6 +34,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Clock == nil {
 		o.Clock = clock.Real
+	}
+	if o.Random == nil {
+		o.Random = random.Real
 	}
 	if o.Files == 0 {
 		o.Files = 4
@@ -74,8 +79,9 @@ type Writer struct {
 	position int64 // where the next group goes in the current file
 	number   uint32
 	chain    uint32
+	mark     uuid.UUID // of the current file
 
-	buf     []byte // the group being built, its header first
+	buf     []byte // the group being built, its header first, then room for the mark
 	entries uint32
 	vec     [][]byte
 
@@ -111,8 +117,8 @@ func NewWriter(opts Options, scan *Scan) *Writer {
 }
 
 func (w *Writer) reset() {
-	w.buf = append(w.buf[:0], zeros[:groupHeaderSize]...)
-	w.entries = 0
+	w.buf = append(w.buf[:0], zeros[:startSize]...)
+	w.entries = 1
 }
 
 // Append adds to the group batches that read appends to what it is given; an entry of no bytes is not added. It returns
@@ -139,7 +145,7 @@ func (w *Writer) Settle(id LogID) {
 }
 
 // Pending returns the size of the group being built.
-func (w *Writer) Pending() int { return len(w.buf) - groupHeaderSize }
+func (w *Writer) Pending() int { return len(w.buf) - startSize }
 
 // MaxSequence returns the highest sequence that the group being built may get.
 func (w *Writer) MaxSequence() uint64 { return w.sequence.Load() + 1 }
@@ -248,7 +254,7 @@ func (w *Writer) rotate(need int64) error {
 	w.current = next
 	s.sequence = w.sequence.Load() + 1
 	w.sequence.Store(s.sequence)
-	w.position, w.number = 0, 0
+	w.position, w.number, w.mark = 0, 0, uuid.New(w.opts.Random)
 	return nil
 }
 
@@ -300,7 +306,7 @@ func (w *Writer) open(s *slot) error {
 // writeEmpty makes the retirement of files durable in the block that each file keeps for it.
 func (w *Writer) writeEmpty() error {
 	group, entries := w.buf, w.entries
-	w.buf, w.entries = make([]byte, groupHeaderSize), 0
+	w.buf, w.entries = make([]byte, startSize), 1
 	err := w.write(blockSize, 0)
 	w.buf, w.entries = group, entries
 	return err
@@ -315,7 +321,7 @@ func (w *Writer) write(need, reserve int64) error {
 	at, chain := w.position, w.chain
 	if at == 0 {
 		block := make([]byte, blockSize)
-		h := header{directory: w.opts.Directory, sequence: s.sequence, oldest: oldest, previous: chain}
+		h := header{directory: w.opts.Directory, sequence: s.sequence, oldest: oldest, previous: chain, mark: w.mark}
 		if oldest >= s.sequence {
 			h.previous = 0
 		}
@@ -323,7 +329,8 @@ func (w *Writer) write(need, reserve int64) error {
 		w.vec = append(w.vec, block)
 		need += blockSize
 	}
-	g := group{length: uint32(w.Pending()), sequence: s.sequence, number: w.number, entries: w.entries, oldest: oldest}
+	appendMark(w.buf[:groupHeaderSize], w.mark)
+	g := group{length: uint32(len(w.buf) - groupHeaderSize), sequence: s.sequence, number: w.number, entries: w.entries, oldest: oldest}
 	chain = g.seal(w.buf, chain)
 	w.vec = append(w.vec, w.buf, zeros[:align(int64(len(w.buf)))-int64(len(w.buf))])
 	end := at + need
