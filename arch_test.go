@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"internal/server":    {"internal/protocol", "internal/metrics"},
 	"internal/protocol":  {},
 	"internal/handler":   {"internal/metrics", "internal/quota", "internal/coordinator", "internal/coordinator/group", "internal/server", "internal/protocol", "internal/partition", "internal/replica", "internal/commitlog", "internal/record", "internal/metadata", "internal/controller", "internal/config"},
-	"internal/fetcher":   {"internal/replica", "internal/commitlog", "internal/protocol"},
+	"internal/fetcher":   {"internal/replica", "internal/commitlog", "internal/peer", "internal/protocol"},
 	"internal/partition": {"internal/metrics", "internal/replica", "internal/metadata", "internal/commitlog", "internal/record"},
 	"internal/replica":   {"internal/commitlog", "internal/metadata"},
 	"internal/logdir":    {"internal/metrics", "internal/commitlog", "internal/record"},

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -13,7 +14,7 @@ import (
 // link is another voter. What must not wait for one another goes by connections of its own, each made when it is needed: answers come in the
 // order of the requests.
 type link struct {
-	address string
+	address string       // as the configuration has it, or another voter's
 	node    atomic.Int32 // -1 until it has said
 	raft    *peer.Client // messages of the quorum; nil where this node does not vote
 	asks    *peer.Client // questions, and requests to the controller
@@ -25,13 +26,45 @@ func (n *Node) newLink(s Seed) *link {
 	l := &link{address: s.Address}
 	l.node.Store(s.ID)
 	o := peer.Options{Network: n.Network, Clock: n.Clock, Address: s.Address, ClientID: "node-" + strconv.Itoa(int(n.NodeID))}
-	l.asks, l.pulls, l.beats = peer.New(o), peer.New(o), peer.New(o)
+	l.asks = peer.New(o) // which wait for the metadata to be changed, as long as that takes
+	o.Silence = answerWithin
+	l.beats = peer.New(o)
 	if n.Votes {
-		o.Keep = true
-		o.Lost = func() { n.spawn(func() { n.voterLost(l) }) }
-		l.raft = peer.New(o)
+		r := o
+		r.Keep = true
+		r.Probe = &peer.Request{Key: protocol.KeyNodeHeartbeat, Body: toJSON(beat{Node: -1, Epoch: -1})} // of no broker: it is answered, and changes nothing
+		r.Lost = func() { n.spawn(func() { n.voterLost(l) }) }
+		l.raft = peer.New(r)
 	}
+	o.Silence = pullWait + answerWithin
+	l.pulls = peer.New(o)
 	return l
+}
+
+// everyone are the links that the configuration names, by Seeds, and those to voters that others have named.
+func (n *Node) everyone() []*link {
+	if met := n.met.Load(); met != nil {
+		return *met
+	}
+	return n.links
+}
+
+// metMax bounds the voters that others may name.
+const metMax = 64
+
+// meet makes links to voters that a node has named and the configuration does not: it names one or two where to find the others.
+func (n *Node) meet(voters []Seed) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := n.everyone()
+	for _, s := range voters {
+		if n.closing || s.ID < 0 || s.ID == n.NodeID || len(all) >= metMax ||
+			slices.ContainsFunc(all, func(l *link) bool { return l != nil && (l.node.Load() == s.ID || l.address == s.Address) }) {
+			continue
+		}
+		all = append(slices.Clip(all), n.newLink(s))
+	}
+	n.met.Store(&all)
 }
 
 func (l *link) close() {
@@ -47,7 +80,7 @@ func (n *Node) linkTo(node int32) *link {
 	if node < 0 {
 		return nil // not the first of those that nobody has named yet
 	}
-	for _, l := range n.links {
+	for _, l := range n.everyone() {
 		if l != nil && l.node.Load() == node {
 			return l
 		}
@@ -70,6 +103,9 @@ func (n *Node) askInfo(ctx context.Context, l *link) (*info, error) {
 	l.node.Store(i.Node)
 	if i.Raft != 0 {
 		n.learn(i.Raft, i.Node)
+	}
+	if !n.Votes {
+		n.meet(i.Seeds)
 	}
 	return i, nil
 }
@@ -148,6 +184,9 @@ func (n *Node) receive(body []byte) error {
 // infoNow is what this node says of itself.
 func (n *Node) infoNow() *info {
 	i := &info{Node: n.NodeID, Holds: n.Partitions, ClusterID: n.Images.Image().ClusterID()}
+	if n.Votes {
+		i.Seeds = n.Seeds
+	}
 	i.Leader, _ = n.Leader()
 	n.mu.Lock()
 	if i.ClusterID == "" {

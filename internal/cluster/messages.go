@@ -24,6 +24,7 @@ type info struct {
 	ClusterID string   // as its metadata say, or its data directories
 	Holds     int      // partitions in its data directories
 	Leader    int32    // node that leads the quorum; -1 while it knows none
+	Seeds     []Seed   // voters and where they are, as the configuration of one has it
 }
 
 // ask is a request to the controller on its way to the node that leads the quorum (KeyControllerRequest).

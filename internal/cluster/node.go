@@ -71,13 +71,14 @@ const (
 	askPause     = 50 * time.Millisecond  // between two questions to a voter that forms, or is not known
 	infoTimeout  = 2 * time.Second        // of a question
 	pullWait     = 500 * time.Millisecond // of a question for metadata where there are no news
-	answerWithin = 2 * time.Second        // of a heartbeat, and beyond pullWait of metadata: the other side may be frozen
+	answerWithin = 2 * time.Second        // how long nothing may come of an answer that is at hand, and beyond pullWait of metadata: the other side may be cut off or frozen
 )
 
 // Node is this node's part in the cluster.
 type Node struct {
 	Options
-	links []*link // by Seeds; nil for this node
+	links []*link                 // by Seeds; nil for this node
+	met   atomic.Pointer[[]*link] // these, and those that others have named; nil: nobody has. mu is held while it changes
 	life  context.Context
 	end   context.CancelFunc
 	work  sync.WaitGroup // goroutines of the node, and answers under way
@@ -201,7 +202,7 @@ func (n *Node) Close() {
 	n.closing = true
 	n.mu.Unlock()
 	n.end()
-	for _, l := range n.links {
+	for _, l := range n.everyone() {
 		if l != nil {
 			l.close()
 		}

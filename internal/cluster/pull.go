@@ -66,11 +66,12 @@ func (n *Node) pullAll() {
 		leader, _ := n.Leader()
 		l := n.linkTo(leader)
 		for ; l == nil; at++ {
-			if l = n.links[at%len(n.links)]; l == nil && len(n.links) == 1 {
+			all := n.everyone()
+			if l = all[at%len(all)]; l == nil && len(all) == 1 {
 				return
 			}
 		}
-		if l.node.Load() < 0 {
+		if is := l.node.Load(); is < 0 || leader >= 0 && is != leader { // who it is, and where the one is that leads
 			if _, err := n.askInfo(n.life, l); err != nil && !n.pause(askPause) {
 				return
 			}
@@ -101,12 +102,10 @@ func (e *applyError) Unwrap() error { return e.err }
 
 var errNoLeader = errors.New("the voter knows no leader")
 
-// pullFrom pulls once.
+// pullFrom pulls once. It waits as long as something comes: a snapshot may be large, and the network slow.
 func (n *Node) pullFrom(l *link) error {
 	from := n.Images.Image().Index() + 1
-	ctx, cancel := n.within(n.life, pullWait+answerWithin)
-	defer cancel()
-	body, err := l.pulls.Call(ctx, protocol.KeyMetadataPull, pull{n.NodeID, from, uint32(pullWait.Milliseconds())}.encode())
+	body, err := l.pulls.Call(n.life, protocol.KeyMetadataPull, pull{n.NodeID, from, uint32(pullWait.Milliseconds())}.encode())
 	if err != nil {
 		return err
 	}

@@ -4,16 +4,16 @@ import (
 	"bufio"
 	"encoding/binary"
 	"fmt"
-	"io"
 
 	"github.com/moldau/moldau/internal/network"
+	"github.com/moldau/moldau/internal/peer"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/replica"
 )
 
 const (
 	bufferBytes = 32 << 10 // that small answers are read into
-	readChunk   = 64 << 10 // that is made room for before the bytes are there
+	answerMin   = 5        // correlation id, and no tags
 	answerMax   = 1 << 30
 	keepRounds  = 64 // answers for which room is kept that they do not need
 )
@@ -23,7 +23,7 @@ func (s *source) read(conn network.Conn) error {
 	in := bufio.NewReaderSize(conn, bufferBytes)
 	var room []byte
 	for small := 0; ; {
-		frame, err := readFrame(in, room[:0])
+		frame, err := peer.ReadFrame(in, room, answerMin, answerMax)
 		if err != nil {
 			return err
 		}
@@ -40,29 +40,6 @@ func (s *source) read(conn network.Conn) error {
 			return err
 		}
 	}
-}
-
-// readFrame reads an answer without its size. What it holds grows with what has come.
-func readFrame(r io.Reader, frame []byte) ([]byte, error) {
-	var size [4]byte
-	if _, err := io.ReadFull(r, size[:]); err != nil {
-		return nil, err
-	}
-	n := int(int32(binary.BigEndian.Uint32(size[:])))
-	if n < 5 || n > answerMax {
-		return nil, fmt.Errorf("%w: answer of %d bytes", protocol.ErrMalformed, n)
-	}
-	for len(frame) < n {
-		if len(frame) == cap(frame) {
-			frame = append(make([]byte, 0, min(n, max(readChunk, 2*cap(frame)))), frame...)
-		}
-		k, err := io.ReadFull(r, frame[len(frame):min(n, cap(frame))])
-		frame = frame[:len(frame)+k]
-		if err != nil {
-			return nil, err
-		}
-	}
-	return frame, nil
 }
 
 // take takes an answer to the replicas that it is for.

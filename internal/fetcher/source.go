@@ -2,7 +2,6 @@ package fetcher
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,13 +11,13 @@ import (
 	"time"
 
 	"github.com/moldau/moldau/internal/network"
+	"github.com/moldau/moldau/internal/peer"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/replica"
 )
 
 const (
 	pauseMin     = 10 * time.Millisecond // the first pause after a failure; the next ones double
-	dialTimeout  = 2 * time.Second
 	writeTimeout = 5 * time.Second
 	underWay     = 2    // requests of a connection
 	mentionsMax  = 2000 // partitions of a request; more follow in the next one
@@ -135,10 +134,7 @@ func (s *source) dial() (network.Conn, error) {
 	if !ok {
 		return nil, fmt.Errorf("no address of broker %d is known", s.broker)
 	}
-	ctx, cancel := context.WithCancel(s.f.life)
-	defer cancel()
-	defer s.f.options.Clock.AfterFunc(dialTimeout, cancel).Stop()
-	return s.f.options.Network.Dial(ctx, address)
+	return peer.Dial(s.f.life, s.f.options.Network, s.f.options.Clock, address)
 }
 
 // serve follows on a connection until it ends, and says why.

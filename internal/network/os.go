@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"net"
+	"time"
 )
 
 // OS is the network of this machine.
@@ -15,7 +16,14 @@ func (osNetwork) Listen(ctx context.Context, addr string) (Listener, error) {
 	return c.Listen(ctx, "tcp", addr)
 }
 
+// cutAfter is how long a connection that was dialled stands without a sign of the other machine: what was sent is not acknowledged, or on an idle
+// one the questions whether it is there are not. A network that is cut says nothing, and the system itself would wait for a quarter of an hour.
+const cutAfter = 5 * time.Second
+
+// keepAlive are the questions on an idle connection.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: cutAfter - 2*time.Second, Interval: time.Second, Count: 2}
+
 func (osNetwork) Dial(ctx context.Context, addr string) (Conn, error) {
-	var d net.Dialer
+	d := net.Dialer{KeepAliveConfig: keepAlive, Control: limitUnacknowledged}
 	return d.DialContext(ctx, "tcp", addr)
 }

@@ -16,8 +16,9 @@ var (
 	// ErrNotSent means that a request did not leave this node: it was not carried out.
 	ErrNotSent = errors.New("request was not sent")
 	// ErrLost means that the connection ended, or the caller stopped waiting, before the answer: whether it was carried out is not known.
-	ErrLost = errors.New("no answer to a request")
-	errStop = errors.New("connection is closed from this side")
+	ErrLost   = errors.New("no answer to a request")
+	errStop   = errors.New("connection is closed from this side")
+	errSilent = errors.New("nothing came for too long while an answer was awaited")
 )
 
 // Bounds of a connection.
@@ -26,13 +27,13 @@ const (
 	queueBytesMax = 64 << 20 // of them; messages beyond it are dropped
 	waitingMax    = 1024     // requests that wait for an answer
 	answerMax     = 256 << 20
-	dialTimeout   = 2 * time.Second
-	writeTimeout  = 5 * time.Second
+	writeTimeout  = 5 * time.Second // of a piece
+	pieceMax      = 1 << 20
 	backoffMin    = 20 * time.Millisecond
 	backoffMax    = 500 * time.Millisecond
 )
 
-// Options configures a Client. All are required, but for the functions and Keep.
+// Options configures a Client. All are required, but for the functions, Keep, Silence and Probe.
 type Options struct {
 	Network  network.Network
 	Clock    clock.Clock
@@ -41,10 +42,22 @@ type Options struct {
 
 	// Keep connects without being asked to, and again whenever the connection is lost.
 	Keep bool
+	// Silence is how long nothing may come while an answer is awaited. Then the connection ends: the network may be cut, which nobody tells, or the other
+	// side is frozen. 0: for ever, where an answer may take long.
+	Silence time.Duration
+	// Probe is a request that the other side answers at once. It is sent where no answer is awaited, for a connection that has messages alone. It needs
+	// Keep and Silence. Nil: none.
+	Probe *Request
 	// Lost is told when a connection that stood has ended and the other side refuses another one: the process is gone. It must not wait.
 	Lost func()
 	// Up is told of every connection that stands. It must not wait.
 	Up func()
+}
+
+// Request is a private request and its body.
+type Request struct {
+	Key  protocol.APIKey
+	Body []byte
 }
 
 // Client is a connection to one address, made when it is needed. Its methods may be called by any goroutine.
@@ -52,7 +65,7 @@ type Client struct {
 	options Options
 	wake    chan struct{} // something is queued
 	life    context.Context
-	end     context.CancelFunc
+	end     context.CancelCauseFunc
 	done    sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
@@ -60,6 +73,9 @@ type Client struct {
 	bytes   int
 	waiting map[int32]*item
 	next    int32
+	asked   int32     // the request that was written last on this connection, and told the one that was answered last: answers come in the
+	told    int32     // order of the requests. Who does not wait any more is still owed an answer by the connection
+	heard   time.Time // when bytes came last, or when the first request was written of those that are not answered
 	closed  bool
 }
 
@@ -81,7 +97,7 @@ type result struct {
 // New returns a client and starts its goroutine, which ends with Close.
 func New(o Options) *Client {
 	c := &Client{options: o, wake: make(chan struct{}, 1), waiting: make(map[int32]*item)}
-	c.life, c.end = context.WithCancel(context.Background())
+	c.life, c.end = context.WithCancelCause(context.Background())
 	c.done.Go(c.run)
 	return c
 }
@@ -91,7 +107,7 @@ func (c *Client) Close() {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
-	c.end()
+	c.end(errStop)
 	c.done.Wait()
 }
 
@@ -113,7 +129,7 @@ func (c *Client) CallVersion(ctx context.Context, key protocol.APIKey, version i
 	case r := <-it.answer:
 		return r.body, r.err
 	case <-ctx.Done():
-		return nil, c.leave(it, ctx.Err())
+		return nil, c.leave(it, context.Cause(ctx))
 	}
 }
 
@@ -169,7 +185,7 @@ func (c *Client) run() {
 			}
 			continue
 		}
-		conn, err := c.dial()
+		conn, err := Dial(c.life, c.options.Network, c.options.Clock, c.options.Address)
 		if err != nil {
 			if had && network.Refused(err) && c.options.Lost != nil {
 				c.options.Lost()
@@ -197,13 +213,6 @@ func (c *Client) queued() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.queue) > 0
-}
-
-func (c *Client) dial() (network.Conn, error) {
-	ctx, cancel := context.WithCancel(c.life)
-	defer cancel()
-	defer c.options.Clock.AfterFunc(dialTimeout, cancel).Stop()
-	return c.options.Network.Dial(ctx, c.options.Address)
 }
 
 // drop answers those whose request went out on a connection that has ended, and with all those that could not be sent at all, too.
