@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
@@ -28,19 +29,32 @@ func Prepare(fsys vfs.FS, dir string, rnd random.Source) (id uint64, formed bool
 	if err != nil {
 		return 0, false, fmt.Errorf("prepare quorum directory: %w", err)
 	}
-	snapshots, err := numbered(fsys, dir, snapshotSuffix)
-	if err != nil {
+	if formed, err = isFormed(fsys, dir); err != nil {
 		return 0, false, fmt.Errorf("prepare quorum directory: %w", err)
 	}
-	return id, len(snapshots) > 0, nil
+	return id, formed, nil
+}
+
+// isFormed says whether a directory has been told of a cluster.
+func isFormed(fsys vfs.FS, dir string) (bool, error) {
+	snapshots, err := numbered(fsys, dir, snapshotSuffix)
+	return len(snapshots) > 0, err
 }
 
 // Form makes a prepared directory the first of a new cluster with those voters: it writes the snapshot that others get from its node.
-// No other directory may be the first of a cluster with the same voters; the caller sees to that. The node must not be open.
+// No other directory may be the first of a cluster with the same voters; the caller sees to that. The node must not be open. A directory that is
+// not what was prepared, because it is empty by now or another's, forms nothing.
 func Form(fsys vfs.FS, dir string, voters []uint64) error {
-	_, formed, err := Prepare(fsys, dir, nil)
+	id, err := ReadID(fsys, dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("form a quorum in %s: %w", dir, err)
+	}
+	if !slices.Contains(voters, id) {
+		return fmt.Errorf("form a quorum in %s: its raft id %x is none of the voters'", dir, id)
+	}
+	formed, err := isFormed(fsys, dir)
+	if err != nil {
+		return fmt.Errorf("form a quorum in %s: %w", dir, err)
 	}
 	if formed {
 		return fmt.Errorf("%w: %s", ErrFormed, dir)

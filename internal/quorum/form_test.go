@@ -92,6 +92,27 @@ func TestForm(t *testing.T) {
 	}
 }
 
+// TestFormRefusesAnotherDirectory: what was prepared is gone by now, or is none of the voters'.
+func TestFormRefusesAnotherDirectory(t *testing.T) {
+	disk := vfs.NewMem()
+	id, _, err := Prepare(disk, "q", random.Seeded(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Form(disk, "q", []uint64{id + 1, id + 2, id + 3}); err == nil {
+		t.Error("it formed a cluster of others")
+	}
+	if err := disk.Remove("q/" + identityName); err != nil {
+		t.Fatal(err)
+	}
+	if err := Form(disk, "q", []uint64{id}); !errors.Is(err, ErrMissing) {
+		t.Errorf("without its identity: %v", err)
+	}
+	if _, formed, err := Prepare(disk, "q", random.Seeded(2)); formed || err != nil {
+		t.Errorf("afterwards: %v, %v", formed, err)
+	}
+}
+
 // committedIs compares what Committed gives with what was applied.
 func committedIs(t *testing.T, n *running) {
 	t.Helper()
