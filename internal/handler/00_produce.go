@@ -375,7 +375,13 @@ func (p *produce) complete(w *produceWait, err error) {
 	if w != nil {
 		w.over = true
 		if err != nil && !p.answered {
-			p.resp.Topics[w.topic].Partitions[w.index].Error = codeOf(err) // what was appended stays in the log
+			out := &p.resp.Topics[w.topic].Partitions[w.index]
+			out.Error = codeOf(err) // what was appended stays in the log
+			if id := w.part.ID(); out.Error == protocol.NotLeaderOrFollower && p.version >= 10 {
+				if t := p.h.Metadata.Image().TopicByID(id.TopicID); t != nil && int(id.Partition) < len(t.Partitions) {
+					out.CurrentLeader = currentLeader(t, id.Partition)
+				}
+			}
 		}
 	}
 	p.open--

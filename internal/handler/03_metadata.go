@@ -207,7 +207,7 @@ func (h *Handler) topicMetadata(img *metadata.Image, topic *metadata.Topic, c ca
 		mp.Leader, mp.LeaderEpoch = p.Leader, p.LeaderEpoch
 		mp.Replicas, mp.ISR = p.Replicas, p.ISR
 		for _, r := range p.Replicas {
-			if b := img.Broker(r); b == nil || b.Fenced {
+			if b := img.Broker(r); b == nil || b.Fenced || !p.Online(b) {
 				mp.OfflineReplicas = append(mp.OfflineReplicas, r)
 			}
 		}

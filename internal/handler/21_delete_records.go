@@ -82,7 +82,7 @@ func (h *Handler) awaitDeletions(c call, open []deletion, wait time.Duration) {
 	timeout := make(chan struct{})
 	timer := h.Clock.AfterFunc(wait, func() { close(timeout) })
 	defer timer.Stop()
-	w := partition.NewWatcher()
+	w := partition.NewLowWatcher()
 	for _, d := range open {
 		d.part.Watch(w)
 		defer d.part.Unwatch(w)

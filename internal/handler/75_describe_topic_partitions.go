@@ -116,7 +116,7 @@ func (p *partitionPage) describe(c call, part *metadata.Partition, index int32) 
 	out.Replicas, out.ISR = part.Replicas, part.ISR
 	out.EligibleLeaderReplicas, out.LastKnownELR = append([]int32{}, part.ELR...), append([]int32{}, part.LastKnownELR...) // never null
 	for _, id := range part.Replicas {
-		if b := p.img.Broker(id); b == nil || b.Fenced {
+		if b := p.img.Broker(id); b == nil || b.Fenced || !part.Online(b) {
 			out.OfflineReplicas = append(out.OfflineReplicas, id)
 		}
 	}

@@ -21,7 +21,6 @@ var codes = []struct {
 	{partition.ErrFencedLeaderEpoch, protocol.FencedLeaderEpoch},
 	{partition.ErrUnknownLeaderEpoch, protocol.UnknownLeaderEpoch},
 	{partition.ErrNotEnoughReplicas, protocol.NotEnoughReplicas},
-	{partition.ErrNotEnoughReplicasAfterAppend, protocol.NotEnoughReplicasAfterAppend},
 	{partition.ErrOffsetNotAvailable, protocol.OffsetNotAvailable},
 	{partition.ErrUnknownReplica, protocol.UnknownLeaderEpoch}, // as in Kafka: the leader has not heard of the assignment yet
 	{partition.ErrStaleBrokerEpoch, protocol.StaleBrokerEpoch},

@@ -498,8 +498,10 @@ func (s *following) add(img *metadata.Image, f *followerFetch, r *followerResult
 		span[0] = r.read.Slice.Span
 		p.Records = span[:]
 	}
-	if known := img.TopicByID(r.key.topic); f.version >= 16 && known != nil && (r.code == protocol.NotLeaderOrFollower || r.code == protocol.FencedLeaderEpoch) {
-		p.CurrentLeader = currentLeader(known, r.key.number)
+	if f.version >= 16 && (r.code == protocol.NotLeaderOrFollower || r.code == protocol.FencedLeaderEpoch) {
+		if known := img.TopicByID(r.key.topic); known != nil {
+			p.CurrentLeader = currentLeader(known, r.key.number)
+		}
 	}
 	if r.code == protocol.UnknownTopicID || r.code == protocol.UnknownTopicOrPartition {
 		p.Aborted = []protocol.AbortedTransaction{} // as in Kafka

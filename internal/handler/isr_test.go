@@ -1,7 +1,10 @@
 package handler
 
 import (
+	"runtime"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -83,6 +86,39 @@ func TestProduceWithoutItsFollowers(t *testing.T) {
 	}
 }
 
+// TestISRThatShrinksAfterTheAppend: below min.insync.replicas nothing is committed, so who waits hears of its time-out, as from Kafka since KIP-966; the
+// record is in the log, and is committed when the follower is back.
+func TestISRThatShrinksAfterTheAppend(t *testing.T) {
+	r, part, _ := moved(t)
+	w := r.dial()
+	req := produceOne(9, 300)
+	w.send(9, req)
+	for deadline := time.Now().Add(20 * time.Second); part.Log().LogEnd() == 0; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("waited for the append")
+		}
+	}
+	state := *r.controller.images.Image().Partition(uuid.UUID{1}, 0)
+	state.ISR, state.PartitionEpoch = state.ISR[:1], state.PartitionEpoch+1
+	part.Apply(twoBrokers{}, &state)
+	resp, err := w.receive(9, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := protocol.ErrorCode(resp.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode); code != protocol.RequestTimedOut || part.HighWatermark() != 0 {
+		t.Errorf("answered %s, high watermark %d", code, part.HighWatermark())
+	}
+	back := state
+	back.ISR, back.PartitionEpoch = state.Replicas, state.PartitionEpoch+1
+	part.Apply(twoBrokers{}, &back)
+	if _, err := part.ReadFollower(replica.FetchRequest{Replica: 8, BrokerEpoch: 4, Offset: 1, SyncedEnd: 1}, 1000, true); err != nil {
+		t.Fatal(err)
+	}
+	if hw := part.HighWatermark(); hw != 1 {
+		t.Errorf("high watermark %d when the follower has it", hw)
+	}
+}
+
 // TestDeleteRecordsOfFollowers: it is answered once the followers have deleted too, and with the time-out when they do not.
 func TestDeleteRecordsOfFollowers(t *testing.T) {
 	r := newRig(t, "")
@@ -122,6 +158,52 @@ func TestDeleteRecordsOfFollowers(t *testing.T) {
 	check(protocol.None, 1)
 	<-followed
 }
+
+// TestDeleteRecordsWithoutADeadFollower: who waits for a follower hears at once when that does not count any more, because its broker is dead.
+func TestDeleteRecordsWithoutADeadFollower(t *testing.T) {
+	r := newRig(t, "")
+	r.topic("orders", 1, 2)
+	part := hosted(t, "orders", 1)
+	r.h.Partitions = onePartition{part}
+	state := &metadata.Partition{Leader: testNode, Replicas: []int32{testNode, 8}, ISR: []int32{testNode, 8}}
+	brokers := new(changing)
+	brokers.is.Store(&[]replica.Brokers{twoBrokers{}}[0])
+	part.Apply(brokers, state)
+	b := record.NewBuilder(record.CompressionOf(record.None))
+	b.Append(record.Record{Timestamp: 1, Value: []byte("value")})
+	if _, err := part.Append(b.Build(), false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := part.ReadFollower(replica.FetchRequest{Replica: 8, BrokerEpoch: 4, Offset: 1, SyncedEnd: 1}, 1000, true); err != nil {
+		t.Fatal(err)
+	}
+	w := r.dial()
+	req := kmsg.NewPtrDeleteRecordsRequest()
+	req.TimeoutMillis = 1 << 30
+	req.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: "orders", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Offset: 1}}}}
+	w.send(2, req)
+	for deadline := time.Now().Add(20 * time.Second); part.Log().LogStart() == 0; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("waited for the leader to delete")
+		}
+	}
+	brokers.is.Store(&[]replica.Brokers{testBrokers{}}[0])
+	part.Apply(brokers, state)
+	resp, err := w.receive(2, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := resp.(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0]; p.ErrorCode != 0 || p.LowWatermark != 1 {
+		t.Errorf("answered %v with low watermark %d", protocol.ErrorCode(p.ErrorCode), p.LowWatermark)
+	}
+}
+
+// changing are brokers that change, as the newest image does.
+type changing struct {
+	is atomic.Pointer[replica.Brokers]
+}
+
+func (c *changing) Broker(id int32) *metadata.Broker { return (*c.is.Load()).Broker(id) }
 
 // twoBrokers has one more than testBrokers.
 type twoBrokers struct{ testBrokers }

@@ -65,6 +65,15 @@ type Broker struct {
 // Active says whether the broker may lead and be in an ISR.
 func (b *Broker) Active() bool { return b != nil && !b.Fenced && !b.ControlledShutdown }
 
+// Online says whether a replica of the partition on the broker is in a data directory that the broker has. One of which nobody knows where it is counts.
+func (p *Partition) Online(b *Broker) bool {
+	if b == nil {
+		return false
+	}
+	at := slices.Index(p.Replicas, b.ID)
+	return at < 0 || at >= len(p.Directories) || p.Directories[at].IsZero() || len(b.Directories) == 0 || slices.Contains(b.Directories, p.Directories[at])
+}
+
 // Listener returns the listener of that name.
 func (b *Broker) Listener(name string) (Listener, bool) {
 	i := slices.IndexFunc(b.Listeners, func(l Listener) bool { return l.Name == name })

@@ -124,6 +124,7 @@ func (n *node) host(lossy bool) {
 	hw, _ := n.dir.HighWatermark("orders", 0)
 	n.p = partition.New(id, &partition.Host{Broker: n.id, Clock: &n.c.clock, Alter: n.c.propose, Changed: func(*partition.Partition) { n.changes.Add(1) }}, log, settings, hw, lossy)
 	p.Store(n.p)
+	n.c.do(&controller.AssignDirectories{Broker: n.id, Replicas: []controller.AssignDirectory{{TopicID: n.c.topic, Directory: n.dir.ID()}}})
 	n.p.Registered(n.c.img.Broker(n.id).Epoch)
 	n.p.Apply(n.c.img, n.c.state())
 }

@@ -22,8 +22,6 @@ var (
 	ErrUnknownReplica = replica.ErrUnknownReplica
 	// ErrStaleBrokerEpoch says that a follower's fetch is of an earlier incarnation of its broker.
 	ErrStaleBrokerEpoch = replica.ErrStaleBrokerEpoch
-	// ErrNotEnoughReplicasAfterAppend says that the ISR shrank below min.insync.replicas while an append waited.
-	ErrNotEnoughReplicasAfterAppend = errors.New("fewer in-sync replicas than min.insync.replicas after the append")
 	// ErrDeleted says that the partition was deleted while the request waited.
 	ErrDeleted = errors.New("the partition was deleted")
 	// ErrPolicy says that records of a topic that only compacts cannot be deleted by offset.

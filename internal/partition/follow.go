@@ -91,11 +91,7 @@ func (p *Partition) countFollower(r replica.FetchRequest, counted bool) (res Fol
 	}
 	done.ready, done.alter = p.settleLocked(), out.Alter
 	if after, _ := p.mu.machine.LowWatermark(); len(p.mu.watchers) > 0 && after != low {
-		for _, w := range p.mu.watchers { // who deletes records waits for it
-			if w.tell == nil {
-				w.wake()
-			}
-		}
+		p.wakeLowLocked()
 	}
 	res.LastStable = p.mu.offsets.lastStable
 	return res, done, nil

@@ -158,23 +158,12 @@ func (p *Partition) State() (a Assignment, leader bool) {
 
 // checkLeaderLocked answers whether a request that names a leader epoch (or NoEpoch) may be served. roleMu is held.
 func (p *Partition) checkLeaderLocked(epoch commitlog.LeaderEpoch) error {
-	switch r := p.role.Load(); {
-	case r.deleted:
+	r := p.role.Load()
+	if r.deleted {
 		return ErrDeleted
-	case r.is == replica.Offline:
-		return ErrNotLeader
-	case epoch != NoEpoch && epoch < r.epoch:
-		return ErrFencedLeaderEpoch
-	case epoch != NoEpoch && epoch > r.epoch:
-		return ErrUnknownLeaderEpoch
-	case r.is != replica.Leader:
-		return ErrNotLeader
 	}
-	return nil
+	return replica.CheckLeader(r.is, r.epoch, epoch)
 }
-
-// minISR is min.insync.replicas as it applies: never more than there are replicas.
-func (p *Partition) minISR(r *role) int { return min(p.settings.Load().MinISR, len(r.of.Replicas)) }
 
 // Append writes a validated batch as leader. With allReplicas (acks=all) it refuses with ErrNotEnoughReplicas, and writes
 // nothing, while the ISR is too small. The caller of acks=all then waits with Await for info.Last+1.
@@ -248,13 +237,10 @@ func (p *Partition) Traffic() *Traffic { return &p.traffic }
 func (p *Partition) Fetched(bytes int64) { p.traffic.BytesOut.Add(bytes) }
 
 func (p *Partition) checkAppendLocked(epoch commitlog.LeaderEpoch, allReplicas bool) error {
-	if err := p.checkLeaderLocked(epoch); err != nil {
+	if err := p.checkLeaderLocked(epoch); err != nil || !allReplicas {
 		return err
 	}
-	if r := p.role.Load(); allReplicas && len(r.of.ISR) < p.minISR(r) {
-		return ErrNotEnoughReplicas
-	}
-	return nil
+	return replica.CheckInSync(p.role.Load().of, p.settings.Load().MinISR)
 }
 
 // CheckAppend says why AppendAs would refuse a batch at the moment: the leadership, too few replicas in sync, a disk that is

@@ -107,7 +107,7 @@ func (p *Partition) settleLocked() (ready []*Wait) {
 		case w.tell != nil && (ended || moved):
 			w.tell(ended)
 		case moved:
-			w.wake()
+			w.wake() // also who waits for the low watermark: the own log start is part of it
 		}
 	}
 	return ready
@@ -162,6 +162,7 @@ func (p *Partition) apply(do func(*replica.Machine, time.Time, *replica.Out)) {
 		left = p.dropLocked()
 	}
 	ready := p.settleLocked()
+	p.wakeLowLocked() // who counts as alive may have changed
 	p.mu.Unlock()
 	p.roleMu.Unlock()
 	p.turn.Unlock()

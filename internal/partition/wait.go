@@ -60,10 +60,23 @@ func (p *Partition) Cancel(w *Wait) bool {
 type Watcher struct {
 	C    chan struct{}     // receives after a change; capacity one, so a wake-up is never lost and never blocks
 	tell func(urgent bool) // in place of C: of a follower
+	low  bool              // it waits for the low watermark alone
 }
 
 // NewWatcher returns a watcher that watches nothing yet.
 func NewWatcher() *Watcher { return &Watcher{C: make(chan struct{}, 1)} }
+
+// NewLowWatcher returns a watcher for who waits for the low watermark, which depends on followers and on who of them is alive.
+func NewLowWatcher() *Watcher { return &Watcher{C: make(chan struct{}, 1), low: true} }
+
+// wakeLowLocked wakes those who wait for the low watermark. mu is held.
+func (p *Partition) wakeLowLocked() {
+	for _, w := range p.mu.watchers {
+		if w.low {
+			w.wake()
+		}
+	}
+}
 
 // NewFollowerWatcher returns a watcher for a follower, which sees more than is committed, and watches one partition for long. tell is called
 // after a change with a lock of the partition held: it must not wait, and not call the partition. What is not urgent, because there is nothing more to

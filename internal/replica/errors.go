@@ -28,6 +28,8 @@ var (
 	ErrIneligibleReplica = errors.New("a replica of the proposed ISR is not eligible")
 	// ErrInvalidUpdateVersion is the controller's: the partition epoch of the proposal is not the partition's.
 	ErrInvalidUpdateVersion = errors.New("the partition epoch in the request is not the partition's")
+	// ErrInvalidProposal is the controller's: it cannot make anything of the proposal, and will not of the same another time.
+	ErrInvalidProposal = errors.New("the controller takes the proposal for invalid")
 	// ErrNoAnswer stands for an answer that did not come: whether the proposal was taken is not known.
 	ErrNoAnswer = errors.New("no answer from the controller")
 )

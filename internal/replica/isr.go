@@ -38,19 +38,15 @@ func (m *Machine) Died(now time.Time, broker int32, brokerEpoch int64, out *Out)
 	if m.role != Leader || f == nil || f.brokerEpoch > brokerEpoch {
 		return
 	}
-	if m.dead == nil {
-		m.dead = make(map[int32]int64)
-	}
-	m.dead[broker] = brokerEpoch
+	f.dead = true
 	m.Advance(now, out)
 }
 
-// eligible says whether the follower may be in the ISR, for all that is known of its broker: it is active, and what it fetched it
-// fetched in its present incarnation.
+// eligible says whether the follower may be in the ISR, for all that is known of its broker: it is active, the data directory is there, and what it
+// fetched it fetched in its present incarnation.
 func (m *Machine) eligible(id int32, f *follower) bool {
 	b := m.brokers.Broker(id)
-	_, dead := m.dead[id]
-	return b.Active() && b.Epoch == f.brokerEpoch && !dead
+	return b.Active() && b.Epoch == f.brokerEpoch && !f.dead && m.state.Online(b)
 }
 
 // caughtUp says whether the follower had, within LagMax, all that the leader had.
@@ -96,8 +92,7 @@ func (m *Machine) belongs(now time.Time, id int32) bool {
 	}
 	f := m.followers[id]
 	if metadata.Has(m.state.ISR, id) {
-		_, dead := m.dead[id]
-		return !dead && m.caughtUp(f, now)
+		return !f.dead && m.caughtUp(f, now)
 	}
 	return !m.refused && m.joins(id, f)
 }
@@ -136,7 +131,7 @@ func (m *Machine) Altered(now time.Time, a *AlterPartition, p *metadata.Partitio
 		m.Apply(now, m.brokers, p, out)
 	case ErrNoAnswer:
 		out.Alter = a // the same again: it is taken once at most
-	case ErrIneligibleReplica:
+	case ErrIneligibleReplica, ErrInvalidProposal:
 		m.pending, m.refused = nil, true
 		if m.bug == refusedForgotten {
 			m.proposed, m.refused = nil, false

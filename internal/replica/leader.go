@@ -10,6 +10,7 @@ type follower struct {
 	logEnd      int64 // its fetch offset; -1 until it fetched. It only grows while leader epoch and broker epoch stay
 	syncedEnd   int64 // what of it a power loss cannot take
 	logStart    int64
+	dead        bool // it is known to have died, and has not fetched since
 
 	// caughtUp is when it last had all that the leader had. Under load that is never now: a mark, the leader's log end at one of its
 	// fetches, is reached some fetches later, as many as a sync takes, and then the next one is set.
@@ -59,13 +60,10 @@ type Batch struct {
 
 // CheckAppend says why a batch may not be appended as leader, in that epoch or NoEpoch, with acks=all or not.
 func (m *Machine) CheckAppend(e LeaderEpoch, allReplicas bool) error {
-	if err := m.check(e); err != nil {
+	if err := m.check(e); err != nil || !allReplicas {
 		return err
 	}
-	if allReplicas && len(m.state.ISR) < m.minISR() {
-		return ErrNotEnoughReplicas
-	}
-	return nil
+	return CheckInSync(m.state, m.settings.MinISR)
 }
 
 // Fetch takes a follower's fetch: it answers and counts what the follower has.
@@ -126,7 +124,7 @@ func (m *Machine) count(now time.Time, f *follower, r FetchRequest) {
 	f.brokerEpoch = max(f.brokerEpoch, r.BrokerEpoch)
 	f.logEnd, f.logStart = max(f.logEnd, r.Offset), max(f.logStart, r.LogStart)
 	f.syncedEnd = max(f.syncedEnd, min(r.SyncedEnd, r.Offset))
-	delete(m.dead, r.Replica)
+	f.dead = false
 	end, counted := m.log.LogEnd(), m.counted(f)
 	if counted >= f.markEnd { // it has by now what there was at the mark
 		if f.mark.After(f.caughtUp) {
@@ -165,7 +163,7 @@ func (m *Machine) epochEnd(e LeaderEpoch) (LeaderEpoch, int64) {
 // records of every acks setting (KIP-966). Beside the maximal ISR it waits for followers that are about to join: running after a high
 // watermark they would never get there.
 func (m *Machine) commit(now time.Time) {
-	if len(m.state.ISR) < m.minISR() && m.bug != noMinISR {
+	if CheckInSync(m.state, m.settings.MinISR) != nil && m.bug != noMinISR {
 		return
 	}
 	hw := m.log.LogEnd()
@@ -205,14 +203,14 @@ func (m *Machine) DeleteRecords(offset int64) (int64, error) {
 	return max(offset, m.log.LogStart()), nil
 }
 
-// LowWatermark is the smallest log start of the replicas whose brokers are alive: a DeleteRecords is done once it gets there.
+// LowWatermark is the smallest log start of the replicas whose brokers are alive and have their data directory: a DeleteRecords is done once it gets there.
 func (m *Machine) LowWatermark() (int64, error) {
 	if m.role != Leader {
 		return 0, ErrNotLeader
 	}
 	low := m.log.LogStart()
 	for id, f := range m.followers {
-		if m.brokers.Broker(id).Active() {
+		if b := m.brokers.Broker(id); b.Active() && m.state.Online(b) {
 			low = min(low, f.logStart)
 		}
 	}

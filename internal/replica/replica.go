@@ -80,7 +80,6 @@ type Machine struct {
 type peers struct {
 	// Of a leader.
 	followers map[int32]*follower
-	dead      map[int32]int64 // broker epochs of followers that are known to have died
 	pending   *AlterPartition // under way to the controller
 	proposed  []int32         // whoever was in an ISR that was proposed in this partition epoch
 	refused   bool            // a proposal of this partition epoch was refused
@@ -129,8 +128,6 @@ func (m *Machine) leaderEpoch() LeaderEpoch {
 	return LeaderEpoch(m.state.LeaderEpoch)
 }
 
-func (m *Machine) minISR() int { return min(m.settings.MinISR, len(m.state.Replicas)) }
-
 // Apply takes over what the metadata say: the brokers, and the partition, nil once it is deleted. A partition epoch below one that is
 // known is passed over: the controller's answer to a proposal may have come before the record.
 //
@@ -157,7 +154,7 @@ func (m *Machine) become(now time.Time, p *metadata.Partition, out *Out) {
 	was, wasEpoch, known := m.role, m.leaderEpoch(), m.peers
 	m.state, m.role, m.peers = p, Offline, nobody
 	if p != nil && (len(p.Replicas) > 1 || p.Leader != m.id) {
-		m.peers = &peers{followers: known.followers, dead: known.dead, leaderHW: known.leaderHW, leaderStart: known.leaderStart}
+		m.peers = &peers{followers: known.followers, leaderHW: known.leaderHW, leaderStart: known.leaderStart}
 	}
 	switch {
 	case p == nil || p.Leader == metadata.NoLeader:
@@ -238,15 +235,31 @@ func (m *Machine) Tick(now time.Time, out *Out) { m.Advance(now, out) }
 
 // check answers whether a request of that leader epoch may be served by a leader.
 func (m *Machine) check(e LeaderEpoch) error {
+	if m.bug == staleFetches && e < m.leaderEpoch() {
+		e = NoEpoch
+	}
+	return CheckLeader(m.role, m.leaderEpoch(), e)
+}
+
+// CheckLeader answers whether a replica that is something in a leader epoch may serve a request of epoch e, or of NoEpoch, that only a leader serves.
+func CheckLeader(is Role, epoch, e LeaderEpoch) error {
 	switch {
-	case m.role == Offline:
+	case is == Offline:
 		return ErrNotLeader
-	case e != NoEpoch && e < m.leaderEpoch() && m.bug != staleFetches:
+	case e != NoEpoch && e < epoch:
 		return ErrFencedLeaderEpoch
-	case e != NoEpoch && e > m.leaderEpoch():
+	case e != NoEpoch && e > epoch:
 		return ErrUnknownLeaderEpoch
-	case m.role != Leader:
+	case is != Leader:
 		return ErrNotLeader
+	}
+	return nil
+}
+
+// CheckInSync answers whether a batch of acks=all may be appended: the ISR has at least minISR replicas, or all that there are.
+func CheckInSync(p *metadata.Partition, minISR int) error {
+	if len(p.ISR) < min(minISR, len(p.Replicas)) {
+		return ErrNotEnoughReplicas
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/uuid"
 )
 
 // brokers are three that are active, with broker epochs 10, 11 and 12.
@@ -94,6 +95,55 @@ func TestDeathIsKnown(t *testing.T) {
 	taken.ISR, taken.PartitionEpoch = []int32{0, 1}, 8
 	if m.Altered(start, out.Alter, taken, nil, new(Out)); m.HighWatermark() != 5 {
 		t.Fatalf("high watermark %d once it is taken", m.HighWatermark())
+	}
+}
+
+// A follower whose data directory is offline left the ISR by the controller. It is not brought back, holds nobody up, and nobody waits for what it deletes.
+func TestOfflineDirectory(t *testing.T) {
+	m, d := leads(t)
+	bad, good := uuid.UUID{1}, uuid.UUID{2}
+	with := func(isr ...int32) *metadata.Partition {
+		p := testState()
+		p.ISR, p.PartitionEpoch, p.Directories = isr, m.state.PartitionEpoch+1, []uuid.UUID{good, good, bad}
+		return p
+	}
+	b := three()
+	m.Apply(start, b, with(0, 1, 2), new(Out))
+	write(d, 5)
+	fetches(t, m, start, 1, 5, 5, new(Out))
+	fetches(t, m, start, 2, 5, 5, new(Out))
+	b = three()
+	b[2].Directories = []uuid.UUID{good}
+	out := new(Out)
+	if m.Apply(start, b, with(0, 1), out); out.Alter != nil {
+		t.Errorf("it proposes %v", out.Alter.ids())
+	}
+	write(d, 1)
+	if fetches(t, m, start, 1, 6, 6, out); m.HighWatermark() != 6 || out.Alter != nil {
+		t.Errorf("high watermark %d, a proposal %+v", m.HighWatermark(), out.Alter)
+	}
+	m.followers[1].logStart, d.start = 4, 4
+	if low, err := m.LowWatermark(); low != 4 || err != nil {
+		t.Errorf("low watermark %d, %v", low, err)
+	}
+	b[2].Directories = []uuid.UUID{good, bad}
+	if m.Tick(start, out); out.Alter != nil {
+		t.Errorf("with the directory back, and 5 of 6 records, it proposes %v", out.Alter.ids())
+	}
+	if fetches(t, m, start, 2, 6, 6, out); out.Alter == nil || len(out.Alter.ISR) != 3 {
+		t.Errorf("with everything it proposes %+v", out.Alter)
+	}
+}
+
+// A proposal that the controller takes for invalid is given up for another one, which nobody joins.
+func TestInvalidProposal(t *testing.T) {
+	m, d := leads(t)
+	write(d, 5)
+	fetches(t, m, start, 1, 5, 5, new(Out))
+	first, out := new(Out), new(Out)
+	m.Died(start, 2, 12, first)
+	if m.Altered(start, first.Alter, nil, ErrInvalidProposal, out); out.Alter == nil || out.Alter == first.Alter || len(out.Alter.ISR) != 2 {
+		t.Errorf("it proposes %+v", out.Alter)
 	}
 }
 

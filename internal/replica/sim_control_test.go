@@ -106,6 +106,7 @@ func (c *control) register(r *controller.RegisterBroker, lossy bool) int64 {
 	if known.Incarnation != r.Incarnation {
 		c.beats[r.ID], c.since[r.ID] = c.s.now, c.img().Index()
 	}
+	c.do(&controller.AssignDirectories{Broker: r.ID, Replicas: []controller.AssignDirectory{{TopicID: c.topic, Directory: r.Directories[0]}}})
 	return response.Epoch
 }
 
@@ -181,6 +182,8 @@ func refusal(code protocol.ErrorCode) error {
 		return ErrInvalidUpdateVersion
 	case protocol.IneligibleReplica:
 		return ErrIneligibleReplica
+	case protocol.InvalidRequest:
+		return ErrInvalidProposal
 	}
 	return fmt.Errorf("the controller answers %s", code)
 }
