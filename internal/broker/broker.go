@@ -88,6 +88,7 @@ type Broker struct {
 	quorumLock  io.Closer
 	control     handler.Controller // changes the cluster's metadata
 	state       handler.Quorum
+	incarnation uuid.UUID
 	clusterID   string   // of a cluster that was joined before the data directories were opened
 	together    together // the other nodes, where the configuration names any
 	replicas    *replicas
@@ -112,7 +113,8 @@ type Broker struct {
 	startedAt   time.Time
 	up          atomic.Bool // all parts above are there; until then nobody but Start touches them
 	stopping    atomic.Bool
-	hangs       time.Duration // the constant, but in tests
+	stage       atomic.Pointer[stage] // of a stop
+	hangs       time.Duration         // the constant, but in tests
 
 	failed context.Context // ends, with the cause, when the node must not go on
 	fail   context.CancelCauseFunc
@@ -192,7 +194,28 @@ func (b *Broker) stopInTime() error {
 				return fmt.Errorf("stop: the disk of %s does not answer, a call has been waiting for %s; the next start recovers the directory", d.Path(), waits.Round(time.Second))
 			}
 		}
+		if s := b.stage.Load(); s != nil {
+			if took := b.opts.Clock.Now().Sub(s.since); took >= s.grace+b.hangs {
+				return fmt.Errorf("stop: a disk does not answer, it takes %s already to %s; the next start recovers what is left", took.Round(time.Second), s.what)
+			}
+		}
 	}
+}
+
+// stage is a part of a stop in which nobody watches the calls of the disk, and which has an end of its own.
+type stage struct {
+	what  string
+	since time.Time
+	grace time.Duration // that it may take where every disk answers
+}
+
+// enter begins a stage of the stop; with nothing it ends one.
+func (b *Broker) enter(what string, grace time.Duration) {
+	if what == "" {
+		b.stage.Store(nil)
+		return
+	}
+	b.stage.Store(&stage{what, b.opts.Clock.Now(), grace})
 }
 
 // giveUp is Abort that does not wait for ever: what panicked may have left locks behind that a stop needs.
@@ -216,6 +239,7 @@ func Start(opts Options) (*Broker, error) { return startUntil(context.Background
 func startUntil(ctx context.Context, opts Options) (_ *Broker, err error) {
 	b := &Broker{opts: opts.withDefaults(), hangs: hangs}
 	b.startedAt = b.opts.Clock.Now()
+	b.incarnation = uuid.New(b.opts.Random)
 	b.opts.Log, b.logLevel = withLevel(b.opts.Log)
 	b.failed, b.fail = context.WithCancelCause(context.Background())
 	b.live = newLiveConfig(b.opts.Config, b.opts.Log, b.settingsChanged)
@@ -533,10 +557,13 @@ func (b *Broker) register() error {
 	return nil
 }
 
-// registration is what this broker says of itself to the controller.
+// registration is what this broker says of itself to the controller, at the start and whenever it must be said anew.
 func (b *Broker) registration() *controller.RegisterBroker {
-	request := &controller.RegisterBroker{ClusterID: b.clusterID, ID: b.opts.Config.NodeID, Incarnation: uuid.New(b.opts.Random), Rack: b.opts.Config.Rack}
+	request := &controller.RegisterBroker{ClusterID: b.clusterID, ID: b.opts.Config.NodeID, Incarnation: b.incarnation, Rack: b.opts.Config.Rack}
 	for _, d := range b.dirs {
+		if errors.Is(d.Err(), commitlog.ErrOffline) {
+			continue // it has gone since the start
+		}
 		request.Directories = append(request.Directories, d.ID())
 		if len(d.Recovery().Lost) > 0 {
 			request.Lossy = append(request.Lossy, d.ID())
@@ -638,7 +665,7 @@ func (b *Broker) serve() error {
 		b.acceptAll(&b.serving, b.server, slices.Concat(b.listeners, b.controllers))
 		return nil
 	}
-	b.together.kafka.Store(b.handler)
+	b.together.answer(b.handler)
 	b.acceptAll(&b.serving, b.server, b.listeners) // those for controllers are open already
 	return nil
 }
@@ -692,7 +719,7 @@ func (b *Broker) retain(ctx context.Context) {
 	}
 }
 
-// hearLost answers those who wait for a directory that is gone, and gives the node up with its last directory: nothing can be served
+// hearLost answers those who wait for a directory that is gone, has others lead what it held, and gives the node up with its last directory: nothing can be served
 // then, and a new start may find the disk mended. It has a goroutine of its own because a failure is told from within the
 // append or sync that met it, whatever that holds.
 func (b *Broker) hearLost(ctx context.Context) {
@@ -702,6 +729,9 @@ func (b *Broker) hearLost(ctx context.Context) {
 			return
 		case l := <-b.lost:
 			b.replicas.lose(l)
+			if b.opts.Config.Broker {
+				b.replicas.places.lose(b.dirs[l.dir].ID())
+			}
 			if left--; left == 0 { // a directory is lost once
 				b.fail(fmt.Errorf("no data directory is left: %w", l.err))
 			}
@@ -711,16 +741,21 @@ func (b *Broker) hearLost(ctx context.Context) {
 
 // Stop stops the node cleanly: requests under way are answered, logs are synced and closed, and the next start scans nothing.
 func (b *Broker) Stop() error {
+	b.enter("hand over what it leads", leaveTimeout)
 	b.leave()
+	b.enter("end requests under way", stopTimeout)
 	b.stopServing(stopTimeout)
+	b.enter("", 0)
 	var errs []error
 	for _, d := range b.dirs {
 		if err := d.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close data directory %s: %w", d.Path(), err))
 		}
 	}
+	b.enter("close the directory of the metadata, "+b.quorumPath(), partTimeout)
 	b.part()
 	b.stopQuorum()
+	b.enter("", 0)
 	b.stopAdmin()
 	return errors.Join(errs...)
 }
@@ -749,7 +784,7 @@ func (b *Broker) closeSockets() {
 // stopServing ends the service of clients. Requests under way get some time to be answered.
 func (b *Broker) stopServing(grace time.Duration) {
 	b.stopping.Store(true)
-	b.together.kafka.Store(nil)
+	b.together.answer(nil)
 	b.hosts.stop()
 	if b.server != nil {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/moldau/moldau/internal/cluster"
@@ -19,9 +18,11 @@ import (
 type together struct {
 	node    *cluster.Node
 	server  *server.Server
-	serving sync.WaitGroup                  // its acceptors
-	kafka   atomic.Pointer[handler.Handler] // answers Kafka's tools there, once it is there
+	serving sync.WaitGroup // its acceptors
 	broker  *cluster.Broker
+
+	kafkaMu sync.RWMutex     // held for reading while kafka is given a request: none comes to it once it is taken away
+	kafka   *handler.Handler // answers Kafka's tools there, once it is there
 }
 
 // Bounds of the server for controllers, and of a stop.
@@ -44,11 +45,21 @@ func (f front) Serve(req *server.Request, reply server.Reply) {
 		f.b.together.node.Serve(req, reply)
 		return
 	}
-	if h := f.b.together.kafka.Load(); h != nil {
-		h.Serve(req, reply)
+	t := &f.b.together
+	t.kafkaMu.RLock()
+	defer t.kafkaMu.RUnlock()
+	if t.kafka != nil {
+		t.kafka.Serve(req, reply)
 		return
 	}
 	reply.Close(errStarting)
+}
+
+// answer lets a handler answer Kafka's tools there, or none any more.
+func (t *together) answer(h *handler.Handler) {
+	t.kafkaMu.Lock()
+	defer t.kafkaMu.Unlock()
+	t.kafka = h
 }
 
 // join takes part in the cluster. When it returns the node knows which one that is, and its metadata come in.
@@ -121,7 +132,7 @@ func (r *replicas) hosts(dirs []*logdir.Dir) {
 // enroll registers the broker, which stays fenced until beat.
 func (b *Broker) enroll() error {
 	var err error
-	if b.together.broker, err = b.together.node.Register(b.failed, b.registration(), b.registered); err != nil {
+	if b.together.broker, err = b.together.node.Register(b.failed, b.registration, b.registered); err != nil {
 		return b.startError("register broker", err)
 	}
 	return nil

@@ -35,7 +35,9 @@ type several struct {
 	net   *network.Mem
 	disks map[int]*vfs.Mem
 	nodes map[int]*Broker
-	extra string // settings of all
+	extra string                        // settings of all
+	dirs  string                        // log.dirs; empty: one
+	fault func(id int, op vfs.Op) error // of the disks
 
 	patience time.Duration // how long a start may take; 0: long
 }
@@ -62,9 +64,9 @@ advertised.listeners=PLAINTEXT://n%[1]d:9092
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
-log.dirs=data
+log.dirs=%[4]s
 %[3]s
-`, id, testVoters, c.extra)
+`, id, testVoters, c.extra, cmp.Or(c.dirs, "data"))
 }
 
 func (c *several) startOne(id int, properties string) (*Broker, error) {
@@ -78,7 +80,11 @@ func (c *several) startOne(id int, properties string) (*Broker, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(c.patience, 40*time.Second))
 	defer cancel()
-	return startUntil(ctx, Options{Config: cfg, FS: c.disks[id], Network: c.net, Log: log})
+	disk := vfs.FS(c.disks[id])
+	if c.fault != nil {
+		disk = vfs.NewFault(disk, func(op vfs.Op) error { return c.fault(id, op) })
+	}
+	return startUntil(ctx, Options{Config: cfg, FS: disk, Network: c.net, Log: log})
 }
 
 type logTo struct{ t *testing.T }
@@ -393,8 +399,8 @@ func TestRoles(t *testing.T) {
 		} else {
 			properties += fmt.Sprintf("process.roles=broker\nlisteners=PLAINTEXT://n%d:9092\nlistener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n", id)
 		}
-		if id == 5 { // it is told where voters are, not who they are
-			properties = strings.Replace(properties, "controller.quorum.voters="+testVoters, "controller.quorum.bootstrap.servers=n3:9093,n1:9093,n2:9093", 1)
+		if id == 5 { // it is told where one voter is, not who that is, nor where the others are
+			properties = strings.Replace(properties, "controller.quorum.voters="+testVoters, "controller.quorum.bootstrap.servers=n3:9093", 1)
 		}
 		starting.Go(func() {
 			n, err := c.startOne(id, properties)
@@ -529,7 +535,7 @@ func TestReplaced(t *testing.T) {
 	c.start(1, 2, 3)
 	n := c.nodes[2]
 	r := n.registration()
-	r.ClusterID, r.Directories = n.clusterID, []uuid.UUID{uuid.New(random.Seeded(5))}
+	r.ClusterID, r.Incarnation, r.Directories = n.clusterID, uuid.UUID{5}, []uuid.UUID{uuid.New(random.Seeded(5))}
 	if _, err := c.nodes[1].control.Do(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,9 @@ package broker
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +38,7 @@ type proposal struct {
 // isrChanges take the proposals of all partitions that this broker leads to the controller: those that wait together in one request.
 type isrChanges struct {
 	clock clock.Clock
+	log   *slog.Logger
 	wake  chan struct{}
 
 	mu struct { // held for moments, taken last
@@ -59,24 +62,46 @@ func (c *isrChanges) propose(p *partition.Partition, a *replica.AlterPartition) 
 // the controller knows to be gone and this one does not yet.
 const proposalPause = 50 * time.Millisecond
 
+// invalidPause passes before another proposal in the place of one that the controller takes for invalid, which it hardly is by chance.
+const invalidPause = time.Second
+
+// heldAnswers are given to their partitions after a pause.
+type heldAnswers struct {
+	pause time.Duration
+	over  <-chan time.Time // nil: there are none
+	all   []heldAnswer
+}
+
+type heldAnswer struct {
+	proposal
+	err error
+}
+
+func (h *heldAnswers) hold(clk clock.Clock, q proposal, err error) {
+	if h.all = append(h.all, heldAnswer{q, err}); h.over == nil {
+		h.over = clk.After(h.pause)
+	}
+}
+
+func (h *heldAnswers) give() {
+	for _, a := range h.all {
+		a.p.Altered(a.a, nil, a.err)
+	}
+	h.all, h.over = h.all[:0], nil
+}
+
 // run carries proposals to the controller until ctx ends.
 func (c *isrChanges) run(ctx context.Context, to decider) {
-	type answer struct {
-		proposal
-		err error
-	}
-	var held []answer // to be given once soon fires
-	var soon <-chan time.Time
+	passing, invalid := heldAnswers{pause: proposalPause}, heldAnswers{pause: invalidPause}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-soon:
-			soon = nil
-			for _, h := range held {
-				h.p.Altered(h.a, nil, h.err)
-			}
-			held = held[:0]
+		case <-passing.over:
+			passing.give()
+			continue
+		case <-invalid.over:
+			invalid.give()
 			continue
 		case <-c.wake:
 		}
@@ -89,23 +114,49 @@ func (c *isrChanges) run(ctx context.Context, to decider) {
 			for n < len(waiting) && n < proposalsMax && waiting[n].a.BrokerEpoch == waiting[0].a.BrokerEpoch {
 				n++
 			}
-			for i, result := range alter(ctx, to, waiting[:n]) {
+			results := alter(ctx, to, waiting[:n])
+			c.tell(waiting[:n], results)
+			for i, result := range results {
 				err := refusedISR(result.Error)
 				if err == nil && result.Partition == nil {
 					err = replica.ErrNoAnswer // an answer that says nothing
 				}
-				switch {
-				case err == replica.ErrNoAnswer, err == replica.ErrIneligibleReplica:
-					held = append(held, answer{waiting[i], err})
+				switch err {
+				case replica.ErrNoAnswer, replica.ErrIneligibleReplica:
+					passing.hold(c.clock, waiting[i], err)
+				case replica.ErrInvalidProposal:
+					invalid.hold(c.clock, waiting[i], err)
 				default:
 					waiting[i].p.Altered(waiting[i].a, result.Partition, err)
 				}
 			}
 			waiting = waiting[n:]
 		}
-		if len(held) > 0 && soon == nil {
-			soon = c.clock.After(proposalPause)
+	}
+}
+
+// tell logs what became of proposals that were not taken, once for a request and error code: there may be thousands, of one broker that died.
+func (c *isrChanges) tell(proposals []proposal, results []controller.PartitionAltered) {
+	refused := map[protocol.ErrorCode]int{}
+	for _, r := range results {
+		if r.Error.Failed() {
+			refused[r.Error.Code]++
 		}
+	}
+	for code, n := range refused {
+		i := slices.IndexFunc(results, func(r controller.PartitionAltered) bool { return r.Error.Code == code })
+		level, what := slog.LevelInfo, "the controller refuses ISRs that this broker proposes"
+		switch refusedISR(results[i].Error) {
+		case replica.ErrNoAnswer:
+			level, what = slog.LevelDebug, "ISRs are proposed again: the controller gives no answer"
+		case replica.ErrInvalidProposal:
+			level = slog.LevelWarn
+		}
+		isr := make([]int32, len(proposals[i].a.ISR))
+		for j, m := range proposals[i].a.ISR {
+			isr[j] = m.ID
+		}
+		c.log.Log(context.Background(), level, what, "code", code.String(), "why", results[i].Error.Message, "partitions", n, "first", proposals[i].p.ID().String(), "isr", isr)
 	}
 }
 
@@ -125,7 +176,9 @@ func alter(ctx context.Context, to decider, proposals []proposal) []controller.P
 		request.Partitions[i] = proposed
 	}
 	all := controller.Error{Code: protocol.NotController} // for an answer that is none too
-	if response, err := to.Do(ctx, request); err == nil {
+	if response, err := to.Do(ctx, request); err != nil {
+		all.Message = err.Error()
+	} else {
 		r := response.(*controller.AlterPartitionResponse)
 		if len(r.Partitions) == len(proposals) {
 			return r.Partitions
@@ -156,9 +209,14 @@ func refusedISR(e controller.Error) error {
 		return replica.ErrInvalidUpdateVersion
 	case protocol.IneligibleReplica:
 		return replica.ErrIneligibleReplica
+	case protocol.UnknownTopicID, protocol.UnknownTopicOrPartition:
+		return errPartitionGone
 	}
-	return fmt.Errorf("the controller refuses an ISR: %s: %s", e.Code, e.Message)
+	return replica.ErrInvalidProposal
 }
+
+// errPartitionGone says that the controller knows no such partition any more, and neither will this broker.
+var errPartitionGone = errors.New("the partition is deleted")
 
 // followed are the replicas of partitions that have others on other brokers.
 type followed struct {
@@ -230,6 +288,13 @@ func (r *replicas) Died(broker int32, brokerEpoch int64) {
 	for _, p := range r.followed.list() {
 		p.Died(broker, brokerEpoch)
 	}
+}
+
+// brokerEpoch is that of this incarnation; -1: it is not registered yet.
+func (r *replicas) brokerEpoch() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.epoch
 }
 
 // registered gives the broker epoch of this incarnation. Until then replicas do nothing.

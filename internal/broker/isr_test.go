@@ -3,7 +3,9 @@ package broker
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,6 +138,8 @@ func TestProposals(t *testing.T) {
 	over := make(chan time.Time)
 	ctx, cancel := context.WithCancel(n.context())
 	n.replicas.isr.clock = pauses{clock.Real, over}
+	told := make(lines, 100)
+	n.replicas.isr.log = slog.New(slog.NewTextHandler(told, nil))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -170,12 +174,26 @@ func TestProposals(t *testing.T) {
 	if again := got(); len(again.Partitions[0].ISR) != 1 {
 		t.Errorf("after a refusal it proposes %+v", again)
 	}
+	to.give <- controller.PartitionAltered{Error: controller.Error{Code: protocol.InvalidRequest, Message: "nothing can be made of it"}}
+	over <- time.Time{}
+	if again := got(); len(again.Partitions[0].ISR) != 1 {
+		t.Errorf("after a proposal that was taken for invalid it proposes %+v", again)
+	}
 	now := *n.publisher.Image().Partition(topic, 0)
 	now.ISR, now.PartitionEpoch = now.ISR[:1:1], now.PartitionEpoch+1
 	to.give <- controller.PartitionAltered{Partition: &now}
 	eventually(t, "the new ISR", func() bool { a, _ := p.State(); return len(a.ISR) == 1 })
+	said := ""
+	for len(told) > 0 {
+		said += <-told
+	}
+	for _, words := range []string{"code=INELIGIBLE_REPLICA", "nothing can be made of it"} {
+		if strings.Count(said, words) != 1 {
+			t.Errorf("the log does not tell once of %q: %s", words, said)
+		}
+	}
 	for code, want := range map[protocol.ErrorCode]bool{protocol.None: false, protocol.StaleBrokerEpoch: true, protocol.FencedLeaderEpoch: true,
-		protocol.InvalidUpdateVersion: true, protocol.UnknownTopicID: true} {
+		protocol.InvalidUpdateVersion: true, protocol.UnknownTopicID: true, protocol.InvalidRequest: true} {
 		if err := refusedISR(controller.Error{Code: code}); (err != nil) != want {
 			t.Errorf("%s: %v", code, err)
 		}

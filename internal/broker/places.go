@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -17,12 +18,25 @@ type places struct {
 
 	mu   sync.Mutex // taken after replicas.mu, and held for moments
 	news []controller.AssignDirectory
+	lost []uuid.UUID // data directories that are offline, which is told after the news: only then the controller knows which replicas were there
 }
 
 func (p *places) add(news ...controller.AssignDirectory) {
 	p.mu.Lock()
 	p.news = append(p.news, news...)
 	p.mu.Unlock()
+	p.signal()
+}
+
+// lose adds data directories that are offline.
+func (p *places) lose(lost ...uuid.UUID) {
+	p.mu.Lock()
+	p.lost = append(p.lost, lost...)
+	p.mu.Unlock()
+	p.signal()
+}
+
+func (p *places) signal() {
 	select {
 	case p.wake <- struct{}{}:
 	default: // one signal is enough
@@ -42,7 +56,7 @@ const (
 	placesPause = time.Second // before a request that failed is repeated
 )
 
-// tellPlaces tells the controller of places until ctx ends. Those of the newest request count.
+// tellPlaces tells the controller of places, and of those that are offline, until ctx ends. Of places those of the newest request count.
 func (b *Broker) tellPlaces(ctx context.Context) {
 	p := &b.replicas.places
 	for {
@@ -52,9 +66,10 @@ func (b *Broker) tellPlaces(ctx context.Context) {
 		case <-p.wake:
 		}
 		p.mu.Lock()
-		news := p.news
-		p.news = nil
+		news, lost := p.news, p.lost
+		p.news, p.lost = nil, nil
 		p.mu.Unlock()
+		again := false
 		for some := range slices.Chunk(news, placesMax) {
 			if _, err := b.control.Do(ctx, &controller.AssignDirectories{Broker: b.opts.Config.NodeID, Replicas: some}); err == nil {
 				continue
@@ -64,7 +79,30 @@ func (b *Broker) tellPlaces(ctx context.Context) {
 			p.mu.Lock()
 			p.news = append(slices.Clone(some), p.news...) // what came meanwhile is newer
 			p.mu.Unlock()
-			b.opts.Clock.AfterFunc(placesPause, func() { p.add() })
+			again = true
+		}
+		if len(lost) > 0 && (again || !b.tellLost(ctx, lost)) {
+			p.mu.Lock()
+			p.lost = append(p.lost, lost...)
+			p.mu.Unlock()
+			again = true
+		}
+		if again {
+			b.opts.Clock.AfterFunc(placesPause, p.signal)
 		}
 	}
+}
+
+// tellLost tells the controller of data directories that are offline, and says whether it knows.
+func (b *Broker) tellLost(ctx context.Context, lost []uuid.UUID) bool {
+	response, err := b.control.Do(ctx, &controller.LoseDirectories{Broker: b.opts.Config.NodeID, Epoch: b.replicas.brokerEpoch(), Directories: lost})
+	if err == nil {
+		if e := response.(*controller.LoseDirectoriesResponse).Error; e.Failed() {
+			err = fmt.Errorf("%s: %s", e.Code, e.Message)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		b.opts.Log.Warn("tell the controller of directories that are offline", "error", err)
+	}
+	return err == nil
 }

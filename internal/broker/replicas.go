@@ -63,7 +63,7 @@ type hosted struct {
 
 func newReplicas(live *liveConfig, dirs []*logdir.Dir, clk clock.Clock, log *slog.Logger) *replicas {
 	r := &replicas{moves: newMoves(live, clk, log), places: places{wake: make(chan struct{}, 1)}, live: live, cfg: live.now(), brokerID: live.started.NodeID, dirs: dirs, load: make([]int, len(dirs)), log: log,
-		isr: isrChanges{clock: clk, wake: make(chan struct{}, 1)}, followed: followed{wake: make(chan struct{}, 1)}, epoch: -1, applied: metadata.Empty}
+		isr: isrChanges{clock: clk, log: log, wake: make(chan struct{}, 1)}, followed: followed{wake: make(chan struct{}, 1)}, epoch: -1, applied: metadata.Empty}
 	r.host = partition.Host{Broker: r.brokerID, Clock: clk, Alter: r.isr.propose}
 	r.brokers.img.Store(metadata.Empty)
 	return r
@@ -282,8 +282,7 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 		}
 		if parts[number].Partition == nil {
 			id := commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number}
-			dir := r.place(id)
-			p, err := r.open(r.dirs[dir], id, settings.of(id), assigned)
+			p, dir, err := r.openPlaced(id, settings.of(id), assigned)
 			if err != nil {
 				r.log.Error("open the log of a partition", "topic", t.Name, "partition", number, "error", err)
 				continue // the partition answers that this broker does not lead it
@@ -316,6 +315,17 @@ func (r *replicas) place(id commitlog.ID) uint16 {
 		}
 	}
 	return uint16(least)
+}
+
+// openPlaced opens the replica of a partition in its directory, in another one if that is offline by now.
+func (r *replicas) openPlaced(id commitlog.ID, settings *partition.Settings, assigned *metadata.Partition) (p *partition.Partition, dir uint16, err error) {
+	for range r.dirs {
+		dir = r.place(id)
+		if p, err = r.open(r.dirs[dir], id, settings, assigned); err == nil || !errors.Is(r.dirs[dir].Err(), commitlog.ErrOffline) {
+			break
+		}
+	}
+	return p, dir, err
 }
 
 // lose answers the producers that wait for replicas in a directory which is offline. It waits for a change of the metadata under way, which

@@ -28,9 +28,14 @@ func newStuckDisk(kinds ...vfs.OpKind) *stuckDisk {
 	if kinds == nil {
 		kinds = []vfs.OpKind{vfs.OpSync, vfs.OpDatasync}
 	}
+	return newStuckUnder("data", kinds...)
+}
+
+// newStuckUnder is a disk of which another directory does not answer.
+func newStuckUnder(dir string, kinds ...vfs.OpKind) *stuckDisk {
 	d := &stuckDisk{}
 	d.FS = vfs.NewFault(vfs.NewMem(), func(op vfs.Op) error {
-		if c := d.hang.Load(); c != nil && strings.HasPrefix(op.Name, "data") && slices.Contains(kinds, op.Kind) {
+		if c := d.hang.Load(); c != nil && strings.HasPrefix(op.Name, dir) && slices.Contains(kinds, op.Kind) {
 			<-*c
 		}
 		return nil
@@ -185,6 +190,46 @@ func TestStopWhenTheDiskHangsInIt(t *testing.T) {
 					t.Errorf("the stop says %v", err)
 				}
 			case <-time.After(20 * time.Second):
+				t.Error("the stop waits for ever")
+			}
+		})
+	}
+}
+
+// TestStopIsBounded: a disk that does not answer holds up a stop no longer than it may, also where nobody watches its calls: in a request that is being
+// served, and in the directory of the metadata.
+func TestStopIsBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		disk *stuckDisk
+		want string
+	}{
+		"metadata": {newStuckUnder("meta", vfs.OpClose), "to close the directory of the metadata"},
+		"request":  {newStuckUnder("data/written-0", vfs.OpWrite), "to end requests under way"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			defer c.disk.letGo()
+			n := &node{t: t, disk: c.disk, net: network.NewMem()}
+			var err error
+			if n.Broker, err = Start(Options{Config: configuration(t, "metadata.log.dir=meta\n"), FS: c.disk, Network: n.net}); err != nil {
+				t.Fatal(err)
+			}
+			n.hangs = time.Second
+			n.create("written", 1, nil)
+			n.produce("written", 10)
+			c.disk.stick()
+			if name == "request" {
+				n.wire().send(n.produceRequest("written", 1, 100, 10))
+				until(t, "the request is being served", func() bool { return n.server.Moment().InFlight > 0 })
+			}
+			stopped := make(chan error, 1)
+			go func() { stopped <- n.stopInTime() }()
+			select {
+			case err := <-stopped:
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("the stop says %v", err)
+				}
+			case <-time.After(40 * time.Second):
 				t.Error("the stop waits for ever")
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"github.com/moldau/moldau/internal/config"
 	"github.com/moldau/moldau/internal/controller"
 	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/uuid"
 )
 
 // ErrReplaced means that another process has registered as this broker.
@@ -16,23 +17,25 @@ var ErrReplaced = errors.New("another process has registered with this node.id")
 
 // Broker is this node's registration, which heartbeats keep alive.
 type Broker struct {
-	node    *Node
-	request *controller.RegisterBroker
-	told    func(epoch int64)
-	epoch   atomic.Int64
-	ready   bool
+	node        *Node
+	request     func() *controller.RegisterBroker
+	incarnation uuid.UUID
+	told        func(epoch int64)
+	epoch       atomic.Int64
+	ready       bool
 }
 
-// Register registers this node as a broker, which is fenced until Beat, and again whenever that must be done anew; told hears of each epoch.
-func (n *Node) Register(ctx context.Context, request *controller.RegisterBroker, told func(epoch int64)) (*Broker, error) {
-	b := &Broker{node: n, request: request, told: told}
+// Register registers this node as a broker, which is fenced until Beat, and again whenever that must be done anew; told hears of each epoch. request is
+// asked each time, by any goroutine, and always of the same incarnation.
+func (n *Node) Register(ctx context.Context, request func() *controller.RegisterBroker, told func(epoch int64)) (*Broker, error) {
+	b := &Broker{node: n, request: request, incarnation: request().Incarnation, told: told}
 	return b, b.register(ctx)
 }
 
 func (b *Broker) register(ctx context.Context) error {
 	defer b.node.sayWaiting()()
 	for {
-		response, err := b.node.Do(ctx, b.request)
+		response, err := b.node.Do(ctx, b.request())
 		if err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -48,7 +51,7 @@ func (b *Broker) register(ctx context.Context) error {
 		}
 		r := response.(*controller.RegisterBrokerResponse)
 		if r.Error.Failed() {
-			return fmt.Errorf("register broker %d: %s: %s", b.request.ID, r.Error.Code, r.Error.Message)
+			return fmt.Errorf("register broker %d: %s: %s", b.node.NodeID, r.Error.Code, r.Error.Message)
 		}
 		b.epoch.Store(r.Epoch)
 		b.told(r.Epoch)
@@ -66,7 +69,7 @@ func (b *Broker) Beat() {
 func (b *Broker) AwaitServing(ctx context.Context) error {
 	for {
 		img, changed := b.node.Images.Watch()
-		if own := img.Broker(b.request.ID); own != nil && !own.Fenced && own.Incarnation == b.request.Incarnation {
+		if own := img.Broker(b.node.NodeID); own != nil && !own.Fenced && own.Incarnation == b.incarnation {
 			return nil
 		}
 		select {
@@ -105,7 +108,7 @@ func (b *Broker) beat() {
 // once sends one heartbeat.
 func (b *Broker) once(leader int32) (beaten, error) {
 	n := b.node
-	message := beat{Node: b.request.ID, Epoch: b.epoch.Load(), Ready: b.ready}
+	message := beat{Node: n.NodeID, Epoch: b.epoch.Load(), Ready: b.ready}
 	if leader == n.NodeID && n.quorum != nil {
 		return n.ownBeat(message), nil
 	}
@@ -125,9 +128,9 @@ func (b *Broker) once(leader int32) (beaten, error) {
 
 // again registers anew, unless another process has taken the place.
 func (b *Broker) again() error {
-	own := b.node.Images.Image().Broker(b.request.ID)
-	if own != nil && own.Incarnation != b.request.Incarnation && own.Epoch > b.epoch.Load() {
-		return fmt.Errorf("%w %d", ErrReplaced, b.request.ID)
+	own := b.node.Images.Image().Broker(b.node.NodeID)
+	if own != nil && own.Incarnation != b.incarnation && own.Epoch > b.epoch.Load() {
+		return fmt.Errorf("%w %d", ErrReplaced, b.node.NodeID)
 	}
 	b.node.Log.Info("the controller does not know this broker's registration: it registers anew")
 	return b.register(b.node.life)
@@ -135,7 +138,7 @@ func (b *Broker) again() error {
 
 // Leave asks for a controlled shutdown and returns when the broker leads nothing any more, or the context ends.
 func (b *Broker) Leave(ctx context.Context) error {
-	response, err := b.node.Do(ctx, &controller.AlterBroker{ID: b.request.ID, Epoch: b.epoch.Load(), State: controller.ControlledShutdown})
+	response, err := b.node.Do(ctx, &controller.AlterBroker{ID: b.node.NodeID, Epoch: b.epoch.Load(), State: controller.ControlledShutdown})
 	if err != nil {
 		return err
 	}
@@ -147,7 +150,7 @@ func (b *Broker) Leave(ctx context.Context) error {
 		leads := false
 		for t := range img.Topics() {
 			for _, p := range t.Partitions {
-				leads = leads || p.Leader == b.request.ID
+				leads = leads || p.Leader == b.node.NodeID
 			}
 		}
 		if !leads {

@@ -86,14 +86,18 @@ func (r *AlterPartition) step(s *step) Response {
 	return response
 }
 
-// propose is the record of a proposal that is accepted. The leader stays: it is in the ISR, and active.
+// propose is the record of a proposal that is accepted. The leader stays: it is in the ISR, and active. One whose data directory is offline leads because
+// nobody else could, and is done when somebody can.
 func (s *step) propose(t *metadata.Topic, a *ProposedISR, rules Rules) *metadata.PartitionChangeRecord {
 	p := t.Partitions[a.Number]
 	isr := make([]int32, len(a.ISR))
 	for i, m := range a.ISR {
 		isr[i] = m.ID
 	}
-	c := change{topic: t, number: a.Number, isr: isr, lossy: metadata.NoLeader, leader: s.active, rules: rules}
+	if len(isr) > 1 && !s.online(p, p.Leader) {
+		isr = without(isr, p.Leader)
+	}
+	c := change{topic: t, number: a.Number, isr: isr, lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: rules}
 	r := c.record()
 	if r == nil {
 		r = &metadata.PartitionChangeRecord{TopicID: t.ID, Number: a.Number, ISR: isr}
@@ -144,6 +148,8 @@ func (s *step) checkProposal(t *metadata.Topic, broker int32, a *ProposedISR) Er
 			return refuse(protocol.IneligibleReplica, "broker %d is not registered, fenced or on its way out", m.ID)
 		case b.Epoch != m.Epoch:
 			return refuse(protocol.IneligibleReplica, "the broker epoch of %d is %d, not %d", m.ID, b.Epoch, m.Epoch)
+		case m.ID != p.Leader && !p.Online(b):
+			return refuse(protocol.IneligibleReplica, "the data directory of broker %d is offline", m.ID)
 		}
 	}
 	return Error{}

@@ -91,7 +91,7 @@ func (r *RegisterBroker) step(s *step) Response {
 	case old != nil && !old.Fenced:
 		s.shrink(r.ID)
 	}
-	if any {
+	if any || s.holds(r.ID, lost) {
 		s.settle()
 		s.strike(r.ID, lost)
 	}
@@ -130,12 +130,19 @@ func (r *RegisterBroker) check(img *metadata.Image) Error {
 	return Error{}
 }
 
-// lost says of which directories the new incarnation does not have what the old one had, and whether there are any. A replica
-// whose directory the controller was never told counts as lost with any of the old directories.
+// lost says of which directories the new incarnation does not have what the old one had, and whether there are any of those that the old one had
+// to the end. A replica whose directory the controller was never told counts as lost with any of these, but of the same incarnation, which tells
+// where its replicas are.
 func (r *RegisterBroker) lost(old *metadata.Broker) (lost func(uuid.UUID) bool, any bool) {
 	gone := func(id uuid.UUID) bool { return !slices.Contains(r.Directories, id) || slices.Contains(r.Lossy, id) }
 	any = old == nil || slices.ContainsFunc(old.Directories, gone)
-	return func(id uuid.UUID) bool { return any && (id.IsZero() || gone(id)) }, any
+	same := old != nil && old.Incarnation == r.Incarnation
+	return func(id uuid.UUID) bool {
+		if id.IsZero() {
+			return any && !same
+		}
+		return gone(id)
+	}, any
 }
 
 // unfence lets the broker serve and gives it the leadership of partitions that wait for it.

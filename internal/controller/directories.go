@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/uuid"
 )
 
@@ -24,7 +25,42 @@ type (
 
 	// AssignDirectoriesResponse says for how many replicas it was news.
 	AssignDirectoriesResponse struct{ Assigned int }
+
+	// LoseDirectories says that data directories of a broker that runs are offline (KIP-858): its replicas there leave the ISR, and others lead. Where no
+	// other replica can, the leader stays: what can be read of it is read. It has told before which replicas are there. What a directory had may
+	// be there again when the broker comes back with it, so it does not count as lost before. Response: LoseDirectoriesResponse.
+	LoseDirectories struct {
+		Broker      int32
+		Epoch       int64
+		Directories []uuid.UUID
+	}
+
+	// LoseDirectoriesResponse says whether it was done.
+	LoseDirectoriesResponse struct{ Error Error }
 )
+
+func (*LoseDirectories) urgent() bool { return true }
+
+func (r *LoseDirectories) step(s *step) Response {
+	b := s.img.Broker(r.Broker)
+	if err := checkEpoch(b, r.Broker, r.Epoch); err.Failed() {
+		return &LoseDirectoriesResponse{Error: err}
+	}
+	lost := func(id uuid.UUID) bool { return slices.Contains(r.Directories, id) }
+	left := slices.DeleteFunc(slices.Clone(b.Directories), lost)
+	switch {
+	case len(left) == 0:
+		return &LoseDirectoriesResponse{Error: Error{protocol.InvalidRequest, "A broker without any data directory stops."}}
+	case len(left) < len(b.Directories):
+		s.add(&metadata.BrokerChangeRecord{ID: b.ID, Epoch: b.Epoch, Directories: left})
+		s.settle()
+	}
+	s.sweep(func(p *metadata.Partition) bool {
+		at := slices.Index(p.Replicas, r.Broker)
+		return at >= 0 && metadata.Has(p.ISR, r.Broker) && lost(p.Directories[at])
+	}, func(p *metadata.Partition, c *change) { c.isr = without(p.ISR, r.Broker) })
+	return &LoseDirectoriesResponse{}
+}
 
 func (*AssignDirectories) urgent() bool { return false }
 

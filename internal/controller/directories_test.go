@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/uuid"
 )
 
@@ -37,4 +39,95 @@ func TestAssignDirectories(t *testing.T) {
 	if n := assign(broker+100, AssignDirectory{id, 0, second}); n != 0 {
 		t.Errorf("%d were assigned by a broker that is none", n)
 	}
+}
+
+// TestLoseDirectories: replicas in a directory that fails leave the ISR, and others lead. Where nobody else can, the leader stays, and is done when
+// somebody can. What was there counts as lost when the broker comes back without it, and not before.
+func TestLoseDirectories(t *testing.T) {
+	b := newBench(t, 3, 3)
+	bad, good := uuid.UUID{50}, uuid.UUID{51}
+	broker := b.img.Broker(0)
+	again := func(incarnation uuid.UUID, dirs ...uuid.UUID) {
+		b.do(&RegisterBroker{ClusterID: "cluster", ID: 0, Incarnation: incarnation, Directories: dirs, Unfence: true})
+	}
+	again(broker.Incarnation, append(slices.Clone(broker.Directories), bad, good)...)
+	assigned := func(name string, replicas ...int32) NewTopic {
+		return NewTopic{Name: name, Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, replicas}}}
+	}
+	names := []string{"leads", "follows", "alone", "elsewhere", "unknown"}
+	b.create(assigned("leads", 0, 1, 2), assigned("follows", 1, 0, 2), assigned("alone", 0, 1), assigned("elsewhere", 0, 1, 2), assigned("unknown", 0, 1, 2))
+	at := func(name string) *metadata.Partition { return b.img.Topic(name).Partitions[0] }
+	for _, name := range names[:4] {
+		dir := bad
+		if name == "elsewhere" {
+			dir = good
+		}
+		b.do(&AssignDirectories{Broker: 0, Replicas: []AssignDirectory{{b.img.Topic(name).ID, 0, dir}}})
+	}
+	propose := func(name string, ids ...int32) Error {
+		p, a := at(name), ProposedISR{TopicID: b.img.Topic(name).ID}
+		a.LeaderEpoch, a.PartitionEpoch = p.LeaderEpoch, p.PartitionEpoch
+		for _, id := range ids {
+			a.ISR = append(a.ISR, ISRMember{id, b.img.Broker(id).Epoch})
+		}
+		return b.do(&AlterPartition{Broker: p.Leader, Epoch: b.img.Broker(p.Leader).Epoch, Partitions: []ProposedISR{a}}).(*AlterPartitionResponse).Partitions[0].Error
+	}
+	if e := propose("alone", 0); e.Failed() {
+		t.Fatal(e)
+	}
+	lose := func(epoch int64, dirs ...uuid.UUID) Error {
+		return b.do(&LoseDirectories{Broker: 0, Epoch: epoch, Directories: dirs}).(*LoseDirectoriesResponse).Error
+	}
+	if e := lose(99, bad); e.Code != protocol.StaleBrokerEpoch {
+		t.Errorf("of another incarnation: %+v", e)
+	}
+	if e := lose(broker.Epoch, b.img.Broker(0).Directories...); e.Code != protocol.InvalidRequest {
+		t.Errorf("all of them: %+v", e)
+	}
+	if e := lose(broker.Epoch, bad); e.Failed() {
+		t.Fatal(e)
+	}
+	check := func(when, name string, leader int32, isr ...int32) {
+		t.Helper()
+		if p := at(name); p.Leader != leader || !slices.Equal(p.ISR, isr) {
+			t.Errorf("%s: %s is led by %d with the ISR %v, want %d and %v", when, name, p.Leader, p.ISR, leader, isr)
+		}
+	}
+	check("after the loss", "leads", 1, 1, 2)
+	check("after the loss", "follows", 1, 1, 2)
+	check("after the loss", "alone", 0, 0)
+	check("after the loss", "elsewhere", 0, 0, 1, 2)
+	check("after the loss", "unknown", 0, 0, 1, 2)
+	if lose(broker.Epoch, bad); len(b.records) > 0 {
+		t.Errorf("once more it is %+v", b.records)
+	}
+	if e := propose("leads", 0, 1, 2); e.Code != protocol.IneligibleReplica {
+		t.Errorf("the replica back in the ISR: %+v", e)
+	}
+	elect := b.do(&ElectLeaders{Election: PreferredElection, Topics: []TopicPartitions{{"leads", []int32{0}}}}).(*ElectLeadersResponse)
+	if code := elect.Topics[0].Partitions[0].Error.Code; code != protocol.PreferredLeaderNotAvailable {
+		t.Errorf("the preferred leader: %s", code)
+	}
+	if e := propose("alone", 0, 1); e.Failed() {
+		t.Fatal(e)
+	}
+	check("once another can lead", "alone", 1, 1)
+
+	// The others die: in the ELR it waits, and does not lead.
+	for _, id := range []int32{2, 1} {
+		b.do(&AlterBroker{ID: id, Epoch: b.img.Broker(id).Epoch, State: Fenced})
+	}
+	check("without the others", "leads", metadata.NoLeader)
+	check("without the others", "elsewhere", 0, 0)
+	if p := at("leads"); metadata.Has(p.ELR, 0) {
+		t.Errorf("the replica whose directory is offline left the ISR first: %+v", p)
+	}
+	back := b.img.Broker(0).Directories
+	again(uuid.UUID{9}, append(slices.Clone(back), bad)...)
+	check("with the directory back", "leads", metadata.NoLeader)
+	again(uuid.UUID{10}, good)
+	if p := at("unknown"); metadata.Has(p.ISR, 0) || metadata.Has(p.ELR, 0) {
+		t.Errorf("of which it was never told where it is, without a directory: %+v", p)
+	}
+	check("without all others", "elsewhere", 0, 0)
 }

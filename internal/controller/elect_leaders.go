@@ -84,7 +84,7 @@ func (s *step) electLeader(topic string, number int32, election int8) Error {
 		if p.Leader != metadata.NoLeader {
 			return electionNotNeeded
 		}
-		c := change{topic: t, number: number, isr: p.ISR, lossy: metadata.NoLeader, leader: s.active, rules: s.rules(t)}
+		c := change{topic: t, number: number, isr: p.ISR, lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: s.rules(t)}
 		c.rules.Unclean = true
 		if r := c.record(); r != nil && r.Leader != nil {
 			s.add(r)
@@ -96,7 +96,7 @@ func (s *step) electLeader(topic string, number int32, election int8) Error {
 	switch {
 	case p.Leader == preferred:
 		return electionNotNeeded
-	case !metadata.Has(p.ISR, preferred) || !s.active(preferred):
+	case !metadata.Has(p.ISR, preferred) || !s.active(preferred) || !s.online(p, preferred):
 		return Error{protocol.PreferredLeaderNotAvailable, "The preferred leader was not available."}
 	}
 	s.add(&metadata.PartitionChangeRecord{TopicID: t.ID, Number: number, Leader: &preferred})

@@ -12,13 +12,15 @@ import (
 // The rules are KIP-966's, less the one that elects the last known leader: after a loss that is silent data loss, so it is an
 // operator's to decide. While the ISR has the minimum size the ELR is empty; what leaves the ISR below it stays electable, unless
 // it lost data. A leader comes from the ISR, or from the ELR when the ISR is empty; anybody else only where the topic allows
-// unclean elections.
+// unclean elections. Nobody is elected whose data directory is offline; a leader stays in spite of that where no other replica can
+// lead, so that what can be read of it is read.
 type change struct {
 	topic  *metadata.Topic
 	number int32
 	isr    []int32 // the target
 	lossy  int32   // broker that lost data of this partition, or metadata.NoLeader
 	leader func(broker int32) bool
+	online func(p *metadata.Partition, broker int32) bool
 	rules  Rules
 }
 
@@ -82,7 +84,8 @@ func (c *change) elect(p *metadata.Partition, isr, elr []int32) (leader int32, u
 	if len(isr) == 0 {
 		candidates = elr
 	}
-	may := func(id int32) bool { return c.leader(id) && metadata.Has(candidates, id) }
+	there := func(id int32) bool { return c.leader(id) && c.online(p, id) }
+	may := func(id int32) bool { return metadata.Has(candidates, id) && there(id) }
 	if may(p.Leader) {
 		return p.Leader, false
 	}
@@ -91,14 +94,20 @@ func (c *change) elect(p *metadata.Partition, isr, elr []int32) (leader int32, u
 			return id, false
 		}
 	}
-	if c.rules.Unclean {
-		for _, id := range p.Replicas {
-			if c.leader(id) {
-				return id, true
-			}
+	any := func(may func(int32) bool) int32 {
+		if at := slices.IndexFunc(p.Replicas, may); c.rules.Unclean && at >= 0 {
+			return p.Replicas[at]
 		}
+		return metadata.NoLeader
 	}
-	return metadata.NoLeader, false
+	if leader = any(there); leader != metadata.NoLeader {
+		return leader, true
+	}
+	if metadata.Has(candidates, p.Leader) && c.leader(p.Leader) {
+		return p.Leader, false
+	}
+	leader = any(c.leader) // it may have another directory, and not have said so yet
+	return leader, leader != metadata.NoLeader
 }
 
 func (s *step) rules(t *metadata.Topic) Rules {
@@ -107,6 +116,11 @@ func (s *step) rules(t *metadata.Topic) Rules {
 
 // active says which brokers may lead as the image stands.
 func (s *step) active(broker int32) bool { return s.img.Broker(broker).Active() }
+
+// online says whether the data directory of a replica is.
+func (s *step) online(p *metadata.Partition, broker int32) bool {
+	return p.Online(s.img.Broker(broker))
+}
 
 // sweep adds the changes of all partitions that touched picks; the function fills in what is asked of a partition.
 func (s *step) sweep(touched func(*metadata.Partition) bool, ask func(*metadata.Partition, *change)) {
@@ -119,7 +133,7 @@ func (s *step) sweep(touched func(*metadata.Partition) bool, ask func(*metadata.
 			if rules == nil {
 				rules = new(s.rules(t))
 			}
-			c := change{topic: t, number: int32(i), isr: p.ISR, lossy: metadata.NoLeader, leader: s.active, rules: *rules}
+			c := change{topic: t, number: int32(i), isr: p.ISR, lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: *rules}
 			ask(p, &c)
 			if r := c.record(); r != nil {
 				s.add(r)
@@ -153,7 +167,7 @@ func (s *step) restart(broker int32, lost func(directory uuid.UUID) bool) {
 			if rules == nil {
 				rules = new(s.rules(t))
 			}
-			c := change{topic: t, number: int32(i), isr: without(p.ISR, broker), lossy: metadata.NoLeader, leader: others, rules: *rules}
+			c := change{topic: t, number: int32(i), isr: without(p.ISR, broker), lossy: metadata.NoLeader, leader: others, online: s.online, rules: *rules}
 			if r := c.record(); r != nil {
 				s.add(r)
 			}
@@ -170,6 +184,18 @@ func (s *step) strike(broker int32, lost func(directory uuid.UUID) bool) {
 	}, func(p *metadata.Partition, c *change) {
 		c.isr, c.lossy, c.leader = without(p.ISR, broker), broker, others
 	})
+}
+
+// holds says whether the broker is in ISR or ELR of a partition whose data it lost.
+func (s *step) holds(broker int32, lost func(directory uuid.UUID) bool) bool {
+	for t := range s.img.Topics() {
+		for _, p := range t.Partitions {
+			if at := slices.Index(p.Replicas, broker); at >= 0 && lost(p.Directories[at]) && (metadata.Has(p.ISR, broker) || metadata.Has(p.ELR, broker)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // lead elects leaders for partitions that have none and a replica on the broker, which counts as active.

@@ -495,7 +495,7 @@ func anyRequest(b *bench, rng *rand.Rand) Request {
 	if broker := b.img.Broker(id); broker != nil && rng.IntN(10) > 0 {
 		epoch = broker.Epoch
 	}
-	switch rng.IntN(14) {
+	switch rng.IntN(17) {
 	case 0, 1, 2:
 		t := NewTopic{Name: name, Partitions: 1 + rng.Int32N(6), ReplicationFactor: 1 + int16(rng.IntN(4))}
 		if rng.IntN(3) == 0 {
@@ -513,14 +513,26 @@ func anyRequest(b *bench, rng *rand.Rand) Request {
 		state := []BrokerState{Fenced, Unfenced, ControlledShutdown, Fenced, Unfenced, Unregistered}[rng.IntN(6)]
 		return &AlterBroker{ID: id, Epoch: epoch, State: state}
 	case 8, 9, 10, 11:
-		r := &RegisterBroker{ClusterID: "cluster", ID: id, Incarnation: uuid.New(b.random), Directories: []uuid.UUID{{byte(id) + 1}}, Unfence: rng.IntN(3) > 0}
+		r := &RegisterBroker{ClusterID: "cluster", ID: id, Incarnation: uuid.New(b.random), Directories: []uuid.UUID{{byte(id) + 1}, {byte(id) + 101}}, Unfence: rng.IntN(3) > 0}
 		switch rng.IntN(8) {
 		case 0:
 			r.Lossy = r.Directories
 		case 1:
 			r.Directories = []uuid.UUID{uuid.New(b.random)}
+		case 2:
+			r.Directories = r.Directories[:1]
 		}
 		return r
+	case 13, 14:
+		r := &AssignDirectories{Broker: id}
+		if t := b.img.Topic(name); t != nil {
+			for i := range t.Partitions {
+				r.Replicas = append(r.Replicas, AssignDirectory{t.ID, int32(i), uuid.UUID{byte(id) + 1 + 100*byte(rng.IntN(2))}})
+			}
+		}
+		return r
+	case 15:
+		return &LoseDirectories{Broker: id, Epoch: epoch, Directories: []uuid.UUID{{byte(id) + 1 + 100*byte(rng.IntN(2))}}}
 	case 12:
 		return &AllocateProducerIDs{BrokerID: id, BrokerEpoch: epoch}
 	}
@@ -562,6 +574,11 @@ func checkInvariants(t *testing.T, before, after *metadata.Image, records []meta
 			for _, id := range p.ISR {
 				if b := after.Broker(id); b == nil || b.Fenced {
 					t.Fatalf("I11: fenced broker in the ISR: %s", where)
+				}
+			}
+			for _, id := range p.ISR {
+				if id != p.Leader && !p.Online(after.Broker(id)) {
+					t.Fatalf("the directory of %d is offline, which is in the ISR: %s", id, where)
 				}
 			}
 			old := before.Partition(topic.ID, int32(i))

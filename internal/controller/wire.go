@@ -26,6 +26,7 @@ var wire = func() map[string]wireTypes {
 		{new(CreateTopics), new(CreateTopicsResponse)},
 		{new(DeleteTopics), new(DeleteTopicsResponse)},
 		{new(ElectLeaders), new(ElectLeadersResponse)},
+		{new(LoseDirectories), new(LoseDirectoriesResponse)},
 		{new(RaiseLeaderEpochs), new(RaiseLeaderEpochsResponse)},
 		{new(Reassign), new(ReassignResponse)},
 		{new(RegisterBroker), new(RegisterBrokerResponse)},
