@@ -71,6 +71,7 @@ type follow struct {
 	waits   bool                 // an answer to it is to come
 	synced  int64                // as it was told last
 	start   int64                // of the log, the same
+	again   bool                 // it is to be told once more
 	busy    bool                 // an answer is taken to the replica
 	dirty   bool                 // in source.dirty: there may be something to tell or to ask
 	held    bool                 // in source.held, until a pause is over
@@ -132,6 +133,11 @@ func (f *Fetcher) lookLocked(r Replica, speaks *source) {
 	if next.LeaderEpoch != st.asked.LeaderEpoch || next.BrokerEpoch != st.asked.BrokerEpoch {
 		st.waits, st.until, st.pause, st.told = false, time.Time{}, 0, false
 	}
+	if next.Outside {
+		st.source.outside[st] = struct{}{}
+	} else {
+		delete(st.source.outside, st)
+	}
 	if st.source.mark(st); st.source != speaks {
 		st.source.signal()
 	}
@@ -141,7 +147,7 @@ func (f *Fetcher) lookLocked(r Replica, speaks *source) {
 func (f *Fetcher) sourceLocked(broker int32) *source {
 	s := f.sources[broker]
 	if s == nil {
-		s = &source{f: f, broker: broker, wake: make(chan struct{}, 1), parts: make(map[key]*follow)}
+		s = &source{f: f, broker: broker, wake: make(chan struct{}, 1), parts: make(map[key]*follow), outside: make(map[*follow]struct{})}
 		f.sources[broker] = s
 		f.work.Go(s.run)
 	}

@@ -349,6 +349,40 @@ func TestTellsLogStart(t *testing.T) {
 	}
 }
 
+// TestTellsFromOutside: a partition that is not in the ISR is told again and again while it waits for records, until it is in the ISR.
+func TestTellsFromOutside(t *testing.T) {
+	r := newRig(t)
+	p, in := newFake(0, 1), newFake(1, 1)
+	p.r.Outside = true
+	r.f.Changed(in)
+	r.f.Changed(p)
+	told := 0
+	a := r.next(1)
+	for end := time.Now().Add(20 * time.Second); told < 3; a = r.next(1) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for a partition to be told again: %s", a.show())
+		}
+		for _, topic := range a.q.Topics {
+			for _, part := range topic.Partitions {
+				if part.Partition == 0 && part.MaxBytes == 0 {
+					told++
+				} else if part.MaxBytes == 0 {
+					t.Errorf("one that is in the ISR is told again: %s", a.show())
+				}
+			}
+		}
+		r.clock.After(200 * time.Millisecond) // the leader lets it wait
+		a.answer(77)
+	}
+	p.change(r.f, func() { p.r.Outside = false })
+	for range 5 { // what was under way, and nothing more
+		r.clock.After(500 * time.Millisecond)
+		a.answer(77)
+		a = r.next(1)
+	}
+	a.expect(fmt.Sprintf("epoch %d", a.q.SessionEpoch))
+}
+
 // TestErrors: a partition that a leader has an error for is asked for again after a pause, which grows, and the others go on.
 func TestErrors(t *testing.T) {
 	r := newRig(t)

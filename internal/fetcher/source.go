@@ -39,6 +39,9 @@ type source struct {
 	held   []*follow
 	gone   []key // forgotten here, and not yet told
 
+	outside map[*follow]struct{} // that are not in the ISR
+	nudged  time.Time            // when they were told last
+
 	session int32 // of the connection; 0: none yet
 	epoch   int32
 	flying  int // requests without an answer
@@ -62,6 +65,7 @@ func (s *source) add(st *follow) {
 // drop forgets a partition.
 func (s *source) drop(st *follow) {
 	delete(s.parts, st.key)
+	delete(s.outside, st)
 	st.source = nil
 	if s.session != 0 || s.flying > 0 {
 		s.gone = append(s.gone, st.key)
@@ -215,6 +219,7 @@ func (s *source) next() (frame []byte, pause time.Duration, err error) {
 	}
 	q := &s.request
 	q.Topics, q.Forgotten = q.Topics[:0], q.Forgotten[:0]
+	s.nudge()
 	mentions := s.mentions()
 	if len(mentions) == 0 && len(s.gone) == 0 && (s.flying > 0 || s.session == 0) {
 		return nil, pause, nil
@@ -247,6 +252,20 @@ func (s *source) next() (frame []byte, pause time.Duration, err error) {
 		s.signal() // more than one request takes
 	}
 	return s.frame, pause, nil
+}
+
+// nudge has the partitions that are not in the ISR told once more, every now and then: their leader may have taken this broker for dead after it
+// was told of them last, and that there is a connection does not say what a replica has. Without records nothing else would bring them back.
+func (s *source) nudge() {
+	now := s.f.options.Clock.Now()
+	if len(s.outside) == 0 || now.Sub(s.nudged) < s.f.options.WaitMax {
+		return
+	}
+	s.nudged = now
+	for st := range s.outside {
+		st.again = true
+		s.mark(st)
+	}
 }
 
 // mention is a partition of a request.
@@ -282,12 +301,12 @@ func (s *source) mentions() (all []mention) {
 		case !st.waits:
 			st.asked, st.waits = r, true
 			all = append(all, mention{st.key, r, true})
-		case r.SyncedEnd > st.synced || r.LogStart > st.start: // who deletes records waits for the latter
+		case r.SyncedEnd > st.synced || r.LogStart > st.start || st.again && r.Outside: // who deletes records waits for the log start
 			all = append(all, mention{st.key, r, false})
 		default:
 			continue
 		}
-		st.synced, st.start = r.SyncedEnd, r.LogStart
+		st.synced, st.start, st.again = r.SyncedEnd, r.LogStart, false
 	}
 	rest := copy(s.dirty, s.dirty[n:])
 	clear(s.dirty[rest:])

@@ -1,6 +1,10 @@
 package replica
 
-import "time"
+import (
+	"time"
+
+	"github.com/moldau/moldau/internal/metadata"
+)
 
 // NextFetch is what this follower is to ask its leader now; false where it follows nobody.
 func (m *Machine) NextFetch() (leader int32, r FetchRequest, ok bool) {
@@ -8,7 +12,8 @@ func (m *Machine) NextFetch() (leader int32, r FetchRequest, ok bool) {
 		return 0, r, false
 	}
 	return m.state.Leader, FetchRequest{Replica: m.id, BrokerEpoch: m.brokerEpoch, LeaderEpoch: m.leaderEpoch(), Offset: m.log.LogEnd(),
-		LastEpoch: m.lastEpoch(), SyncedEnd: m.log.SyncedEnd(), LogStart: m.log.LogStart()}, true
+		LastEpoch: m.lastEpoch(), SyncedEnd: m.log.SyncedEnd(), LogStart: m.log.LogStart(),
+		Outside: !metadata.Has(m.state.ISR, m.id)}, true
 }
 
 func (m *Machine) lastEpoch() LeaderEpoch {

@@ -33,6 +33,7 @@ type FetchRequest struct {
 	LastEpoch   LeaderEpoch // of its last record; NoEpoch: it has none
 	SyncedEnd   int64
 	LogStart    int64
+	Outside     bool // the follower is not in the ISR, by what it knows; the request does not say so
 }
 
 // FetchAnswer is the leader's answer. The host adds the batches, from Offset on, unless there is an error or a divergence.
