@@ -19,6 +19,7 @@ const (
 	refused   = "refused"    // a client got an error that it does not retry by itself
 	wentBack  = "went back"  // a committed offset is smaller than one that was acknowledged
 	invented  = "invented"   // a committed offset that nobody sent
+	forgotten = "forgotten"  // a broker does not know a topic that is there
 	stuck     = "stuck"      // a client does not go on
 	unsynced  = "not synced" // a partition that not all its replicas are in sync of
 	different = "different"  // replicas with other bytes below the high watermark
@@ -29,7 +30,7 @@ const (
 type findings struct {
 	mu    sync.Mutex
 	count map[string]int
-	words []string
+	words []string // each with its time
 }
 
 const wordsOfAKind = 8
@@ -41,7 +42,7 @@ func (f *findings) add(kind, format string, args ...any) {
 		f.count = map[string]int{}
 	}
 	if f.count[kind]++; f.count[kind] <= wordsOfAKind {
-		f.words = append(f.words, fmt.Sprintf("%s: %s", kind, fmt.Sprintf(format, args...)))
+		f.words = append(f.words, fmt.Sprintf("%s: %s: %s", time.Now().UTC().Format("15:04:05.000"), kind, fmt.Sprintf(format, args...)))
 	}
 }
 

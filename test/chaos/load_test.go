@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
@@ -91,7 +92,44 @@ func startLoad(c *checker, seeds []string, random *rand.Rand, patient bool) (*lo
 		}
 		l.registers = append(l.registers, r)
 	}
+	for i, addr := range seeds {
+		if err := l.watch(i+1, addr); err != nil {
+			return l, err
+		}
+	}
 	return l, nil
+}
+
+// watch asks one broker all the time for the topics, which are older than the question. While it does not serve it does not answer; when it answers
+// it has to know them, or clients would take them for deleted.
+func (l *load) watch(broker int, addr string) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RequestRetries(0), kgo.Dialer(dial))
+	if err != nil {
+		return err
+	}
+	req := kmsg.NewPtrMetadataRequest()
+	for _, name := range []string{l.idempotent, l.plain} {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = &name
+		req.Topics = append(req.Topics, topic)
+	}
+	p := l.pulse(fmt.Sprintf("metadata of broker %d", broker))
+	l.running.Go(func() {
+		defer cl.Close()
+		for ; l.alive.Err() == nil; <-time.After(10 * time.Millisecond) {
+			resp, err := ask(l.alive, cl, req)
+			if err != nil {
+				continue
+			}
+			p.beat()
+			for _, topic := range resp.(*kmsg.MetadataResponse).Topics {
+				if topic.ErrorCode != 0 || len(topic.Partitions) != partitions {
+					l.c.add(forgotten, "broker %d says of topic %s: error %v, %d partitions", broker, *topic.Topic, kerr.ErrorForCode(topic.ErrorCode), len(topic.Partitions))
+				}
+			}
+		}
+	})
+	return nil
 }
 
 func (l *load) pulse(name string) *pulse {
