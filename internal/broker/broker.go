@@ -503,7 +503,8 @@ func (b *Broker) newHosts() {
 
 func (b *Broker) controllerSettings() controller.Settings {
 	cfg := b.opts.Config
-	return controller.Settings{Partitions: cfg.NumPartitions, ReplicationFactor: cfg.DefaultReplicationFactor, Configs: settingsTable{b.live}}
+	return controller.Settings{Partitions: cfg.NumPartitions, ReplicationFactor: cfg.DefaultReplicationFactor, Configs: settingsTable{b.live},
+		InternalFactors: map[string]int16{offsetsTopic: int16(cfg.Number("offsets.topic.replication.factor"))}}
 }
 
 // metadataFull tells of the beginning and the end of a time without space for metadata.

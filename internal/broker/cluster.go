@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
 	"github.com/moldau/moldau/internal/cluster"
+	"github.com/moldau/moldau/internal/config"
 	"github.com/moldau/moldau/internal/handler"
 	"github.com/moldau/moldau/internal/logdir"
 	"github.com/moldau/moldau/internal/server"
@@ -96,7 +98,7 @@ func (b *Broker) join() error {
 		NodeID: cfg.NodeID, Seeds: cluster.SeedsOf(cfg), Votes: cfg.Votes, Network: b.opts.Network, Clock: b.opts.Clock, Random: b.opts.Random,
 		Log: b.opts.Log, Images: b.publisher, Settings: b.controllerSettings(), FS: b.opts.FS, Dir: b.quorumPath(), ClusterID: known, Partitions: held,
 		ElectionTimeout: cfg.Millis("controller.quorum.election.timeout.ms"), Session: cfg.Millis("broker.session.timeout.ms"),
-		Heartbeat: cfg.Millis("broker.heartbeat.interval.ms"), BrokerListener: cfg.InterBrokerListener, OnFull: b.metadataFull, Fail: b.fail,
+		Heartbeat: cfg.Millis("broker.heartbeat.interval.ms"), Balance: balanceInterval(cfg), BrokerListener: cfg.InterBrokerListener, OnFull: b.metadataFull, Fail: b.fail,
 	})
 	b.control, b.state = t.node, clusterState{t.node}
 	if len(b.controllers) > 0 {
@@ -113,6 +115,14 @@ func (b *Broker) join() error {
 	}
 	b.clusterID = b.publisher.Image().ClusterID()
 	return nil
+}
+
+// balanceInterval is how often leadership is given back to preferred leaders; 0: never.
+func balanceInterval(cfg *config.Config) time.Duration {
+	if !cfg.Flag("auto.leader.rebalance.enable") {
+		return 0
+	}
+	return time.Duration(min(cfg.Number("leader.imbalance.check.interval.seconds"), int64(math.MaxInt64/time.Second))) * time.Second
 }
 
 // host gives the data directories to what follows the metadata.

@@ -38,6 +38,7 @@ type several struct {
 	extra string                        // settings of all
 	dirs  string                        // log.dirs; empty: one
 	fault func(id int, op vfs.Op) error // of the disks
+	own   func(id int) string           // further settings of one
 
 	patience time.Duration // how long a start may take; 0: long
 }
@@ -56,6 +57,10 @@ func newSeveral(t *testing.T, extra string) *several {
 
 // properties are those of Kafka's combined mode.
 func (c *several) properties(id int) string {
+	own := ""
+	if c.own != nil {
+		own = c.own(id)
+	}
 	return fmt.Sprintf(`process.roles=broker,controller
 node.id=%[1]d
 controller.quorum.voters=%[2]s
@@ -66,7 +71,7 @@ inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs=%[4]s
 %[3]s
-`, id, testVoters, c.extra, cmp.Or(c.dirs, "data"))
+`, id, testVoters, c.extra+own, cmp.Or(c.dirs, "data"))
 }
 
 func (c *several) startOne(id int, properties string) (*Broker, error) {

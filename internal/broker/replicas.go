@@ -25,7 +25,7 @@ import (
 )
 
 // replicas are the partition replicas this broker hosts. They follow the metadata: a replica is opened when the metadata gives
-// this broker a partition, configured when its topic's settings change, and removed with its topic.
+// this broker a partition, configured when its topic's settings change, and removed with its topic, or when its partition goes to others.
 type replicas struct {
 	live     *liveConfig
 	cfg      *config.Config // in force for the topics as they are configured; mu guards it
@@ -153,12 +153,18 @@ func (r *replicas) start(images interface{ Image() *metadata.Image }, then func(
 }
 
 // setStraysAside renames the folders of partitions that the metadata does not know. They are not removed: metadata that is missing
-// is no reason to delete records.
+// is no reason to delete records. What the metadata know to be on other brokers is removed, as it would have been had this one been there.
 func (r *replicas) setStraysAside(img *metadata.Image) {
 	for _, d := range r.dirs {
 		for _, id := range d.Logs() {
 			t := img.Topic(id.Topic)
 			if t != nil && (id.TopicID.IsZero() || id.TopicID == t.ID) && int(id.Partition) < len(t.Partitions) {
+				if id.TopicID == t.ID && !metadata.Has(t.Partitions[id.Partition].Replicas, r.brokerID) {
+					r.log.Info("removed a replica that went to other brokers meanwhile", "directory", d.Path(), "partition", id.String())
+					if err := d.Remove(id); err != nil {
+						r.log.Warn("remove the log of a partition", "partition", id.String(), "error", err)
+					}
+				}
 				continue
 			}
 			if err := d.Quarantine(id); err != nil {
@@ -237,15 +243,20 @@ func (r *replicas) removeTopic(t *metadata.Topic) {
 			continue
 		}
 		p.Close(partition.ErrDeleted)
-		r.followed.set(p.Partition, false)
-		r.load[p.dir]--
-		if mv := r.moves.of(p.ID()); mv != nil {
-			r.moves.cancel(mv)
-		}
-		for _, d := range r.dirs { // another one than its own may have what a move left
-			if err := d.Remove(p.ID()); err != nil {
-				r.log.Warn("remove the log of a deleted topic", "topic", t.Name, "partition", p.ID().Partition, "error", err)
-			}
+		r.discard(p)
+	}
+}
+
+// discard removes what there is of a replica that is closed.
+func (r *replicas) discard(p hosted) {
+	r.followed.set(p.Partition, false)
+	r.load[p.dir]--
+	if mv := r.moves.of(p.ID()); mv != nil {
+		r.moves.cancel(mv)
+	}
+	for _, d := range r.dirs { // another one than its own may have what a move left
+		if err := d.Remove(p.ID()); err != nil {
+			r.log.Warn("remove the log of a partition", "partition", p.ID().String(), "error", err)
 		}
 	}
 }
@@ -274,9 +285,11 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 	for number, pair := range change.Partitions() {
 		assigned := pair[1]
 		if assigned == nil || !metadata.Has(assigned.Replicas, r.brokerID) {
-			if p := parts[number].Partition; p != nil { // the replica is not wanted here any more
-				r.followed.set(p, false)
-				p.Apply(&r.brokers, nil)
+			if p := parts[number]; p.Partition != nil { // a reassignment took it out, when others had all of it
+				p.Leave()
+				r.discard(p)
+				parts[number] = hosted{}
+				r.log.Info("removed a replica that went to other brokers", "partition", p.ID().String())
 			}
 			continue
 		}

@@ -38,6 +38,7 @@ type Options struct {
 	ElectionTimeout time.Duration
 	Session         time.Duration // silence for which a broker counts as dead
 	Heartbeat       time.Duration // between two of this broker
+	Balance         time.Duration // between two looks for partitions that others than their preferred leaders lead; 0: never
 	BrokerListener  string        // name of the listener by which brokers are dialled
 	OnFull          func(full bool)
 	Fail            func(error) // is told why the node must not go on
@@ -188,6 +189,9 @@ func (n *Node) startQuorum() error {
 	n.work.Go(n.control)
 	n.work.Go(n.elect)
 	n.work.Go(n.introduce)
+	if n.Balance > 0 {
+		n.work.Go(n.balance)
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ type Config struct {
 	ClusterID string // from CLUSTER_ID; empty: the data directory's, or a new one
 	NodeID    int32
 	Rack      string
+	RackAware bool // consumers are sent to replicas in their rack
 	Broker    bool // process.roles: it hosts partitions and serves clients
 	Votes     bool // process.roles: it is a controller, one of the voters of the metadata quorum
 
@@ -32,7 +33,7 @@ type Config struct {
 	AutoCreateTopics         bool
 	DeleteTopics             bool
 	NumPartitions            int32
-	DefaultReplicationFactor int16
+	DefaultReplicationFactor int16 // 0: by the number of brokers
 	MinInsyncReplicas        int
 
 	SocketRequestMaxBytes int32
@@ -150,6 +151,7 @@ func (l *loader) node(c *Config) {
 	}
 	c.NodeID = int32(l.parsed["node.id"].num)
 	c.Rack = l.parsed["broker.rack"].text
+	c.RackAware = l.parsed["replica.selector.class"].text == rackAwareSelector
 }
 
 func (l *loader) listeners(c *Config, listen string) {
@@ -380,7 +382,9 @@ func (l *loader) limits(c *Config) {
 	if factor < 1 || factor > math.MaxInt16 {
 		l.failKey("default.replication.factor", fmt.Sprintf("Invalid value %d for configuration default.replication.factor: Value must be at least 1 and at most %d", factor, math.MaxInt16))
 	}
-	c.DefaultReplicationFactor = int16(factor)
+	if c.IsSet("default.replication.factor") {
+		c.DefaultReplicationFactor = int16(factor)
+	}
 	if q := c.QueuedMaxRequestBytes; q > 0 && q < int64(c.SocketRequestMaxBytes) {
 		l.failKey("queued.max.request.bytes", "queued.max.request.bytes must be larger or equal to socket.request.max.bytes")
 	}

@@ -29,7 +29,7 @@ var quorumSettings = []Setting{
 	accepted("internal.metadata.delete.delay.millis", Long, "60000", anything, "Delay before old metadata files are removed.").internal(),
 	accepted("internal.metadata.log.segment.bytes", Int, unset, anything, "Size of a metadata log segment, for tests.").internal(),
 	accepted("internal.metadata.max.batch.size.in.bytes", Int, "8388608", anything, "Largest batch in the metadata log.").internal(),
-	accepted("leader.imbalance.check.interval.seconds", Long, "300", atLeast(1), "Pause between checks for leaders off their preferred replica."),
-	accepted("auto.leader.rebalance.enable", Bool, "true", anything, "Give leadership back to preferred replicas."),
+	honoured("leader.imbalance.check.interval.seconds", Long, "300", atLeast(1), "Pause between checks for leaders off their preferred replica."),
+	honoured("auto.leader.rebalance.enable", Bool, "true", anything, "Give leadership back to preferred replicas."),
 	accepted("unclean.leader.election.interval.ms", Long, "300000", atLeast(1), "Pause between attempts at unclean elections.").internal(),
 }

@@ -4,7 +4,7 @@ package config
 var topicsSettings = []Setting{
 	honoured("auto.create.topics.enable", Bool, "true", anything, "Create a topic when a client asks for one that is not there."),
 	honoured("num.partitions", Int, "1", atLeast(1), "Partitions of a topic created without a number."),
-	honoured("default.replication.factor", Int, "1", anything, "Replicas of a topic created without a number."),
+	honoured("default.replication.factor", Int, "1", anything, "Replicas of a topic created without a number; where it is not set, 3 once three brokers are registered."),
 	honoured("delete.topic.enable", Bool, "true", anything, "Allow topics to be deleted."),
 	honoured("min.insync.replicas", Int, "1", atLeast(1), "In-sync replicas that acks=all needs."),
 	honoured("message.max.bytes", Int, "1048588", atLeast(0), "Largest record batch, as it arrives."),

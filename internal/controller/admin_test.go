@@ -15,63 +15,6 @@ func (b *bench) fence(id int32, state BrokerState) {
 	}
 }
 
-func TestReassign(t *testing.T) {
-	b := newBench(t, 1, 3)
-	b.create(NewTopic{Name: "a", Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{0, 1}}}})
-	b.fence(1, Fenced)
-	reassign := func(keep bool, replicas ...[]int32) []protocol.ErrorCode {
-		r := &Reassign{KeepFactor: keep}
-		for _, list := range replicas {
-			r.Partitions = append(r.Partitions, Reassignment{"a", 0, list})
-		}
-		var codes []protocol.ErrorCode
-		for _, err := range b.do(r).(*ReassignResponse).Errors {
-			codes = append(codes, err.Code)
-		}
-		return codes
-	}
-	for _, c := range []struct {
-		keep     bool
-		replicas [][]int32
-		want     []protocol.ErrorCode
-		then     []int32
-	}{
-		{false, [][]int32{nil, {0, 1}, {0, 2}, {2}, {1}}, []protocol.ErrorCode{protocol.NoReassignmentInProgress, 0, protocol.InvalidReplicaAssignment,
-			protocol.InvalidReplicaAssignment, protocol.InvalidReplicaAssignment}, []int32{0, 1}}, // 1 is not in sync
-		{true, [][]int32{{0}}, []protocol.ErrorCode{protocol.InvalidReplicationFactor}, []int32{0, 1}},
-		{true, [][]int32{{1, 0}}, []protocol.ErrorCode{0}, []int32{1, 0}},
-		{false, [][]int32{{0, 1}, {1, 0}, {0}, {0, 1}}, []protocol.ErrorCode{0, 0, 0, protocol.InvalidReplicaAssignment}, []int32{0}},
-	} {
-		before := b.img.Topic("a").Partitions[0]
-		if got := reassign(c.keep, c.replicas...); !slices.Equal(got, c.want) {
-			t.Errorf("reassign to %v: %v, want %v", c.replicas, got, c.want)
-		}
-		p := b.img.Topic("a").Partitions[0]
-		if !slices.Equal(p.Replicas, c.then) || len(p.Directories) != len(p.Replicas) || p.Leader != 0 {
-			t.Errorf("reassign to %v: %+v", c.replicas, p)
-		}
-		for i, id := range p.Replicas {
-			if p.Directories[i] != before.Directories[slices.Index(before.Replicas, id)] {
-				t.Errorf("reassign to %v: the directory of %d is another one", c.replicas, id)
-			}
-		}
-		if fewer := len(p.Replicas) < len(before.Replicas); fewer != (p.LeaderEpoch > before.LeaderEpoch) {
-			t.Errorf("reassign to %v: leader epoch %d after %d", c.replicas, p.LeaderEpoch, before.LeaderEpoch)
-		}
-	}
-}
-
-// TestReassignAwayFromLeader takes the leader out: another replica in sync leads.
-func TestReassignAwayFromLeader(t *testing.T) {
-	b := newBench(t, 1, 3)
-	b.create(NewTopic{Name: "a", Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{0, 1, 2}}}})
-	b.do(&Reassign{Partitions: []Reassignment{{"a", 0, []int32{2, 1}}}})
-	p := b.img.Topic("a").Partitions[0]
-	if p.Leader != 2 || !slices.Equal(p.ISR, []int32{1, 2}) || p.LeaderEpoch == 0 {
-		t.Errorf("%+v", p)
-	}
-}
-
 func TestElectLeaders(t *testing.T) {
 	b := newBench(t, 1, 2)
 	b.create(NewTopic{Name: "a", Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{0, 1}}, {1, []int32{1, 0}}}})

@@ -86,8 +86,8 @@ func (r *AlterPartition) step(s *step) Response {
 	return response
 }
 
-// propose is the record of a proposal that is accepted. The leader stays: it is in the ISR, and active. One whose data directory is offline leads because
-// nobody else could, and is done when somebody can.
+// propose is the record of a proposal that is accepted. The leader stays, for it is in the ISR and active, unless the new ISR ends a reassignment
+// that removes it. One whose data directory is offline leads because nobody else could, and is done when somebody can.
 func (s *step) propose(t *metadata.Topic, a *ProposedISR, rules Rules) *metadata.PartitionChangeRecord {
 	p := t.Partitions[a.Number]
 	isr := make([]int32, len(a.ISR))

@@ -145,10 +145,12 @@ func (r *RegisterBroker) lost(old *metadata.Broker) (lost func(uuid.UUID) bool, 
 	}, any
 }
 
-// unfence lets the broker serve and gives it the leadership of partitions that wait for it.
+// unfence lets the broker serve and gives it the leadership of partitions that wait for it, and replicas of internal topics that have too few.
 func (s *step) unfence(b *metadata.Broker) {
 	s.add(&metadata.BrokerChangeRecord{ID: b.ID, Epoch: b.Epoch, Fenced: new(false)})
 	s.lead(b.ID)
+	s.settle()
+	s.grow()
 }
 
 func (*AlterBroker) urgent() bool { return true }

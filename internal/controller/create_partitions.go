@@ -97,7 +97,7 @@ func (s *step) createPartitions(r *MorePartitions, quota Quota) Error {
 	if err := within(quota, int(r.Count-have)); err.Failed() {
 		return err
 	}
-	factor := len(t.Partitions[0].Replicas)
+	factor := t.Partitions[0].Factor()
 	placed := r.Assignments
 	if placed == nil {
 		var why string

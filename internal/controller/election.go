@@ -7,7 +7,8 @@ import (
 	"github.com/moldau/moldau/internal/uuid"
 )
 
-// change works out the next state of one partition: what becomes of ISR and ELR when the ISR shrinks to a target, and who leads.
+// change works out the next state of one partition: what becomes of ISR and ELR when the ISR becomes the target, who leads, and whether that
+// ends a reassignment.
 //
 // The rules are KIP-966's, less the one that elects the last known leader: after a loss that is silent data loss, so it is an
 // operator's to decide. While the ISR has the minimum size the ELR is empty; what leaves the ISR below it stays electable, unless
@@ -17,8 +18,9 @@ import (
 type change struct {
 	topic  *metadata.Topic
 	number int32
-	isr    []int32 // the target
-	lossy  int32   // broker that lost data of this partition, or metadata.NoLeader
+	isr    []int32     // the target
+	to     *assignment // the target; nil: the one that there is
+	lossy  int32       // broker that lost data of this partition, or metadata.NoLeader
 	leader func(broker int32) bool
 	online func(p *metadata.Partition, broker int32) bool
 	rules  Rules
@@ -28,13 +30,17 @@ type change struct {
 func (c *change) record() *metadata.PartitionChangeRecord {
 	p := c.topic.Partitions[c.number]
 	r := &metadata.PartitionChangeRecord{TopicID: c.topic.ID, Number: c.number}
-	isr := c.isr
-	elr, known := c.eligible(p, isr)
-	leader, unclean := c.elect(p, isr, elr)
+	to := assigned(p)
+	if c.to != nil {
+		to = *c.to
+	}
+	to, isr := to.complete(c.isr)
+	elr, known := c.eligible(p, to, isr)
+	leader, unclean := c.elect(p, to, isr, elr)
 	if leader != metadata.NoLeader && !metadata.Has(isr, leader) {
 		// The ISR is empty, or the election unclean: the leader is all that is in sync.
 		isr = []int32{leader}
-		if unclean || len(isr) >= min(c.rules.MinISR, len(p.Replicas)) {
+		if unclean || len(isr) >= min(c.rules.MinISR, to.factor()) {
 			elr, known = []int32{}, []int32{}
 		} else {
 			elr = slices.DeleteFunc(slices.Clone(elr), func(id int32) bool { return id == leader })
@@ -46,10 +52,19 @@ func (c *change) record() *metadata.PartitionChangeRecord {
 			*field, changed = append([]int32{}, now...), true
 		}
 	}
+	set(&r.Replicas, p.Replicas, to.replicas)
 	set(&r.ISR, p.ISR, isr)
 	set(&r.ELR, p.ELR, elr)
 	set(&r.LastKnownELR, p.LastKnownELR, known)
-	if leader != p.Leader {
+	if r.Replicas != nil {
+		r.Directories = to.directories
+	}
+	if was := assigned(p); !slices.Equal(was.Adding, to.Adding) || !slices.Equal(was.Removing, to.Removing) {
+		r.Reassignment, changed = &metadata.Reassignment{Adding: to.Adding, Removing: to.Removing}, true
+	}
+	// Who was taken out must hear that it is: the leader epoch rises, whoever leads.
+	left := slices.ContainsFunc(p.Replicas, func(id int32) bool { return !metadata.Has(to.replicas, id) })
+	if leader != p.Leader || left {
 		r.Leader, changed = &leader, true
 	}
 	if unclean && !p.Recovering {
@@ -62,11 +77,11 @@ func (c *change) record() *metadata.PartitionChangeRecord {
 }
 
 // eligible returns the ELR and the last known ELR beside an ISR.
-func (c *change) eligible(p *metadata.Partition, isr []int32) (elr, known []int32) {
-	if len(isr) >= min(c.rules.MinISR, len(p.Replicas)) {
+func (c *change) eligible(p *metadata.Partition, to assignment, isr []int32) (elr, known []int32) {
+	if len(isr) >= min(c.rules.MinISR, to.factor()) {
 		return nil, nil
 	}
-	for _, id := range p.Replicas {
+	for _, id := range to.replicas {
 		was := metadata.Has(p.ISR, id) || metadata.Has(p.ELR, id)
 		switch {
 		case metadata.Has(isr, id):
@@ -79,7 +94,7 @@ func (c *change) eligible(p *metadata.Partition, isr []int32) (elr, known []int3
 	return elr, known
 }
 
-func (c *change) elect(p *metadata.Partition, isr, elr []int32) (leader int32, unclean bool) {
+func (c *change) elect(p *metadata.Partition, to assignment, isr, elr []int32) (leader int32, unclean bool) {
 	candidates := isr
 	if len(isr) == 0 {
 		candidates = elr
@@ -89,14 +104,18 @@ func (c *change) elect(p *metadata.Partition, isr, elr []int32) (leader int32, u
 	if may(p.Leader) {
 		return p.Leader, false
 	}
-	for _, id := range p.Replicas {
+	for _, id := range to.replicas {
 		if may(id) {
 			return id, false
 		}
 	}
 	any := func(may func(int32) bool) int32 {
-		if at := slices.IndexFunc(p.Replicas, may); c.rules.Unclean && at >= 0 {
-			return p.Replicas[at]
+		for _, added := range []bool{false, true} { // those that are being added may have nothing at all
+			for _, id := range to.replicas {
+				if c.rules.Unclean && metadata.Has(to.Adding, id) == added && may(id) {
+					return id
+				}
+			}
 		}
 		return metadata.NoLeader
 	}
@@ -111,7 +130,7 @@ func (c *change) elect(p *metadata.Partition, isr, elr []int32) (leader int32, u
 }
 
 func (s *step) rules(t *metadata.Topic) Rules {
-	return s.settings.Configs.TopicRules(t.Configs, len(t.Partitions[0].Replicas))
+	return s.settings.Configs.TopicRules(t.Configs, t.Partitions[0].Factor())
 }
 
 // active says which brokers may lead as the image stands.

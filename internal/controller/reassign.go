@@ -6,11 +6,11 @@ import (
 
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
-	"github.com/moldau/moldau/internal/uuid"
 )
 
 type (
-	// Reassign gives partitions other replicas; each succeeds or fails alone. Response: ReassignResponse.
+	// Reassign gives partitions other replicas (KIP-455); each succeeds or fails alone. New ones copy the partition first, and those that are
+	// to go stay as long: the leader's proposal of an ISR with all that stay ends it. Response: ReassignResponse.
 	Reassign struct {
 		Partitions []Reassignment
 		KeepFactor bool // the number of replicas must not change
@@ -59,70 +59,70 @@ func (s *step) reassign(a *Reassignment, keepFactor bool) Error {
 		return Error{protocol.UnknownTopicOrPartition, fmt.Sprintf("Unable to find partition %s:%d.", a.Topic, a.Partition)}
 	}
 	if a.Replicas == nil {
-		return Error{Code: protocol.NoReassignmentInProgress}
+		return s.cancelReassignment(t, a.Partition)
 	}
 	if err := s.checkAssignment(a.Replicas, -1); err.Failed() {
 		return err
 	}
 	p := t.Partitions[a.Partition]
-	if keepFactor && len(a.Replicas) != len(p.Replicas) {
-		return Error{protocol.InvalidReplicationFactor, fmt.Sprintf("The replication factor is changed from %d to %d", len(p.Replicas), len(a.Replicas))}
+	now := assigned(p)
+	if keepFactor && len(a.Replicas) != len(now.target()) {
+		return Error{protocol.InvalidReplicationFactor, fmt.Sprintf("The replication factor is changed from %d to %d", len(now.target()), len(a.Replicas))}
 	}
-	if slices.Equal(a.Replicas, p.Replicas) {
-		return Error{}
-	}
-	in := func(id int32) bool { return metadata.Has(a.Replicas, id) }
-	for _, id := range a.Replicas {
-		if !metadata.Has(p.Replicas, id) {
-			return Error{protocol.InvalidReplicaAssignment, fmt.Sprintf("The manual partition assignment includes broker %d, to which no replica can be copied yet.", id)}
-		}
-	}
-	isr := filter(p.ISR, in)
-	if len(isr) == 0 {
-		return Error{protocol.InvalidReplicaAssignment, "The manual partition assignment includes no replica that is in sync."}
-	}
-	r := &metadata.PartitionChangeRecord{TopicID: t.ID, Number: a.Partition, Replicas: slices.Clone(a.Replicas),
-		Directories: make([]uuid.UUID, len(a.Replicas))}
-	for i, id := range a.Replicas {
-		r.Directories[i] = p.Directories[slices.Index(p.Replicas, id)]
-	}
-	if len(isr) != len(p.ISR) {
-		r.ISR = isr
-	}
-	if elr := filter(p.ELR, in); len(elr) != len(p.ELR) {
-		r.ELR = elr
-	}
-	if known := filter(p.LastKnownELR, in); len(known) != len(p.LastKnownELR) {
-		r.LastKnownELR = known
-	}
-	if len(a.Replicas) != len(p.Replicas) {
-		// Who was taken out must hear that it is: the leader epoch rises, whoever leads.
-		r.Leader = new(s.leaderOf(p.Leader, a.Replicas, isr))
-	}
-	s.add(r)
+	s.moveTo(t, a.Partition, a.Replicas)
 	return Error{}
 }
 
-// leaderOf keeps the leader where it may stay, and takes the first replica in sync that is active otherwise.
-func (s *step) leaderOf(leader int32, replicas, isr []int32) int32 {
-	if metadata.Has(isr, leader) {
-		return leader
-	}
-	for _, id := range replicas {
-		if metadata.Has(isr, id) && s.active(id) {
-			return id
+// moveTo lets a partition be where it is to be, in the end: what is to be added is beside what there is, and who is to be removed stays, until all
+// those are in the ISR that are to stay. Then, or at once, the reassignment is done.
+func (s *step) moveTo(t *metadata.Topic, number int32, target []int32) {
+	p := t.Partitions[number]
+	now := assigned(p)
+	to := assignment{replicas: slices.Clone(target)}
+	for _, id := range target {
+		if !metadata.Has(now.replicas, id) || metadata.Has(now.Adding, id) {
+			to.Adding = append(to.Adding, id)
 		}
 	}
-	return metadata.NoLeader
+	for _, id := range now.replicas {
+		if !metadata.Has(target, id) {
+			to.Removing = append(to.Removing, id)
+		}
+	}
+	slices.Sort(to.Adding)
+	slices.Sort(to.Removing)
+	to.replicas = append(to.replicas, to.Removing...)
+	for _, id := range to.replicas {
+		if at := slices.Index(now.replicas, id); at >= 0 {
+			to.directories = append(to.directories, directoryAt(now.directories, at))
+		} else {
+			to.directories = append(to.directories, s.img.Broker(id).Directory())
+		}
+	}
+	c := change{topic: t, number: number, isr: p.ISR, to: &to, lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: s.rules(t)}
+	c.rules.Unclean = false // nobody asked for that
+	if r := c.record(); r != nil {
+		s.add(r)
+	}
 }
 
-// filter returns those that pass, never nil.
-func filter(ids []int32, pass func(int32) bool) []int32 {
-	some := []int32{}
-	for _, id := range ids {
-		if pass(id) {
-			some = append(some, id)
-		}
+// cancelReassignment takes out what was being added. What was to be removed stays.
+func (s *step) cancelReassignment(t *metadata.Topic, number int32) Error {
+	p := t.Partitions[number]
+	now := assigned(p)
+	if !now.under() {
+		return Error{Code: protocol.NoReassignmentInProgress}
 	}
-	return some
+	stays := func(id int32) bool { return !metadata.Has(now.Adding, id) }
+	to := now.only(stays)
+	to.Reassignment = metadata.Reassignment{}
+	c := change{topic: t, number: number, isr: filter(p.ISR, stays), to: &to, lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: s.rules(t)}
+	if !c.rules.Unclean && len(c.isr) == 0 && len(p.ISR) > 0 && !slices.ContainsFunc(p.ELR, stays) {
+		return Error{protocol.InvalidReplicaAssignment,
+			fmt.Sprintf("Unable to revert partition assignment for %s:%d because it would require an unclean leader election.", t.Name, number)}
+	}
+	if r := c.record(); r != nil {
+		s.add(r)
+	}
+	return Error{}
 }

@@ -14,6 +14,7 @@ type Settings struct {
 	Partitions        int32 // of a topic that names none (num.partitions); default 1
 	ReplicationFactor int16 // of a topic that names none (default.replication.factor); default 0: 3 once three brokers are registered, else 1
 	Configs           Configs
+	InternalFactors   map[string]int16 // of internal topics that grow to them as brokers join, by name
 }
 
 // Configs is what the controller asks of the table of configurations. The errors' texts reach clients.

@@ -481,9 +481,9 @@ func runSeed(t *testing.T, seed uint64) [32]byte {
 	b := newBench(t, seed, 5)
 	ids := make(map[uuid.UUID]string)
 	for range 600 {
-		before := b.img
-		b.do(anyRequest(b, rng))
-		checkInvariants(t, before, b.img, b.records, ids)
+		before, request := b.img, anyRequest(b, rng)
+		b.do(request)
+		checkInvariants(t, before, b.img, b.records, ids, request)
 	}
 	return b.img.Hash()
 }
@@ -495,7 +495,7 @@ func anyRequest(b *bench, rng *rand.Rand) Request {
 	if broker := b.img.Broker(id); broker != nil && rng.IntN(10) > 0 {
 		epoch = broker.Epoch
 	}
-	switch rng.IntN(17) {
+	switch rng.IntN(25) {
 	case 0, 1, 2:
 		t := NewTopic{Name: name, Partitions: 1 + rng.Int32N(6), ReplicationFactor: 1 + int16(rng.IntN(4))}
 		if rng.IntN(3) == 0 {
@@ -535,13 +535,55 @@ func anyRequest(b *bench, rng *rand.Rand) Request {
 		return &LoseDirectories{Broker: id, Epoch: epoch, Directories: []uuid.UUID{{byte(id) + 1 + 100*byte(rng.IntN(2))}}}
 	case 12:
 		return &AllocateProducerIDs{BrokerID: id, BrokerEpoch: epoch}
+	case 16, 17, 18:
+		r := &Reassign{KeepFactor: rng.IntN(4) == 0}
+		for range 1 + rng.IntN(3) {
+			a := Reassignment{Topic: fmt.Sprint("t", rng.IntN(12)), Partition: rng.Int32N(4)}
+			if rng.IntN(5) > 0 {
+				for _, id := range rng.Perm(5)[:1+rng.IntN(4)] {
+					a.Replicas = append(a.Replicas, int32(id))
+				}
+			}
+			r.Partitions = append(r.Partitions, a)
+		}
+		return r
+	case 19, 20, 21, 22, 23:
+		if r := anyISR(b, rng); r != nil {
+			return r
+		}
 	}
 	return &AlterConfigs{Resources: []AlterResource{{Resource: metadata.Resource{Type: metadata.ResourceTopic, Name: name},
 		Ops: []ConfigOp{{"min.insync.replicas", OpSet, new(fmt.Sprint(1 + rng.IntN(3)))}}}}}
 }
 
-// checkInvariants are I10 to I12, and that what should never come back does not.
-func checkInvariants(t *testing.T, before, after *metadata.Image, records []metadata.Record, ids map[uuid.UUID]string) {
+// anyISR proposes an ISR of some partition as its leader might.
+func anyISR(b *bench, rng *rand.Rand) Request {
+	for t := range b.img.TopicsFrom(fmt.Sprint("t", rng.IntN(12))) {
+		number := rng.Int32N(int32(len(t.Partitions)))
+		p := t.Partitions[number]
+		if p.Leader == metadata.NoLeader {
+			continue
+		}
+		a := ProposedISR{TopicID: t.ID, Number: number, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch}
+		for _, id := range p.Replicas {
+			if broker := b.img.Broker(id); id == p.Leader || broker.Active() && rng.IntN(4) > 0 {
+				a.ISR = append(a.ISR, ISRMember{id, broker.Epoch})
+			}
+		}
+		return &AlterPartition{Broker: p.Leader, Epoch: b.img.Broker(p.Leader).Epoch, Partitions: []ProposedISR{a}}
+	}
+	return nil
+}
+
+// proposed says whether a leader says in this request that the broker is in sync.
+func proposed(request Request, topic uuid.UUID, number, id int32) bool {
+	r, ok := request.(*AlterPartition)
+	return ok && r.Partitions[0].TopicID == topic && r.Partitions[0].Number == number &&
+		slices.ContainsFunc(r.Partitions[0].ISR, func(m ISRMember) bool { return m.ID == id })
+}
+
+// checkInvariants are I10 to I12 and I20, and that what should never come back does not.
+func checkInvariants(t *testing.T, before, after *metadata.Image, records []metadata.Record, ids map[uuid.UUID]string, request Request) {
 	t.Helper()
 	changes := make(map[string]int32)
 	for _, r := range records {
@@ -556,7 +598,11 @@ func checkInvariants(t *testing.T, before, after *metadata.Image, records []meta
 		}
 	}
 	for topic := range after.Topics() {
-		rules := configs{}.TopicRules(topic.Configs, len(topic.Partitions[0].Replicas))
+		factor := topic.Partitions[0].Factor()
+		if was := before.TopicByID(topic.ID); was != nil {
+			factor = was.Partitions[0].Factor() // by which the request was decided
+		}
+		rules := configs{}.TopicRules(topic.Configs, factor)
 		for i, p := range topic.Partitions {
 			where := fmt.Sprintf("%s-%d %+v", topic.Name, i, p)
 			subset := func(list []int32) bool {
@@ -582,7 +628,7 @@ func checkInvariants(t *testing.T, before, after *metadata.Image, records []meta
 				}
 			}
 			old := before.Partition(topic.ID, int32(i))
-			minISR := min(rules.MinISR, len(p.Replicas))
+			minISR := min(rules.MinISR, p.Factor())
 			if old != p && len(p.ISR) >= minISR && len(p.ELR) > 0 {
 				t.Fatalf("I11: ELR beside a whole ISR: %s", where)
 			}
@@ -598,9 +644,10 @@ func checkInvariants(t *testing.T, before, after *metadata.Image, records []meta
 			if p.LeaderEpoch < old.LeaderEpoch || p.Leader != old.Leader && p.LeaderEpoch == old.LeaderEpoch {
 				t.Fatalf("I10: leader epoch %d after %d: %s", p.LeaderEpoch, old.LeaderEpoch, where)
 			}
-			if !rules.Unclean && p.Leader != metadata.NoLeader && !metadata.Has(old.ISR, p.Leader) && !metadata.Has(old.ELR, p.Leader) {
+			if !rules.Unclean && p.Leader != metadata.NoLeader && !metadata.Has(old.ISR, p.Leader) && !metadata.Has(old.ELR, p.Leader) && !proposed(request, topic.ID, int32(i), p.Leader) {
 				t.Fatalf("unclean election from %+v: %s", old, where)
 			}
+			checkReassigned(t, where, old, p, rules, func(id int32) bool { return proposed(request, topic.ID, int32(i), id) })
 		}
 	}
 	for _, b := range after.Brokers() {
@@ -610,6 +657,31 @@ func checkInvariants(t *testing.T, before, after *metadata.Image, records []meta
 	}
 	if after.NextBrokerEpoch() < before.NextBrokerEpoch() || after.NextProducerID() < before.NextProducerID() {
 		t.Fatal("a counter went back")
+	}
+}
+
+// checkReassigned is I20: what a reassignment changes it changes so that nothing that is in sync is lost.
+func checkReassigned(t *testing.T, where string, old, p *metadata.Partition, rules Rules, proposed func(int32) bool) {
+	t.Helper()
+	if p.Reassignment != nil {
+		r := p.Reassignment
+		if len(r.Adding)+len(r.Removing) == 0 || slices.ContainsFunc(r.Adding, func(id int32) bool { return !metadata.Has(p.Replicas, id) || metadata.Has(r.Removing, id) }) ||
+			slices.ContainsFunc(r.Removing, func(id int32) bool { return !metadata.Has(p.Replicas, id) }) || len(r.Removing) == len(p.Replicas) {
+			t.Fatalf("I20: adding %v, removing %v: %s", r.Adding, r.Removing, where)
+		}
+	}
+	for _, id := range p.ISR {
+		if !metadata.Has(old.ISR, id) && !metadata.Has(old.ELR, id) && !proposed(id) && !rules.Unclean {
+			t.Fatalf("I20: %d came into the ISR, after %+v: %s", id, old, where)
+		}
+	}
+	gone := slices.ContainsFunc(old.Replicas, func(id int32) bool { return !metadata.Has(p.Replicas, id) })
+	cancelled := old.Reassignment != nil && slices.ContainsFunc(old.Reassignment.Adding, func(id int32) bool { return !metadata.Has(p.Replicas, id) })
+	if gone && !cancelled && p.Reassignment == nil && slices.ContainsFunc(p.Replicas, func(id int32) bool { return !metadata.Has(p.ISR, id) }) {
+		t.Fatalf("I20: a replica was taken out before all that stay were in sync, of %+v: %s", old, where)
+	}
+	if gone && p.LeaderEpoch == old.LeaderEpoch {
+		t.Fatalf("I20: who was taken out hears nothing of it: %s", where)
 	}
 }
 

@@ -22,6 +22,7 @@ var wire = func() map[string]wireTypes {
 		{new(AlterScram), new(AlterScramResponse)},
 		{new(AllocateProducerIDs), new(AllocateProducerIDsResponse)},
 		{new(AssignDirectories), new(AssignDirectoriesResponse)},
+		{new(BalanceLeaders), new(BalanceLeadersResponse)},
 		{new(CreatePartitions), new(CreatePartitionsResponse)},
 		{new(CreateTopics), new(CreateTopicsResponse)},
 		{new(DeleteTopics), new(DeleteTopicsResponse)},

@@ -13,8 +13,8 @@ import (
 //
 //	v1  whether the number of replicas may change (KIP-860)
 //
-// What needs no copy is done at once: another order of the replicas, or fewer of them. Replicas are not copied to other brokers yet,
-// so that a broker that is to be added is refused with INVALID_REPLICA_ASSIGNMENT, and nothing is ever under way that could be cancelled.
+// What needs no copy is done at once: another order of the replicas, or fewer of them. Replicas on brokers that had none copy the partition first;
+// until then ListPartitionReassignments has it, and null for the replicas cancels it.
 
 // reassignmentMessageSize is more than the message for one partition takes, without names.
 const reassignmentMessageSize = 160

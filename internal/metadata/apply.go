@@ -275,6 +275,12 @@ func (e *editor) changePartition(r *PartitionChangeRecord) error {
 	replace(&p.ELR, r.ELR)
 	replace(&p.LastKnownELR, r.LastKnownELR)
 	replace(&p.Directories, r.Directories)
+	if r.Reassignment != nil {
+		p.Reassignment = r.Reassignment
+		if len(r.Reassignment.Adding)+len(r.Reassignment.Removing) == 0 {
+			p.Reassignment = nil
+		}
+	}
 	if r.Recovering != nil {
 		p.Recovering = *r.Recovering
 	}

@@ -30,7 +30,8 @@ const (
 	changeDirectories  uint64 = 1 << 5
 	changeRecovering   uint64 = 1 << 6
 	changeLeaderEpoch  uint64 = 1 << 7
-	changeAll          uint64 = 1<<8 - 1
+	changeReassignment uint64 = 1 << 8
+	changeAll          uint64 = 1<<9 - 1
 
 	changeFenced             uint64 = 1 << 0
 	changeControlledShutdown uint64 = 1 << 1
@@ -182,7 +183,7 @@ func appendPartitionChange(dst []byte, r *PartitionChangeRecord) []byte {
 	dst = appendInt(append(dst, r.TopicID[:]...), int64(r.Number))
 	var bits uint64
 	for i, set := range [...]bool{r.Leader != nil, r.Replicas != nil, r.ISR != nil, r.ELR != nil, r.LastKnownELR != nil, r.Directories != nil, r.Recovering != nil,
-		r.LeaderEpoch != nil} {
+		r.LeaderEpoch != nil, r.Reassignment != nil} {
 		if set {
 			bits |= 1 << i // changeLeader and following
 		}
@@ -204,6 +205,9 @@ func appendPartitionChange(dst []byte, r *PartitionChangeRecord) []byte {
 	}
 	if r.LeaderEpoch != nil {
 		dst = appendInt(dst, int64(*r.LeaderEpoch))
+	}
+	if r.Reassignment != nil {
+		dst = appendInts(appendInts(dst, r.Reassignment.Adding), r.Reassignment.Removing)
 	}
 	return dst
 }
@@ -237,6 +241,9 @@ func decodePartitionChange(d *decoder) Record {
 	}
 	if bits&changeLeaderEpoch != 0 {
 		r.LeaderEpoch = new(d.int32())
+	}
+	if bits&changeReassignment != 0 {
+		r.Reassignment = &Reassignment{Adding: d.ints(), Removing: d.ints()}
 	}
 	return r
 }

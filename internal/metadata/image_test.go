@@ -123,6 +123,12 @@ func (w *world) step() []Record {
 			p.Recovering = w.rng.IntN(2) == 0
 			r.Recovering = new(p.Recovering)
 		}
+		if w.rng.IntN(4) == 0 {
+			r.Reassignment = &Reassignment{Adding: w.list(w.rng.IntN(3)), Removing: w.list(w.rng.IntN(2))}
+			if p.Reassignment = r.Reassignment; len(p.Reassignment.Adding)+len(p.Reassignment.Removing) == 0 {
+				p.Reassignment = nil
+			}
+		}
 		return []Record{r}
 	case 6, 7:
 		res := Resource{Type: ResourceBroker, Name: fmt.Sprint(w.rng.IntN(3))}
@@ -257,7 +263,7 @@ func (w *world) check(t *testing.T, img *Image) {
 
 func samePartition(a, b *Partition) bool {
 	return slices.Equal(a.Replicas, b.Replicas) && slices.Equal(a.ISR, b.ISR) && slices.Equal(a.ELR, b.ELR) && slices.Equal(a.LastKnownELR, b.LastKnownELR) &&
-		slices.Equal(a.Directories, b.Directories) && a.Leader == b.Leader && a.LeaderEpoch == b.LeaderEpoch && a.PartitionEpoch == b.PartitionEpoch &&
+		slices.Equal(a.Directories, b.Directories) && reflect.DeepEqual(a.Reassignment, b.Reassignment) && a.Leader == b.Leader && a.LeaderEpoch == b.LeaderEpoch && a.PartitionEpoch == b.PartitionEpoch &&
 		a.Recovering == b.Recovering
 }
 

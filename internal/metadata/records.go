@@ -59,6 +59,7 @@ type (
 		Directories  []uuid.UUID
 		Recovering   *bool
 		LeaderEpoch  *int32
+		Reassignment *Reassignment // an empty one ends what is under way
 	}
 
 	// RemoveTopicRecord removes a topic with its partitions and configurations.

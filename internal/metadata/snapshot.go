@@ -25,8 +25,8 @@ import (
 //	quotas:      count of entities, then entity and a list of name and value of each, by entity and name; not in versions 1 and 2
 //
 // A partition is a bit set (snapSameReplicas and following), then what the bits say is there, in this order: replicas, ISR,
-// directories as places in the list above plus one (0: none), ELR, last known ELR; then leader, leader epoch and partition
-// epoch. Numbers, strings and lists are as in a log entry. The same image always gives the same bytes. The file around it, with
+// directories as places in the list above plus one (0: none), ELR, last known ELR, replicas that are being added, replicas that are
+// being removed; then leader, leader epoch and partition epoch. Numbers, strings and lists are as in a log entry. The same image always gives the same bytes. The file around it, with
 // length and CRC, is the quorum's.
 const (
 	snapshotMagic   = "MLDM"
@@ -41,7 +41,8 @@ const (
 	snapELR             uint64 = 1 << 3
 	snapLastKnownELR    uint64 = 1 << 4
 	snapRecovering      uint64 = 1 << 5
-	snapAll             uint64 = 1<<6 - 1
+	snapReassignment    uint64 = 1 << 6
+	snapAll             uint64 = 1<<7 - 1
 )
 
 // EncodeSnapshot returns the bytes that DecodeSnapshot makes the image from.
@@ -136,6 +137,9 @@ func appendSnapshotPartition(dst []byte, p, before *Partition, place map[uuid.UU
 	if p.Recovering {
 		bits |= snapRecovering
 	}
+	if p.Reassignment != nil {
+		bits |= snapReassignment
+	}
 	dst = binary.AppendUvarint(dst, bits)
 	if bits&snapSameReplicas == 0 {
 		dst = appendInts(dst, p.Replicas)
@@ -154,6 +158,9 @@ func appendSnapshotPartition(dst []byte, p, before *Partition, place map[uuid.UU
 	}
 	if bits&snapLastKnownELR != 0 {
 		dst = appendInts(dst, p.LastKnownELR)
+	}
+	if bits&snapReassignment != 0 {
+		dst = appendInts(appendInts(dst, p.Reassignment.Adding), p.Reassignment.Removing)
 	}
 	return appendInt(appendInt(appendInt(dst, int64(p.Leader)), int64(p.LeaderEpoch)), int64(p.PartitionEpoch))
 }
@@ -276,6 +283,9 @@ func (d *decoder) partition(before *Partition, directories []uuid.UUID) *Partiti
 	}
 	if bits&snapLastKnownELR != 0 {
 		p.LastKnownELR = d.ints()
+	}
+	if bits&snapReassignment != 0 {
+		p.Reassignment = &Reassignment{Adding: d.ints(), Removing: d.ints()}
 	}
 	p.Leader, p.LeaderEpoch, p.PartitionEpoch = d.int32(), d.int32(), d.int32()
 	p.Recovering = bits&snapRecovering != 0

@@ -27,8 +27,8 @@ type Topic struct {
 
 // Partition is one partition of a topic.
 //
-// Invariant: the leader is in the ISR; ISR and ELR are disjoint subsets of Replicas. The partition epoch rises by exactly one
-// with each change, the leader epoch never falls.
+// Invariant: the leader is in the ISR; ISR and ELR are disjoint subsets of Replicas, and so are those that a reassignment adds or
+// removes. The partition epoch rises by exactly one with each change, the leader epoch never falls.
 type Partition struct {
 	Replicas     []int32     // assignment, preferred leader first
 	ISR          []int32     // in-sync replicas
@@ -40,6 +40,21 @@ type Partition struct {
 	LeaderEpoch    int32
 	PartitionEpoch int32
 	Recovering     bool // the leader came from an unclean election and has not said that it recovered
+
+	Reassignment *Reassignment // nil: none is under way
+}
+
+// Reassignment is what is under way with the replicas of a partition (KIP-455). They have those that are added and those that are removed,
+// until all but the latter are in the ISR.
+type Reassignment struct{ Adding, Removing []int32 }
+
+// Factor is the number of replicas that the partition is to have at present: those that are being added do not count before all of them are in
+// sync.
+func (p *Partition) Factor() int {
+	if p.Reassignment == nil {
+		return len(p.Replicas)
+	}
+	return len(p.Replicas) - len(p.Reassignment.Adding)
 }
 
 // Listener is one address of a broker.

@@ -71,6 +71,7 @@ type role struct {
 	epoch   commitlog.LeaderEpoch
 	of      *metadata.Partition // nil: the metadata make nothing of it
 	deleted bool                // served no more
+	left    bool                // because other brokers have the partition now
 	failed  error               // why nothing more can become durable; reads go on
 	moving  chan struct{}       // closed when the log has moved: until then nothing is changed in it; nil: it does not move
 }
@@ -158,11 +159,32 @@ func (p *Partition) State() (a Assignment, leader bool) {
 
 // checkLeaderLocked answers whether a request that names a leader epoch (or NoEpoch) may be served. roleMu is held.
 func (p *Partition) checkLeaderLocked(epoch commitlog.LeaderEpoch) error {
+	return p.checkLocked(epoch, false)
+}
+
+// checkLocked is checkLeaderLocked that takes a follower too, where the request is one that followers serve.
+func (p *Partition) checkLocked(epoch commitlog.LeaderEpoch, follower bool) error {
 	r := p.role.Load()
-	if r.deleted {
+	switch {
+	case r.left:
+		return ErrNotLeader
+	case r.deleted:
 		return ErrDeleted
 	}
-	return replica.CheckLeader(r.is, r.epoch, epoch)
+	err := replica.CheckLeader(r.is, r.epoch, epoch)
+	if follower && r.is == replica.Follower && err == ErrNotLeader {
+		return nil
+	}
+	return err
+}
+
+// Under says whether a partition that this replica leads has fewer replicas in sync than it is to have, and fewer than acks=all needs.
+func (p *Partition) Under() (replicated, minISR bool) {
+	r := p.role.Load()
+	if r.of == nil || r.is != replica.Leader {
+		return false, false
+	}
+	return len(r.of.ISR) < r.of.Factor(), replica.CheckInSync(r.of, p.settings.Load().MinISR) != nil
 }
 
 // Append writes a validated batch as leader. With allReplicas (acks=all) it refuses with ErrNotEnoughReplicas, and writes
@@ -315,6 +337,13 @@ func (p *Partition) LowWatermark() (int64, error) {
 func (p *Partition) Close(err error) {
 	p.change(func(r *role) { r.deleted, r.is = true, replica.Offline })
 	p.fail(err)
+	p.host.changed(p)
+}
+
+// Leave is Close for a replica whose partition went to other brokers: the clients look for those.
+func (p *Partition) Leave() {
+	p.change(func(r *role) { r.deleted, r.left, r.is = true, true, replica.Offline })
+	p.fail(ErrNotLeader)
 	p.host.changed(p)
 }
 

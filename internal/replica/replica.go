@@ -256,9 +256,9 @@ func CheckLeader(is Role, epoch, e LeaderEpoch) error {
 	return nil
 }
 
-// CheckInSync answers whether a batch of acks=all may be appended: the ISR has at least minISR replicas, or all that there are.
+// CheckInSync answers whether a batch of acks=all may be appended: the ISR has at least minISR replicas, or all that there are to be.
 func CheckInSync(p *metadata.Partition, minISR int) error {
-	if len(p.ISR) < min(minISR, len(p.Replicas)) {
+	if len(p.ISR) < min(minISR, p.Factor()) {
 		return ErrNotEnoughReplicas
 	}
 	return nil
