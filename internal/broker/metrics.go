@@ -103,17 +103,38 @@ func (b *Broker) scrapeRequests(s *metrics.Scrape) {
 // topicSums are the sums over the partitions of one topic that this broker hosts.
 type topicSums struct {
 	partitions, led, size, segments int64
+	under, underMin                 int64
 	recordsIn, bytesIn, bytesOut    int64
+}
+
+// clusterSums are sums over all partitions of the cluster.
+type clusterSums struct{ offline, notPreferred, reassigning int64 }
+
+func (c *clusterSums) count(p *metadata.Partition) {
+	if p.Leader == metadata.NoLeader {
+		c.offline++
+	} else if p.Leader != p.Replicas[0] {
+		c.notPreferred++
+	}
+	if p.Reassignment != nil {
+		c.reassigning++
+	}
 }
 
 func (b *Broker) scrapeTopics(s *metrics.Scrape, img *metadata.Image) {
 	var all topicSums
+	var is clusterSums
 	left, out := b.opts.Config.Admin().SeriesMax, int64(0)
 	for t := range img.Topics() {
 		sums := b.replicas.sums(t)
 		all.partitions += sums.partitions
 		all.led += sums.led
 		all.size += sums.size
+		all.under += sums.under
+		all.underMin += sums.underMin
+		for _, p := range t.Partitions {
+			is.count(p)
+		}
 		switch {
 		case sums.partitions == 0:
 		case left == 0:
@@ -132,21 +153,27 @@ func (b *Broker) scrapeTopics(s *metrics.Scrape, img *metadata.Image) {
 	b.scrapeCluster(s, img)
 	s.Count(metrics.Partitions, all.partitions)
 	s.Count(metrics.Led, all.led)
+	s.Count(metrics.UnderReplicated, all.under)
+	s.Count(metrics.UnderMinISR, all.underMin)
+	s.Count(metrics.Offline, is.offline)
+	s.Count(metrics.NotPreferred, is.notPreferred)
+	s.Count(metrics.Reassigning, is.reassigning)
 	s.Count(metrics.LogSize, all.size)
 	s.Count(metrics.LeftOut, out, "topics")
+}
+
+func toInt(is bool) int64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // scrapeCluster shows who is in the cluster.
 func (b *Broker) scrapeCluster(s *metrics.Scrape, img *metadata.Image) {
 	leader := b.state.Leader()
-	flag := func(is bool) int64 {
-		if is {
-			return 1
-		}
-		return 0
-	}
-	s.Count(metrics.ActiveController, flag(leader == b.opts.Config.NodeID))
-	s.Count(metrics.KnowsController, flag(leader >= 0))
+	s.Count(metrics.ActiveController, toInt(leader == b.opts.Config.NodeID))
+	s.Count(metrics.KnowsController, toInt(leader >= 0))
 	states := map[string]int64{"serving": 0, "fenced": 0, "leaving": 0}
 	for _, r := range img.Brokers() {
 		switch {
@@ -177,6 +204,9 @@ func (r *replicas) sums(t *metadata.Topic) (sums topicSums) {
 		sums.partitions++
 		if _, leads := p.State(); leads {
 			sums.led++
+			under, underMin := p.Under()
+			sums.under += toInt(under)
+			sums.underMin += toInt(underMin)
 		}
 		sums.size += p.Log().Size()
 		sums.segments += int64(p.Log().Segments())

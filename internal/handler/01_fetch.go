@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/quota"
+	"github.com/moldau/moldau/internal/replica"
 	"github.com/moldau/moldau/internal/server"
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -20,14 +22,17 @@ import (
 //
 //	v7  sessions: requests and responses name only what changed (KIP-227)
 //	v9  leader epochs (KIP-320)              v10 zstd (KIP-110)
-//	v11 rack of the reader (KIP-392); the leader is the only replica to read from yet
+//	v11 rack of the reader; followers answer too, and leaders send readers to them (KIP-392)
 //	v12 flexible; last fetched epoch and diverging epoch (KIP-595)
 //	v13 topic ids instead of names (KIP-516) v16 the new leader, where this broker is not it (KIP-951)
 //
 // Records are whole batches: the first may begin below the offset asked for, and the last is never cut, so that a partition
 // may be answered with less than its limit. A fetch that finds less than min.bytes is parked until a partition changes.
 
-const zstdFetchSince = 10
+const (
+	zstdFetchSince = 10
+	followersSince = 11
+)
 
 // fetch is one Fetch request, from decoding to the answer. It is used again and again.
 type fetch struct {
@@ -62,6 +67,8 @@ type read struct {
 	code   protocol.ErrorCode
 	result partition.ReadResult
 	span   [1]vfs.Span // the records, for the response
+
+	preferred int32 // the broker to read from instead; -1: none
 }
 
 // erroneous says that the partition is not known at all. Such ones come last in a response and do not end a wait, as in Kafka.
@@ -245,14 +252,22 @@ func (f *fetch) readAll() bool {
 		}
 		known++
 		limit := max(0, min(int(p.Position.MaxBytes), left))
+		elsewhere := f.elsewhere(img, r.part, p.Position.Offset)
+		if elsewhere >= 0 {
+			limit = 0
+		}
 		res, err := r.part.Read(partition.ReadRequest{
-			Offset: p.Position.Offset, MaxBytes: limit, AtLeastOne: first, Isolation: isolation,
+			Offset: p.Position.Offset, MaxBytes: limit, AtLeastOne: first && elsewhere < 0, Isolation: isolation, Follower: f.version >= followersSince,
 			LeaderEpoch: epochOf(p.Position.LeaderEpoch), LastFetchedEpoch: epochOf(p.Position.LastFetchedEpoch),
 		})
 		r.result = res
 		if err != nil {
 			r.code = f.errorCode(err)
 			enough = true
+			continue
+		}
+		if elsewhere >= 0 && !res.Diverging {
+			r.preferred, r.result.Aborted, enough = elsewhere, nil, true
 			continue
 		}
 		if f.version < zstdFetchSince && r.part.Settings().Zstd {
@@ -276,6 +291,29 @@ func (f *fetch) readAll() bool {
 	return enough || known == 0 || available >= f.minBytes
 }
 
+// elsewhere returns the broker from which a reader in a rack is to read instead of this one, which leads: a follower in that rack, if there is
+// one and this broker is in another one; -1: none. Of several it is the one that has most.
+func (f *fetch) elsewhere(img *metadata.Image, p *partition.Partition, offset int64) int32 {
+	h, rack := f.h, f.req.RackID
+	if !h.Config.RackAware || rack == "" || f.version < followersSince {
+		return -1
+	}
+	if own := img.Broker(h.BrokerID); own != nil && own.Rack == rack {
+		return -1
+	}
+	best := replica.Source{ID: -1}
+	for _, s := range p.Sources(offset) {
+		b := img.Broker(s.ID)
+		if b == nil || b.Rack != rack || !h.reachable(b, f.conn) {
+			continue
+		}
+		if best.ID < 0 || cmp.Or(cmp.Compare(s.LogEnd, best.LogEnd), s.CaughtUp.Compare(best.CaughtUp), cmp.Compare(s.ID, best.ID)) > 0 {
+			best = s
+		}
+	}
+	return best.ID
+}
+
 // epochOf reads a leader epoch of a request: every negative one means that none is named, as in Kafka.
 func epochOf(epoch int32) commitlog.LeaderEpoch {
 	return max(commitlog.LeaderEpoch(epoch), partition.NoEpoch)
@@ -284,7 +322,7 @@ func epochOf(epoch int32) commitlog.LeaderEpoch {
 // find looks up one partition.
 func (f *fetch) find(img *metadata.Image, p *fetchsession.Part, r *read) {
 	k, old := p.Key, r.part
-	*r = read{result: partition.ReadResult{HighWatermark: -1, LastStable: -1, LogStart: -1}}
+	*r = read{result: partition.ReadResult{HighWatermark: -1, LastStable: -1, LogStart: -1}, preferred: -1}
 	missing := protocol.UnknownTopicOrPartition
 	if f.version >= 13 {
 		r.topic, missing = img.TopicByID(k.ID), protocol.UnknownTopicID
@@ -357,7 +395,7 @@ func (f *fetch) answer() {
 		}
 		f.results = append(f.results, fetchsession.Result{
 			Part: part, HighWatermark: r.result.HighWatermark, LogStart: r.result.LogStart,
-			HasRecords: r.result.Slice.Bytes > 0, MustTell: r.code != protocol.None || r.result.Diverging, Failed: r.code != protocol.None,
+			HasRecords: r.result.Slice.Bytes > 0, MustTell: r.code != protocol.None || r.result.Diverging || r.preferred >= 0, Failed: r.code != protocol.None,
 		})
 	}
 	if cap(f.tell) < len(order) {
@@ -439,7 +477,7 @@ func (f *fetch) add(k fetchsession.Key, r *read) {
 	}
 	t := &topics[len(topics)-1]
 	p := protocol.FetchResponsePartition{
-		Partition: k.Partition, Error: r.code, PreferredReadReplica: -1,
+		Partition: k.Partition, Error: r.code, PreferredReadReplica: r.preferred,
 		HighWatermark: r.result.HighWatermark, LastStableOffset: r.result.LastStable, LogStartOffset: r.result.LogStart,
 	}
 	if r.erroneous() {

@@ -20,7 +20,8 @@ import (
 // those that have something for it; the others cost neither of the two anything, however many they are.
 //
 // Its sessions are KIP-227's but for three things. A partition that was answered for with records, an error or a divergence is not answered for
-// again before the follower names it again. A request that comes while the one before it waits has that one answered at once, and waits in its place:
+// again before the follower names it again; that nothing but its high watermark moved is told with the next answer, unless consumers read from
+// followers. A request that comes while the one before it waits has that one answered at once, and waits in its place:
 // so a follower tells at any time what it has synced, or asks for another partition. And a partition with a limit of 0 bytes asks for nothing: it only tells.
 
 // followers are the sessions of followers, one a broker.
@@ -67,6 +68,7 @@ type followed struct {
 	ours      bool // the follower tells its synced end
 	maxBytes  int
 	hw, start int64                  // high watermark and log start as they were last told, -1: not yet
+	hurried   int64                  // the high watermark that was told at once
 	last      partition.FollowerRead // what was read last, without records
 	noted     *followerFetch         // that tells them anew
 	queued    bool                   // it is in news.queue
@@ -296,8 +298,8 @@ func (s *following) mention(key followedKey, p *partition.Partition, r replica.F
 		part = nil
 	}
 	if part == nil {
-		part = &followed{key: key, p: p, hw: -1, start: -1}
-		part.watcher = partition.NewFollowerWatcher(func(urgent bool) { s.changed(part, urgent) })
+		part = &followed{key: key, p: p, hw: -1, start: -1, hurried: -1}
+		part.watcher = partition.NewFollowerWatcher(func(urgent bool) { s.changed(part, urgent || s.h.Config.RackAware) })
 		s.parts[key] = part
 		p.Watch(part.watcher)
 	}
@@ -369,6 +371,9 @@ func (s *following) collect(f *followerFetch) bool {
 		case res.HighWatermark != part.hw || res.LogStart != part.start:
 			if part.last = res; part.noted != f {
 				part.noted, f.moved = f, append(f.moved, part)
+			}
+			if s.h.Config.RackAware && res.HighWatermark > part.hurried { // there may be consumers who wait for it there
+				part.hurried, f.urgent = res.HighWatermark, true
 			}
 			continue // and goes on waiting
 		default:

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/replica"
 )
 
 // Isolation says how far a reader sees.
@@ -24,6 +25,7 @@ type ReadRequest struct {
 	Isolation        Isolation
 	LeaderEpoch      commitlog.LeaderEpoch // as the reader knows it; NoEpoch: not checked
 	LastFetchedEpoch commitlog.LeaderEpoch // epoch of the last record the reader has; NoEpoch: not checked
+	Follower         bool                  // a follower may serve it too, as far as it knows records to be committed (KIP-392)
 }
 
 // ReadResult is what a partition answers. Slice must be released.
@@ -51,7 +53,7 @@ var unread = ReadResult{HighWatermark: -1, LastStable: -1, LogStart: -1}
 func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	p.roleMu.RLock()
 	defer p.roleMu.RUnlock()
-	if err := p.checkLeaderLocked(r.LeaderEpoch); err != nil {
+	if err := p.checkLocked(r.LeaderEpoch, r.Follower); err != nil {
 		return unread, err
 	}
 	logStart, lastStable, highWatermark, logEnd := p.Offsets()
@@ -101,6 +103,13 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 		res.Aborted = append(res.Aborted, aborted...) // empty, not nil, where there is none
 	}
 	return res, nil
+}
+
+// Sources returns the followers that consumers may read from at an offset, beside this replica, which leads; none where it does not.
+func (p *Partition) Sources(offset int64) []replica.Source {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.machine.Sources(offset)
 }
 
 // Special timestamps of ListOffsets.

@@ -217,3 +217,24 @@ func (m *Machine) LowWatermark() (int64, error) {
 	}
 	return low, nil
 }
+
+// Source is a follower that consumers may read from.
+type Source struct {
+	ID       int32
+	LogEnd   int64
+	CaughtUp time.Time // when it last had all that the leader had
+}
+
+// Sources are the followers that consumers may read from at an offset: they are in sync, and for all that is known alive, and their logs have
+// the offset, or end there.
+func (m *Machine) Sources(offset int64) (all []Source) {
+	if m.role != Leader {
+		return nil
+	}
+	for _, id := range m.state.ISR {
+		if f := m.followers[id]; f != nil && m.eligible(id, f) && f.logStart <= offset && offset <= f.logEnd {
+			all = append(all, Source{id, f.logEnd, f.caughtUp})
+		}
+	}
+	return all
+}
