@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/clock"
 	"github.com/moldau/moldau/internal/cluster"
@@ -674,4 +675,36 @@ func TestAloneGrows(t *testing.T) {
 		}
 	}
 	c.create("late", 3, 1)
+}
+
+// TestSettingsOfOneOfSeveral: each broker takes its own settings, whichever of them is the active controller, and not those of others.
+func TestSettingsOfOneOfSeveral(t *testing.T) {
+	c := newSeveral(t, "")
+	c.start(1, 2, 3)
+	c.until("three brokers that serve", c.one(), unfenced(1, 2, 3))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	admin := kadm.NewClient(c.client())
+	set := func(id int32, name, value string) {
+		t.Helper()
+		results, err := admin.AlterBrokerConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, id)
+		if err != nil || len(results) != 1 || results[0].Err != nil {
+			t.Fatalf("set %s of broker %d: %v, %+v", name, id, err, results)
+		}
+	}
+	for id := range c.nodes {
+		set(int32(id), "max.connections", fmt.Sprint(1000+id))
+	}
+	for id, n := range c.nodes {
+		c.await(fmt.Sprintf("the setting of broker %d", id), func() bool { return n.live.now().MaxConnections == 1000+id })
+	}
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	r := kmsg.NewIncrementalAlterConfigsRequestResource()
+	r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeBroker, "2"
+	req.Resources = append(req.Resources, r)
+	cl := c.client()
+	resp, err := cl.Broker(3).Request(ctx, req)
+	if err != nil || resp.(*kmsg.IncrementalAlterConfigsResponse).Resources[0].ErrorCode != kerr.InvalidRequest.Code {
+		t.Errorf("broker 3 is asked to change broker 2: %v, %+v", err, resp)
+	}
 }

@@ -34,7 +34,7 @@ func (t settingsTable) TopicRules(overrides map[string]string, _ int) controller
 	return controller.Rules{MinISR: topic.MinInsyncReplicas, Unclean: topic.UncleanElection}
 }
 
-func (t settingsTable) CheckBroker(name string) controller.Error {
+func (t settingsTable) CheckBroker(asked int32, name string) controller.Error {
 	if name == "" {
 		return controller.Error{}
 	}
@@ -42,8 +42,8 @@ func (t settingsTable) CheckBroker(name string) controller.Error {
 	if err != nil {
 		return controller.Error{Code: protocol.InvalidRequest, Message: "Node id must be an integer, but it is: " + name}
 	}
-	if own := t.live.started.NodeID; int32(id) != own {
-		return controller.Error{Code: protocol.InvalidRequest, Message: fmt.Sprintf("Unexpected broker id, expected %d, but received %s", own, name)}
+	if int32(id) != asked {
+		return controller.Error{Code: protocol.InvalidRequest, Message: fmt.Sprintf("Unexpected broker id, expected %d, but received %s", asked, name)}
 	}
 	return controller.Error{}
 }

@@ -26,6 +26,7 @@ type (
 	AlterConfigs struct {
 		Resources    []AlterResource
 		ValidateOnly bool
+		Asked        int32 // the node that the client asked: brokers change their own settings
 	}
 
 	// AlterResource names a resource and what is done to its configurations.
@@ -66,7 +67,7 @@ func (r *AlterConfigs) step(s *step) Response {
 		if times[a.Resource] > 1 {
 			result.Error = Error{protocol.InvalidRequest, "Each resource must appear at most once."}
 		} else {
-			result.Error = s.alter(a)
+			result.Error = s.alter(a, r.Asked)
 		}
 		response.Resources = append(response.Resources, result)
 	}
@@ -76,14 +77,14 @@ func (r *AlterConfigs) step(s *step) Response {
 	return response
 }
 
-func (s *step) alter(a *AlterResource) Error {
+func (s *step) alter(a *AlterResource, asked int32) Error {
 	if err := a.CheckForm(); err.Failed() {
 		return err
 	}
 	if err := a.checkType(); err.Failed() {
 		return err
 	}
-	return s.alterResource(a)
+	return s.alterResource(a, asked)
 }
 
 // CheckForm judges what is the same for all types of resources, first of all as Kafka does.
@@ -129,9 +130,9 @@ func (a *AlterResource) checkOps() Error {
 	return Error{}
 }
 
-func (s *step) alterResource(a *AlterResource) Error {
+func (s *step) alterResource(a *AlterResource, asked int32) Error {
 	if a.Resource.Type == metadata.ResourceBroker {
-		if err := s.settings.Configs.CheckBroker(a.Resource.Name); err.Failed() {
+		if err := s.settings.Configs.CheckBroker(asked, a.Resource.Name); err.Failed() {
 			return err
 		}
 	}

@@ -25,8 +25,8 @@ type Configs interface {
 	TopicList(name string) (value string, list bool)
 	// TopicRules gives what a topic with these overrides and that replication factor asks of the controller.
 	TopicRules(overrides map[string]string, replicationFactor int) Rules
-	// CheckBroker judges the name of a broker whose settings are to be changed here; "" stands for all brokers.
-	CheckBroker(name string) Error
+	// CheckBroker judges the name of a broker whose settings are to be changed, as that broker itself is asked to; "" stands for all brokers.
+	CheckBroker(asked int32, name string) Error
 	// BrokerList gives the default of a list setting of brokers; an error where it is none. done is what is to be done to it.
 	BrokerList(name, done string) (string, Error)
 	// ValidateBroker judges all that is set of a broker, or of all where the name is empty, beside what the image has of the other.

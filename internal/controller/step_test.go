@@ -53,7 +53,7 @@ func (configs) TopicList(name string) (string, bool) {
 	return "", false
 }
 
-func (configs) CheckBroker(name string) Error {
+func (configs) CheckBroker(_ int32, name string) Error {
 	if name != "" && name != "1" {
 		return Error{protocol.InvalidRequest, "another broker"}
 	}

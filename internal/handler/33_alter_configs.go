@@ -12,7 +12,7 @@ import (
 
 func serveAlterConfigs(h *Handler, c call, req *kmsg.AlterConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrAlterConfigsResponse()
-	alter := &controller.AlterConfigs{ValidateOnly: req.ValidateOnly}
+	alter := &controller.AlterConfigs{ValidateOnly: req.ValidateOnly, Asked: h.BrokerID}
 	for _, r := range req.Resources {
 		a := controller.AlterResource{Resource: metadata.Resource{Type: int8(r.ResourceType), Name: r.ResourceName}, Replace: true}
 		for _, cfg := range r.Configs {

@@ -12,7 +12,7 @@ import (
 
 func serveIncrementalAlterConfigs(h *Handler, c call, req *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrIncrementalAlterConfigsResponse()
-	alter := &controller.AlterConfigs{ValidateOnly: req.ValidateOnly}
+	alter := &controller.AlterConfigs{ValidateOnly: req.ValidateOnly, Asked: h.BrokerID}
 	times := make(map[resource]int, len(req.Resources))
 	for _, r := range req.Resources {
 		times[resource{r.ResourceType, r.ResourceName}]++
