@@ -199,7 +199,7 @@ type survivor interface {
 // failInTurn fails one operation of a life, then another of a new life, until a life has no more: from the first on, each step-th.
 func failInTurn(t *testing.T, cause error, first, step int64, born func() survivor) {
 	if racing {
-		step *= 7
+		step *= 13
 	}
 	for at := first; ; at += step {
 		s := born()

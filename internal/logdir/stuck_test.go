@@ -16,7 +16,7 @@ func TestWaitingTellsOfEveryCallOfAStop(t *testing.T) {
 	for name, many := range map[string]int{"logs closed one by one": 1 << 30, "logs closed together": 1} {
 		t.Run(name, func(t *testing.T) {
 			kinds := map[vfs.OpKind]int{}
-			for at := int64(1); ; at++ {
+			for at := int64(1); ; at = next(at) {
 				kind := stopHangs(t, many, fmt.Sprintf("call %d", at), func(n int64, _ vfs.Op) bool { return n == at })
 				if kind == "" {
 					break

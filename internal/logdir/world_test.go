@@ -305,7 +305,7 @@ func must(t *testing.T, err error) {
 // which looks for something else and takes ten times as long, it goes through some.
 func next(at int64) int64 {
 	if racing {
-		return at + 7
+		return at + 13
 	}
 	return at + 1
 }
