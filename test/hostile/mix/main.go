@@ -28,7 +28,7 @@ var (
 	budget   = flag.Int("budget", budgetMiB, "MiB of memory that the broker may take")
 	share    = flag.Float64("share", 0.70, "share of the undisturbed rate that must be left")
 	each     = flag.Int("each", 0, "seconds of each attack alone, one after the other, in place of the mix")
-	keep     = flag.String("profiles", "", "folder for processor and heap profiles of the broker under the mix, or under each attack")
+	keep     = flag.String("profiles", "", "folder for profiles of the broker under the mix, or under each attack, and for what its memory is made of all the time")
 	hostiles = flag.Bool("attack", false, "be the attackers (used by the command itself)")
 	only     = flag.String("only", "", "names of attacks, separated by commas; all without it")
 	verbose  = flag.Bool("v", false, "print the figures of every second")
@@ -69,6 +69,7 @@ func run(ctx context.Context) error {
 	}
 	watch := p.watch()
 	defer watch.end()
+	defer p.record()()
 
 	const settle = 10 * time.Second // until clients and caches are warm
 	if err := pause(ctx, settle); err != nil {
@@ -187,6 +188,8 @@ func measure(ctx context.Context, p *process, h *honest, hostile *attackers, d t
 			name = "mix"
 		}
 	}
+	p.phase.Store(name)
+	defer p.phase.Store("after " + name)
 	wait := p.profile(name, d)
 	f, err := h.measure(ctx, d)
 	if err != nil {

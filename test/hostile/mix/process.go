@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +27,7 @@ type process struct {
 	cmd   *exec.Cmd
 	dir   string
 	lines atomic.Int64 // that it has logged
+	phase atomic.Value // a string: what is being done to it
 }
 
 // properties are what differs from the defaults: old segments go every few seconds, because minutes of records at full speed do not fit on
@@ -43,6 +43,7 @@ func startBroker() (_ *process, err error) {
 		return &process{addr: *address, pid: *pid}, nil
 	}
 	p := &process{}
+	p.phase.Store("start")
 	if p.dir, err = os.MkdirTemp("", "moldau-mix-"); err != nil {
 		return nil, err
 	}
@@ -144,21 +145,13 @@ func (p *process) holds() (h holding) {
 	if p.admin == "" {
 		return h
 	}
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + p.admin + "/metrics")
-	if err != nil {
+	var text bytes.Buffer
+	if err := p.get("/metrics", &text); err != nil {
 		return h
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return h
-	}
-	if m := regexp.MustCompile(`(?m)^go_goroutines ([0-9]+)`).FindSubmatch(text); m != nil {
-		h.goroutines, _ = strconv.Atoi(string(m[1]))
-	}
+	h.goroutines = int(metric(text.Bytes(), "go_goroutines"))
 	if *verbose {
-		for line := range bytes.Lines(text) {
+		for line := range bytes.Lines(text.Bytes()) {
 			if bytes.HasPrefix(line, []byte("moldau_request_memory")) || bytes.HasPrefix(line, []byte("go_")) || bytes.HasPrefix(line, []byte("moldau_connections")) ||
 				bytes.HasPrefix(line, []byte("moldau_partitions ")) || bytes.HasPrefix(line, []byte("moldau_groups")) || bytes.HasPrefix(line, []byte("moldau_response")) {
 				fmt.Printf("  %s", line)
@@ -183,31 +176,24 @@ func used(pid int) time.Duration {
 	return time.Duration(user+system) * (time.Second / 100)
 }
 
-// profile fetches a processor profile of a while from now, and then one of the heap, if they are wanted. The result waits for them.
+// profile fetches a processor profile of a while from now, a minute at most, and then one of the heap, if they are wanted. The result waits for them.
 func (p *process) profile(name string, d time.Duration) (wait func() error) {
 	if *keep == "" || p.admin == "" {
 		return func() error { return nil }
 	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- errors.Join(p.fetch(fmt.Sprintf("profile?seconds=%d", max(1, int(d.Seconds())-2)), name+".cpu"), p.fetch("heap", name+".heap"))
+		ended <- errors.Join(p.fetch(fmt.Sprintf("profile?seconds=%d", min(60, max(1, int(d.Seconds())-2))), name+".cpu"), p.fetch("heap", name+".heap"))
 	}()
 	return func() error { return <-ended }
 }
 
 func (p *process) fetch(what, name string) error {
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + p.admin + "/debug/pprof/" + what)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
 	f, err := os.Create(filepath.Join(*keep, name))
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, resp.Body)
-	return errors.Join(err, f.Close())
+	return errors.Join(p.get("/debug/pprof/"+what, f), f.Close())
 }
 
 func (p *process) resident() int64 {
