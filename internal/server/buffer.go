@@ -6,12 +6,14 @@ import (
 )
 
 // Buffers come in classes of a power of two and a sixteenth more, so that a batch of a round size fits its class with the frame around
-// it. They are reused as they are, never zeroed. From maxClass on they are made and dropped, and the classes are hugeStep apart: a power of
+// it. They are reused as they are, never zeroed. Those of more than maxPooled are made and dropped: they are few, and what lies in a pool lives for two
+// collections more, uncounted and perhaps never to be used again, which of small buffers is little. From maxClass on the classes are hugeStep apart: a power of
 // two would have the largest request take a third more than it has.
 const (
-	minClass = 9  // 512 bytes
-	maxClass = 24 // 16 MiB
-	hugeStep = 4 << 20
+	maxPooled = 21 // 2 MiB: what counts as small (smallMost)
+	minClass  = 9  // 512 bytes
+	maxClass  = 24 // 16 MiB
+	hugeStep  = 4 << 20
 )
 
 // buffer is a pooled run of memory.
@@ -20,7 +22,7 @@ type buffer struct {
 	class int
 }
 
-var pools [maxClass + 1]sync.Pool
+var pools [maxPooled + 1]sync.Pool
 
 // classOf returns the smallest class that holds n bytes.
 func classOf(n int) int {
@@ -41,7 +43,7 @@ func classBytes(class int) int64 {
 }
 
 func newBuffer(class int) *buffer {
-	if class <= maxClass {
+	if class <= maxPooled {
 		if b, ok := pools[class].Get().(*buffer); ok {
 			return b
 		}
@@ -50,7 +52,7 @@ func newBuffer(class int) *buffer {
 }
 
 func (b *buffer) free() {
-	if b.class <= maxClass {
+	if b.class <= maxPooled {
 		pools[b.class].Put(b)
 	}
 }

@@ -19,6 +19,9 @@ const (
 	// maxParked is how many requests of a connection may wait because it wants them to before those behind are looked at. Answers keep their order, so
 	// that nobody gains by more; Kafka looks at none behind one.
 	maxParked = 2
+	// shortQueued is how much of its answers a connection may leave untaken before it is not read further, while half of the budget is used. Answers
+	// are not asked whether there is room for them, so that those of many clients who take none would be far more than there is.
+	shortQueued = 1 << 20
 )
 
 // serve hands one request to the handler. b holds its frame of n bytes.
@@ -92,7 +95,8 @@ func (c *Conn) hold() {
 }
 
 func (c *Conn) fullLocked() bool {
-	return c.mu.inFlight >= c.server.MaxInFlight || c.mu.queued >= c.server.MaxQueuedBytes || c.mu.parked >= maxParked
+	return c.mu.inFlight >= c.server.MaxInFlight || c.mu.queued >= c.server.MaxQueuedBytes || c.mu.parked >= maxParked ||
+		c.mu.queued >= shortQueued && !c.server.memory.plenty(0)
 }
 
 func (c *Conn) canWriteLocked() bool {
@@ -112,6 +116,7 @@ func (c *Conn) completeAndUnlock(x *exchange, s state) {
 		x.recycle()
 		return
 	}
+	b, small, large := x.answered(s)
 	if x.memory > 0 {
 		c.server.memory.force(x.memory)
 		x.charged += x.memory
@@ -127,6 +132,7 @@ func (c *Conn) completeAndUnlock(x *exchange, s state) {
 		c.server.wg.Go(c.writer)
 	}
 	c.mu.Unlock()
+	c.server.memory.giveAll(b, small, large)
 }
 
 // flush writes all responses that are first in the queue, unless somebody is doing that already. Only the reader calls it.

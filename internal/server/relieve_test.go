@@ -124,6 +124,68 @@ func TestAnswersCountAgainstTheBudget(t *testing.T) {
 	})
 }
 
+// An answer that is not taken holds its own bytes, and not those of the request, nor what was charged to make it.
+func TestAnswersHoldTheirBytesAlone(t *testing.T) {
+	const size, most, requests = 256 << 10, 1 << 20, 6
+	bubble(t, Options{Handler: handlerFunc(func(req *Request, reply Reply) {
+		if !req.Charge(3*most) || !req.Charge(most) {
+			t.Error("no memory")
+		}
+		go reply.SendBytes(append(req.AppendHeader(nil), make([]byte, size)...)) // by another goroutine, or the reader would wait for the first to be taken
+	}), MaxRequestBytes: 2 * most, MaxMemoryBytes: 16 * most}, func(r *rig) {
+		c := r.dial()
+		go func() {
+			for i := range int32(requests) {
+				_, _ = c.Write(frame(i, make([]byte, most)))
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		time.Sleep(time.Second)
+		if n := r.server.MemoryInUse(); n < requests*size || n > requests*size*5/4+int64(len(block{})) {
+			t.Errorf("%d bytes are held for %d answers of %d", n, requests, size)
+		}
+		for i := range int32(requests) {
+			if id, b, err := c.receive(); id != i || len(b) != size || err != nil {
+				t.Errorf("answer %d is %d, of %d bytes, %v", i, id, len(b), err)
+			}
+		}
+		synctest.Wait()
+		if n := r.server.MemoryInUse(); n != 0 {
+			t.Errorf("%d bytes are held when all is taken", n)
+		}
+		c.Close()
+	})
+}
+
+// While memory is short a connection has only a little of its answers made that it does not take, however many there are of such; who takes them gets all.
+func TestFewAnswersAreMadeWhileMemoryIsShort(t *testing.T) {
+	const size, budget, clients, requests = 512 << 10, 16 << 20, 4, 30
+	bubble(t, Options{Handler: handlerFunc(func(req *Request, reply Reply) {
+		go reply.SendBytes(append(req.AppendHeader(nil), make([]byte, size)...))
+	}), MaxRequestBytes: 1 << 20, MaxMemoryBytes: budget}, func(r *rig) {
+		var cs []*client
+		for range clients {
+			c := r.dial()
+			cs = append(cs, c)
+			for i := range int32(requests) {
+				c.send(frame(i, nil))
+				synctest.Wait()
+			}
+		}
+		if n := r.server.MemoryInUse(); n < budget/2 || n > budget/2+clients*(shortQueued+2*size) {
+			t.Errorf("%d bytes are held for answers that nobody takes, of a budget of %d", n, budget)
+		}
+		for _, c := range cs {
+			for i := range int32(requests) {
+				if id, b, err := c.receive(); id != i || len(b) != size || err != nil {
+					t.Fatalf("answer %d is %d, of %d bytes, %v", i, id, len(b), err)
+				}
+			}
+			c.Close()
+		}
+	})
+}
+
 // A request that waits because its client wants it to gives the memory of its bytes back; where that of many such is needed, they end.
 func TestParkedRequestsHoldLittle(t *testing.T) {
 	const size = 1 << 20

@@ -17,7 +17,7 @@ type Handler interface {
 	Serve(req *Request, reply Reply)
 }
 
-// Request is one request. It and its Body are valid until the reply is given.
+// Request is one request. It and its Body are valid until the reply is given, whose spans must not be of the Body.
 type Request struct {
 	Header   protocol.RequestHeader
 	Body     []byte // in a pooled buffer
@@ -182,27 +182,41 @@ func (x *exchange) held() (bytes, large int64) {
 	return bytes, large
 }
 
-// recycle gives back all that the exchange holds. Nobody else may know it any more.
-func (x *exchange) recycle() {
-	m := &x.Conn.server.memory
-	small := x.charged
-	if x.buffer != nil {
-		if n := classBytes(x.buffer.class); sort(n) == 0 {
+// answered takes out of the exchange what an answer that has been given does not need while it waits to be sent: the request's bytes, and what was
+// charged for decoding it and for the values that an answer of bytes was made of. All of that is garbage now. If it went on to count, a client
+// that takes no answers would seem to hold many times what it holds. The caller has conn.mu.
+func (x *exchange) answered(s state) (b *buffer, small, large int64) {
+	b, x.buffer, x.Body = x.buffer, nil, nil
+	if s != sent || x.own {
+		small, large, x.charged, x.large = x.charged, x.large, 0, 0
+	}
+	return b, small, large
+}
+
+// giveAll gives back what an exchange held, at once where it can.
+func (m *budget) giveAll(b *buffer, small, large int64) {
+	if b != nil {
+		if n := classBytes(b.class); sort(n) == 0 {
 			small += n
 		} else {
-			m.give(n)
+			large += n
 		}
-		x.buffer.free()
+		b.free()
 	}
-	if x.release != nil {
-		x.release()
-	}
-	if x.large > 0 {
-		m.giveLarge(x.large)
+	if large > 0 {
+		m.giveLarge(large)
 	}
 	if small != 0 {
 		m.giveForced(small)
 	}
+}
+
+// recycle gives back all that the exchange holds. Nobody else may know it any more.
+func (x *exchange) recycle() {
+	if x.release != nil {
+		x.release()
+	}
+	x.Conn.server.memory.giveAll(x.buffer, x.charged, x.large)
 	kept := x.Buffer
 	if x.own {
 		kept = x.one[0].Mem

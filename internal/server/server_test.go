@@ -736,6 +736,16 @@ func TestBufferClasses(t *testing.T) {
 			t.Errorf("%d bytes get class %d of %d", n, c, classBytes(c))
 		}
 	}
+	if got := classBytes(maxPooled); got != smallMost {
+		t.Errorf("buffers of up to %d bytes are kept, and of up to %d are small", got, smallMost)
+	}
+	for range 100 {
+		b := newBuffer(maxPooled + 1)
+		b.free()
+		if newBuffer(maxPooled+1) == b {
+			t.Fatal("a large buffer is kept")
+		}
+	}
 }
 
 // TestRequestsGrowWithinTheirPart: whatever its size, and whatever came with its first bytes, the largest request finds room while it grows if there is nothing else.
