@@ -82,7 +82,10 @@ func serveFetch(h *Handler, req *server.Request, reply server.Reply) {
 	f := fetches.Get().(*fetch)
 	f.h, f.conn, f.reply, f.header, f.version = h, req.Conn, reply, req.Header, req.Header.Version
 	f.meter.begin(h, req)
-	if err := f.req.Decode(f.version, req.Body); err != nil {
+	f.req.Memory = req
+	err := f.req.Decode(f.version, req.Body)
+	f.req.Memory = nil
+	if err != nil {
 		f.release()
 		reply.Close(err)
 		return

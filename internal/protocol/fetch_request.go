@@ -30,6 +30,8 @@ type FetchRequest struct {
 	Forgotten      []ForgottenTopic // from v7
 	RackID         string           // from v11
 
+	Memory Memory // for decoding; no field of the wire
+
 	clusterID string
 }
 
@@ -72,7 +74,7 @@ const (
 func (f *FetchRequest) Decode(version int16, body []byte) error {
 	flexible := version >= 12
 	r := Reader{buf: body}
-	budget := amplification*len(body) + freeAllocation
+	allowed := allowance{amplification*len(body) + freeAllocation, f.Memory}
 
 	f.ClusterID, f.ReplicaID, f.ReplicaEpoch = nil, -1, -1
 	if version <= 14 {
@@ -87,8 +89,8 @@ func (f *FetchRequest) Decode(version int16, body []byte) error {
 		f.SessionID = r.Int32()
 		f.SessionEpoch = r.Int32()
 	}
-	f.decodeTopics(&r, version, flexible, &budget)
-	f.decodeForgotten(&r, version, flexible, &budget)
+	f.decodeTopics(&r, version, flexible, &allowed)
+	f.decodeForgotten(&r, version, flexible, &allowed)
 	if version >= 11 {
 		f.RackID = keep(f.RackID, r.String(flexible))
 	} else {
@@ -103,8 +105,8 @@ func (f *FetchRequest) Decode(version int16, body []byte) error {
 	return nil
 }
 
-func (f *FetchRequest) decodeTopics(r *Reader, version int16, flexible bool, budget *int) {
-	f.Topics = resize(r, f.Topics, r.ArrayLen(flexible, topicMin(flexible, version >= 13)), fetchTopicCost, budget)
+func (f *FetchRequest) decodeTopics(r *Reader, version int16, flexible bool, allowed *allowance) {
+	f.Topics = resize(r, f.Topics, r.ArrayLen(flexible, topicMin(flexible, version >= 13)), fetchTopicCost, allowed)
 	for i := 0; i < len(f.Topics) && r.err == nil; i++ {
 		t := &f.Topics[i]
 		if version >= 13 {
@@ -112,7 +114,7 @@ func (f *FetchRequest) decodeTopics(r *Reader, version int16, flexible bool, bud
 		} else {
 			t.Name, t.ID = keep(t.Name, r.String(flexible)), uuid.UUID{}
 		}
-		t.Partitions = resize(r, t.Partitions, r.ArrayLen(flexible, fetchPartitionMin(version)), fetchPartitionCost, budget)
+		t.Partitions = resize(r, t.Partitions, r.ArrayLen(flexible, fetchPartitionMin(version)), fetchPartitionCost, allowed)
 		for j := 0; j < len(t.Partitions) && r.err == nil; j++ {
 			t.Partitions[j] = FetchPartition{CurrentLeaderEpoch: -1, LastFetchedEpoch: -1, LogStartOffset: -1, HighWatermark: math.MaxInt64, SyncedEnd: -1}
 			t.Partitions[j].decode(r, version, flexible)
@@ -173,12 +175,12 @@ func fetchPartitionMin(version int16) int {
 	return n
 }
 
-func (f *FetchRequest) decodeForgotten(r *Reader, version int16, flexible bool, budget *int) {
+func (f *FetchRequest) decodeForgotten(r *Reader, version int16, flexible bool, allowed *allowance) {
 	f.Forgotten = f.Forgotten[:0]
 	if version < 7 {
 		return
 	}
-	f.Forgotten = resize(r, f.Forgotten, r.ArrayLen(flexible, topicMin(flexible, version >= 13)), fetchTopicCost, budget)
+	f.Forgotten = resize(r, f.Forgotten, r.ArrayLen(flexible, topicMin(flexible, version >= 13)), fetchTopicCost, allowed)
 	for i := 0; i < len(f.Forgotten) && r.err == nil; i++ {
 		t := &f.Forgotten[i]
 		if version >= 13 {
@@ -186,7 +188,7 @@ func (f *FetchRequest) decodeForgotten(r *Reader, version int16, flexible bool, 
 		} else {
 			t.Name, t.ID = keep(t.Name, r.String(flexible)), uuid.UUID{}
 		}
-		t.Partitions = resize(r, t.Partitions, r.ArrayLen(flexible, 4), 4, budget)
+		t.Partitions = resize(r, t.Partitions, r.ArrayLen(flexible, 4), 4, allowed)
 		for j := range t.Partitions {
 			t.Partitions[j] = r.Int32()
 		}

@@ -19,6 +19,8 @@ type ProduceRequest struct {
 	TimeoutMs       int32
 	Topics          []ProduceTopic
 
+	Memory Memory // for decoding; no field of the wire
+
 	transactionalID string
 }
 
@@ -44,7 +46,7 @@ const (
 func (p *ProduceRequest) Decode(version int16, body []byte) error {
 	flexible := version >= 9
 	r := Reader{buf: body}
-	budget := amplification*len(body) + freeAllocation
+	allowed := allowance{amplification*len(body) + freeAllocation, p.Memory}
 
 	p.TransactionalID = nil
 	if id, ok := r.NullableString(flexible); ok {
@@ -53,7 +55,7 @@ func (p *ProduceRequest) Decode(version int16, body []byte) error {
 	}
 	p.Acks = r.Int16()
 	p.TimeoutMs = r.Int32()
-	p.Topics = resize(&r, p.Topics, r.ArrayLen(flexible, topicMin(flexible, version >= 13)), produceTopicCost, &budget)
+	p.Topics = resize(&r, p.Topics, r.ArrayLen(flexible, topicMin(flexible, version >= 13)), produceTopicCost, &allowed)
 	for i := 0; i < len(p.Topics) && r.err == nil; i++ {
 		t := &p.Topics[i]
 		if version >= 13 {
@@ -61,7 +63,7 @@ func (p *ProduceRequest) Decode(version int16, body []byte) error {
 		} else {
 			t.Name, t.ID = keep(t.Name, r.String(flexible)), uuid.UUID{}
 		}
-		t.Partitions = resize(&r, t.Partitions, r.ArrayLen(flexible, pick(flexible, 6, 8)), producePartitionCost, &budget)
+		t.Partitions = resize(&r, t.Partitions, r.ArrayLen(flexible, pick(flexible, 6, 8)), producePartitionCost, &allowed)
 		for j := 0; j < len(t.Partitions) && r.err == nil; j++ {
 			t.Partitions[j] = ProducePartition{Partition: r.Int32(), Records: r.NullableBytes(flexible)}
 			if flexible {
