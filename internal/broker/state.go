@@ -19,41 +19,66 @@ import (
 // nothing is taken that adds to it. What is there goes on.
 //
 // So that garbage does not add as much again, the runtime is told a limit that moves with the state: requests, half as much again as the state,
-// and stateBase. The limit only makes the collector work sooner, and never so low that it works in vain. The process may take 48 MiB more (docs/operations.md): the
+// and stateBase. The limit only makes the collector work sooner, and never so low that it works in vain. More than it may take is not
+// allowed for, whatever the state seems to be. The process may take 64 MiB more (docs/operations.md): the
 // program itself is not on the heap, and what is asked for while the collector is at work, which may be large at once, comes on top.
 //
-// What a collection found alive was so when it ran, and what requests hold is known of now: after a moment with large requests the state seems
-// to be larger than it is by as much. So the limit follows the state without the most that requests held at one of the last stateLooks.
+// What a collection found alive was so when it ran. So what requests held then is noted as well, and the difference is the state; with what they
+// hold a second later the state would seem to be larger or smaller than it is by as much as goes through the node in that second. What requests have
+// left behind in pools is alive, too, for one more collection: so the limit follows the state without the most that requests held at one of the last stateLooks.
 const (
-	stateBase  = 64 << 20
+	stateBase  = 48 << 20
+	stateLeast = 32 << 20 // of garbage at least beside what is alive
 	stateLook  = time.Second
 	stateLooks = 8
 )
 
-// collectAt is the limit for the runtime, when so much was found alive and requests held so much lately. It is above what is alive, because
-// requests hold no more than their budget.
-func collectAt(budget, live, held int64) int64 {
+// collectAt is the limit for the runtime, when so much was found alive and requests held so much lately. most is what the state may be; negative: anything.
+func collectAt(budget, live, held, most int64) int64 {
 	state := max(0, live-held)
-	return budget + state + state/2 + stateBase
+	if most >= 0 {
+		state = min(state, most)
+	}
+	return max(budget+state+state/2+stateBase, live+stateLeast)
 }
 
 // memory is what a node knows of its process's.
 type memory struct {
+	held    atomic.Int64 // by requests when the last collection ended
 	state   atomic.Int64
 	crowded atomic.Bool
+	full    atomic.Bool // an eighth over the limit
+}
+
+// sentinel is garbage from the start, so that each collection finds one. It is too large to share its memory with others.
+type sentinel [16]*sentinel
+
+// noteCollections notes what requests hold whenever a collection has ended, until ctx ends.
+func (b *Broker) noteCollections(ctx context.Context) {
+	var found func(struct{})
+	wait := func() { runtime.AddCleanup(new(sentinel), found, struct{}{}) }
+	found = func(struct{}) {
+		inUse, _ := b.requestMemory()
+		b.memory.held.Store(inUse)
+		if ctx.Err() == nil {
+			wait()
+		}
+	}
+	wait()
 }
 
 // keepMemory looks after the memory until ctx ends. Only a process that runs nothing else may have it.
 func (b *Broker) keepMemory(ctx context.Context) {
 	own := debug.SetMemoryLimit(-1) == math.MaxInt64 // else GOMEMLIMIT says what is wanted
 	var held [stateLooks]int64                       // by requests, the oldest replaced first
+	b.noteCollections(ctx)
 	for i := 0; ; i++ {
-		live := liveHeap()
+		live, then := liveHeap(), b.memory.held.Load()
 		inUse, budget := b.requestMemory()
-		b.lookAtState(max(0, live-inUse), b.collected)
+		b.lookAtState(max(0, live-then), b.collected)
 		if own {
-			held[i%stateLooks] = inUse
-			debug.SetMemoryLimit(collectAt(budget, live, slices.Max(held[:])))
+			held[i%stateLooks] = max(inUse, then)
+			debug.SetMemoryLimit(collectAt(budget, live, slices.Max(held[:]), b.opts.Config.StateMaxBytes))
 		}
 		select {
 		case <-ctx.Done():
@@ -84,18 +109,19 @@ func (b *Broker) collected() (state int64) {
 	return state
 }
 
-// lookAtState decides whether there is room for more. Where the state seems to have come to its limit, it is asked for again before anybody is
-// refused: requests that the last collection found alive may have been answered since, and seem to be state.
+// lookAtState decides whether there is room for more. Where the state seems to have come to its limit, or to be below again, it is asked for again before
+// anybody is refused, or is not any more: requests that the last collection found alive may have been answered while it ran, and seem to be state, or have come.
 func (b *Broker) lookAtState(state int64, again func() int64) {
 	limit := b.opts.Config.StateMaxBytes
 	was := b.memory.crowded.Load()
-	if limit >= 0 && !was && state >= limit {
+	if limit >= 0 && was != (state >= limit || was && state >= limit-limit/8) {
 		state = again()
 	}
 	b.memory.state.Store(state)
 	if limit < 0 {
 		return
 	}
+	b.memory.full.Store(state >= limit+limit/8)
 	now := state >= limit || was && state >= limit-limit/8 // so that it does not begin again at once
 	if now == was {
 		return

@@ -238,6 +238,14 @@ func (l *Log) Producers() int {
 	return l.mu.producers.Len()
 }
 
+// KnowsProducer says whether the log remembers a producer id.
+func (l *Log) KnowsProducer(id int64) bool {
+	_ = l.Wake()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.producers.KnowsID(id)
+}
+
 // ActiveProducers describes the producers that the log remembers, by id.
 func (l *Log) ActiveProducers() []producer.Active {
 	_ = l.Wake()

@@ -68,7 +68,10 @@ func serveProduce(h *Handler, req *server.Request, reply server.Reply) {
 	p.h, p.in, p.reply, p.version = h, req, reply, req.Header.Version
 	p.answered, p.open = false, 0
 	p.meter.begin(h, req)
-	if err := p.req.Decode(p.version, req.Body); err != nil {
+	p.req.Memory = req
+	err := p.req.Decode(p.version, req.Body)
+	p.req.Memory = nil
+	if err != nil {
 		p.release()
 		reply.Close(err)
 		return
@@ -298,6 +301,9 @@ func (p *produce) appendOne(part *partition.Partition, records []byte, now int64
 	if err != nil {
 		return err
 	}
+	if !p.h.roomFor(part, b) {
+		return errNoProducer
+	}
 	info, err := part.Append(b, p.req.Acks == -1)
 	if err != nil {
 		return err
@@ -327,6 +333,9 @@ func (p *produce) fail(out *protocol.ProduceResponsePartition, err error) {
 	switch out.Error {
 	case protocol.CorruptMessage, protocol.MessageTooLarge, protocol.RecordListTooLarge, protocol.NotLeaderOrFollower, protocol.StorageError:
 		out.LogStartOffset = -1 // with these Kafka does not tell it
+	}
+	if err == errNoProducer {
+		out.ErrorMessage = new(errCrowded)
 	}
 	var refused *record.Error
 	if errors.As(err, &refused) && (len(refused.Records) > 0 || refused.Unframed) {

@@ -6,7 +6,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
+	"github.com/moldau/moldau/internal/record"
 )
 
 // TestNothingIsAddedWithoutMemory: when the node has no memory for more, what would add to its state is refused with a code that says so or has the client
@@ -48,6 +50,56 @@ func TestNothingIsAddedWithoutMemory(t *testing.T) {
 	if r.groups.last() != nil {
 		t.Errorf("a group was asked %v", r.groups.last())
 	}
+}
+
+// TestNoProducerIsAddedWithoutMemory: batches of producers that a partition does not know are refused with a code that has clients try again: at first those
+// with ids that nobody gave out, then all. Those that it knows go on, and so do batches without an id.
+func TestNoProducerIsAddedWithoutMemory(t *testing.T) {
+	r := newRig(t, "")
+	r.topic("orders", 1, 2)
+	part := hosted(t, "orders", 1)
+	r.h.Partitions = onePartition{part}
+	part.Apply(testBrokers{}, &metadata.Partition{Leader: testNode, Replicas: []int32{testNode}, ISR: []int32{testNode}})
+	r.controller.apply(t, &metadata.ProducerIDsRecord{BrokerID: testNode, BrokerEpoch: 1, Next: 100})
+	w := r.dial()
+	var crowded, full bool
+	r.h.Crowded, r.h.Full = func() bool { return crowded }, func() bool { return full }
+	produce := func(id int64, sequence int32, want protocol.ErrorCode) {
+		t.Helper()
+		b := record.NewBuilder(record.CompressionOf(record.None))
+		b.Append(record.Record{Timestamp: record.NoTimestamp, Value: []byte("value")})
+		b.ProducerID, b.ProducerEpoch, b.BaseSequence = id, 0, sequence
+		if id < 0 {
+			b.ProducerEpoch = -1
+		}
+		req := kmsg.NewPtrProduceRequest()
+		req.Acks = 1
+		req.Topics = []kmsg.ProduceRequestTopic{{Topic: "orders", Partitions: []kmsg.ProduceRequestTopicPartition{{Records: b.Build()}}}}
+		before := part.Log().LogEnd()
+		p := roundTrip[*kmsg.ProduceResponse](w, 9, req).Topics[0].Partitions[0]
+		if wrote := part.Log().LogEnd() > before; protocol.ErrorCode(p.ErrorCode) != want || wrote != (want == protocol.None) {
+			t.Errorf("crowded %v, full %v: a batch of producer %d is answered %v, want %v; written: %v", crowded, full, id, protocol.ErrorCode(p.ErrorCode), want, wrote)
+		}
+		if want != protocol.None && (p.ErrorMessage == nil || *p.ErrorMessage != errCrowded) {
+			t.Error("the answer does not say why")
+		}
+	}
+	produce(50, 0, protocol.None)
+	produce(5000, 0, protocol.None)
+	crowded = true
+	produce(51, 0, protocol.None)
+	produce(5001, 0, protocol.NotEnoughReplicas)
+	produce(5000, 1, protocol.None)
+	full = true
+	produce(52, 0, protocol.NotEnoughReplicas)
+	produce(50, 1, protocol.None)
+	produce(5000, 2, protocol.None)
+	produce(-1, -1, protocol.None)
+	if n := part.Log().Producers(); n != 3 {
+		t.Errorf("%d producers are remembered, want 3", n)
+	}
+	crowded, full = false, false
+	produce(5001, 0, protocol.None)
 }
 
 // TestManyPartitionsArePaidFor: Fetch and Produce that name more partitions than there is memory for are closed, ordinary ones are not.

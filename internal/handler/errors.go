@@ -46,6 +46,7 @@ var codes = []struct {
 	{coordinator.ErrUnavailable, protocol.CoordinatorNotAvailable},
 	{coordinator.ErrTimeout, protocol.CoordinatorNotAvailable},
 
+	{errNoProducer, protocol.NotEnoughReplicas}, // the one code of Produce that says that nothing was written, and has every client try again a little later
 	{ErrTopicTooLong, protocol.InvalidTopic},
 	{ErrNoLogDir, protocol.LogDirNotFound},
 	{ErrNoPartition, protocol.UnknownTopicOrPartition},

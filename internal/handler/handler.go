@@ -5,6 +5,7 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -24,6 +25,7 @@ import (
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/quota"
 	"github.com/moldau/moldau/internal/random"
+	"github.com/moldau/moldau/internal/record"
 	"github.com/moldau/moldau/internal/server"
 	"github.com/moldau/moldau/internal/uuid"
 )
@@ -96,6 +98,7 @@ type Options struct {
 	Log         *slog.Logger
 	LogLevel    *slog.LevelVar // from which Log writes
 	Crowded     func() bool    // there is no memory for more topics, groups and producers; nil: there always is
+	Full        func() bool    // nor for producers that are there and write to further partitions; nil: there always is
 }
 
 // Handler serves the requests of one broker.
@@ -138,6 +141,19 @@ const errCrowded = "The node has no memory for more topics, groups and producers
 
 // crowded says whether nothing may be added to what the node keeps in memory.
 func (h *Handler) crowded() bool { return h.Crowded != nil && h.Crowded() }
+
+// errNoProducer is why a batch is refused of a producer whom the partition does not know.
+var errNoProducer = errors.New("no memory for more producers")
+
+// roomFor says whether a partition may remember the producer of a batch, if it does not yet. A producer with an id that nobody gave out is a newcomer; another
+// one is served until it cannot be. What they have written to, they go on with.
+func (h *Handler) roomFor(part *partition.Partition, b record.Batch) bool {
+	id := b.ProducerID()
+	if !b.HasProducerID() || !h.crowded() || id < h.Metadata.Image().NextProducerID() && (h.Full == nil || !h.Full()) {
+		return true
+	}
+	return part.Log().KnowsProducer(id)
+}
 
 // Wait returns when no request is parked any more; connections must be closed or about to be answered.
 func (h *Handler) Wait() {

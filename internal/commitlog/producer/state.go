@@ -70,6 +70,9 @@ func (s *State) Knows(o *State) bool {
 	return true
 }
 
+// KnowsID says whether s knows a producer.
+func (s *State) KnowsID(id int64) bool { return s.entries[id] != nil }
+
 // Len is the number of producer ids.
 func (s *State) Len() int { return len(s.entries) }
 
