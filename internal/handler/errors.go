@@ -17,6 +17,12 @@ var codes = []struct {
 	err  error
 	code protocol.ErrorCode
 }{
+	// Of coordinators, whatever it is that keeps them from their log: clients look for them again.
+	{coordinator.ErrNotCoordinator, protocol.NotCoordinator},
+	{coordinator.ErrLoading, protocol.CoordinatorLoadInProgress},
+	{coordinator.ErrUnavailable, protocol.CoordinatorNotAvailable},
+	{coordinator.ErrTimeout, protocol.CoordinatorNotAvailable},
+
 	{partition.ErrNotLeader, protocol.NotLeaderOrFollower},
 	{partition.ErrFencedLeaderEpoch, protocol.FencedLeaderEpoch},
 	{partition.ErrUnknownLeaderEpoch, protocol.UnknownLeaderEpoch},
@@ -41,12 +47,8 @@ var codes = []struct {
 	{record.ErrCorrupt, protocol.CorruptMessage},
 	{commitlog.ErrStaleLeaderEpoch, protocol.NotLeaderOrFollower},
 
-	{coordinator.ErrNotCoordinator, protocol.NotCoordinator},
-	{coordinator.ErrLoading, protocol.CoordinatorLoadInProgress},
-	{coordinator.ErrUnavailable, protocol.CoordinatorNotAvailable},
-	{coordinator.ErrTimeout, protocol.CoordinatorNotAvailable},
-
 	{errNoProducer, protocol.NotEnoughReplicas}, // the one code of Produce that says that nothing was written, and has every client try again a little later
+
 	{ErrTopicTooLong, protocol.InvalidTopic},
 	{ErrNoLogDir, protocol.LogDirNotFound},
 	{ErrNoPartition, protocol.UnknownTopicOrPartition},

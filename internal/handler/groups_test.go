@@ -14,6 +14,7 @@ import (
 
 	"github.com/moldau/moldau/internal/coordinator"
 	"github.com/moldau/moldau/internal/coordinator/group"
+	"github.com/moldau/moldau/internal/partition"
 	"github.com/moldau/moldau/internal/protocol"
 )
 
@@ -303,6 +304,9 @@ func TestCoordinatorErrors(t *testing.T) {
 		coordinator.ErrNotCoordinator: protocol.NotCoordinator, coordinator.ErrLoading: protocol.CoordinatorLoadInProgress,
 		coordinator.ErrUnavailable: protocol.CoordinatorNotAvailable, coordinator.ErrTimeout: protocol.CoordinatorNotAvailable,
 		fmt.Errorf("read the log: %w", errors.New("broken")): protocol.NotCoordinator,
+		// What it was that kept it from its log is nothing for a member, whose library knows it not of these requests.
+		fmt.Errorf("%w: %w", coordinator.ErrNotCoordinator, partition.ErrNotLeader):      protocol.NotCoordinator,
+		fmt.Errorf("%w: %w", coordinator.ErrUnavailable, partition.ErrNotEnoughReplicas): protocol.CoordinatorNotAvailable,
 	} {
 		r.groups.reply(nil, err)
 		if resp := roundTrip[*kmsg.JoinGroupResponse](w, 9, join()); resp.ErrorCode != int16(want) || resp.MemberID != "" {
