@@ -16,10 +16,10 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 
-def create_topic(bootstrap, topic, partitions):
+def create_topic(bootstrap, topic, partitions, replicas):
     admin = KafkaAdminClient(bootstrap_servers=bootstrap)
     try:
-        admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)])
+        admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=replicas)])
     except TopicAlreadyExistsError:
         pass
     finally:
@@ -31,12 +31,13 @@ def main():
     parser.add_argument("--bootstrap", default="127.0.0.1:9092", metavar="HOST:PORT", help="a broker (%(default)s)")
     parser.add_argument("--topic", default="hello", help="the topic (%(default)s)")
     parser.add_argument("--partitions", type=int, default=3, metavar="N", help="partitions of a new topic (%(default)s)")
+    parser.add_argument("--replicas", type=int, default=1, metavar="N", help="brokers that keep each partition of a new topic (%(default)s)")
     parser.add_argument("--key", nargs="+", default=[None], help="the keys, in turn; without them records have none")
     parser.add_argument("--count", type=int, default=10, metavar="N", help="how many records (%(default)s)")
     parser.add_argument("--every", type=float, default=0, metavar="SECONDS", help="the pause between two (%(default)s)")
     args = parser.parse_args()
 
-    create_topic(args.bootstrap, args.topic, args.partitions)
+    create_topic(args.bootstrap, args.topic, args.partitions, args.replicas)
     producer = KafkaProducer(bootstrap_servers=args.bootstrap, acks="all")
     for number, key in zip(range(args.count), itertools.cycle(args.key)):
         value = f"record {number}"

@@ -1,5 +1,8 @@
 // Package broker gives a suite the broker it talks to: the one that -bootstrap names, whatever it is, or a Moldau
 // built from this tree and started for the suite on a free port. It never looks inside that broker.
+//
+// With -brokers 3, or COMPAT_BROKERS=3 in the environment, that Moldau is a cluster: three brokers, all topics with three replicas.
+// A suite runs on it as it is.
 package broker
 
 import (
@@ -37,7 +40,23 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	built.dir = dir
-	if *bootstrap == "" {
+	switch {
+	case *bootstrap != "":
+	case *count > 1:
+		if shared, err = StartFleet(dir, *count); err != nil {
+			fmt.Fprintln(os.Stderr, "compat:", err)
+			return 1
+		}
+		defer func() {
+			if err := shared.Stop(); err != nil {
+				fmt.Fprintln(os.Stderr, "compat:", err)
+			}
+		}()
+		*bootstrap = shared.Addrs[0]
+		if *killEvery > 0 {
+			shared.KillEvery(*killEvery)
+		}
+	default:
 		p, err := startMoldau(dir)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "compat:", err)
@@ -53,7 +72,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// Addr is the bootstrap address.
+// Addr is the bootstrap address, of the first broker where there are several.
 func Addr() string { return *bootstrap }
 
 // Root is the top folder of the repository.
@@ -88,8 +107,8 @@ func Topic(t testing.TB, partitions int32, configs ...string) string {
 	return name
 }
 
-// Create creates the topic, fails the test if that fails, and waits until the broker speaks of the topic's leaders,
-// which Apache Kafka may do only a moment after its answer.
+// Create creates the topic with as many replicas as the broker gives one by itself, fails the test if that fails, and waits until the
+// broker speaks of the topic's leaders, which Apache Kafka may do only a moment after its answer.
 func Create(t testing.TB, admin *kadm.Client, name string, partitions int32, configs ...string) {
 	t.Helper()
 	set := map[string]*string{}
@@ -97,7 +116,7 @@ func Create(t testing.TB, admin *kadm.Client, name string, partitions int32, con
 		k, v, _ := strings.Cut(c, "=")
 		set[k] = &v
 	}
-	if _, err := admin.CreateTopic(Context(t), partitions, 1, set, name); err != nil {
+	if _, err := admin.CreateTopic(Context(t), partitions, -1, set, name); err != nil {
 		t.Fatalf("create topic %s: %v", name, err)
 	}
 	Eventually(t, "topic "+name+" has leaders", func() bool {

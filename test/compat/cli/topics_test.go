@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -41,11 +42,11 @@ func topics(t *testing.T, c command) {
 		}
 		return nil
 	}
-	if one := listed(); one == nil || one.Partitions != 3 || one.ReplicationFactor != 1 || one.Internal || len(one.ID) != 22 {
+	if one := listed(); one == nil || one.Partitions != 3 || one.ReplicationFactor != c.replicas() || one.Internal || len(one.ID) != 22 {
 		t.Errorf("listed as %+v", one)
 	}
 	d := answer[[]describedTopic](t, c, "topic", "describe", topic)
-	if len(d) != 1 || len(d[0].Partitions) != 3 || len(d[0].Partitions[2].ISR) != 1 {
+	if len(d) != 1 || len(d[0].Partitions) != 3 || len(d[0].Partitions[2].ISR) != c.replicas() {
 		t.Fatalf("described as %+v", d)
 	}
 	found := false
@@ -55,7 +56,7 @@ func topics(t *testing.T, c command) {
 	if !found {
 		t.Errorf("settings %+v", d[0].Configs)
 	}
-	if out := c.run(t, "", "topic", "list", "--format", "plain"); !strings.Contains(out, topic+"\t3\t1\n") || strings.Contains(out, "PARTITIONS") {
+	if out := c.run(t, "", "topic", "list", "--format", "plain"); !strings.Contains(out, topic+fmt.Sprintf("\t3\t%d\n", c.replicas())) || strings.Contains(out, "PARTITIONS") {
 		t.Errorf("plain: %s", out)
 	}
 	if out := c.run(t, "", "topic", "list"); !strings.HasPrefix(out, "TOPIC ") || strings.Contains(out, "\x1b") {

@@ -35,7 +35,7 @@ func TestTopics(t *testing.T) {
 		t.Errorf("described with id %v", d.ID)
 	}
 	for _, p := range d.Partitions {
-		if p.Leader < 0 || len(p.Replicas) != 1 || len(p.ISR) != 1 || p.Err != nil {
+		if p.Leader < 0 || len(p.Replicas) != broker.Replicas() || len(p.ISR) != broker.Replicas() || p.Err != nil {
 			t.Errorf("partition %+v", p)
 		}
 	}
@@ -147,10 +147,10 @@ func TestDeleteRecords(t *testing.T) {
 	}
 }
 
-// TestCluster describes the broker itself.
+// TestCluster describes the brokers themselves.
 func TestCluster(t *testing.T) {
 	m, err := broker.Admin(t).BrokerMetadata(broker.Context(t))
-	if err != nil || len(m.Brokers) != 1 || m.Cluster == "" || m.Controller < 0 {
+	if err != nil || len(m.Brokers) != broker.Brokers() || m.Cluster == "" || m.Controller < 0 {
 		t.Errorf("%+v: %v", m, err)
 	}
 }

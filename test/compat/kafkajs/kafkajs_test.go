@@ -5,6 +5,7 @@ package kafkajs
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,7 +111,7 @@ func TestNode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.Command("node", "--test", "--test-reporter=tap", filepath.Join(dir, name))
-			cmd.Env = append(os.Environ(), "BOOTSTRAP="+broker.Addr())
+			cmd.Env = append(os.Environ(), "BOOTSTRAP="+broker.Addr(), fmt.Sprintf("BROKERS=%d", broker.Brokers()), fmt.Sprintf("REPLICAS=%d", broker.Replicas()))
 			out, err := cmd.CombinedOutput()
 			if err != nil || !passed.Match(out) {
 				t.Fatalf("%v\n%s", err, out)

@@ -1,6 +1,6 @@
 // Package kgo runs franz-go's own tests against the broker: its chains of consumer groups with members that join and
 // leave, every balancer, static members, and what else of its package kgo wants a broker outside. They are built from
-// the module that the other suites use. Tests that need transactions or share groups are not among them.
+// the module that the other suites use. With -brokers 3 -kill-every 20s brokers die under them. Tests that need transactions or share groups are not among them.
 package kgo
 
 import (
@@ -74,10 +74,13 @@ func TestOwn(t *testing.T) {
 	}
 	run := exec.Command(exe, "-test.v", "-test.parallel", "8", "-test.timeout", limit.String(), "-test.run", "^("+strings.Join(names, "|")+")$")
 	run.Dir = dir
-	run.Env = append(os.Environ(), "KGO_SEEDS="+broker.Addr(), "KGO_TEST_RF=1", fmt.Sprintf("KGO_TEST_RECORDS=%d", *records), "KGO_LOG_LEVEL=none")
+	run.Env = append(os.Environ(), "KGO_SEEDS="+broker.Seeds(), fmt.Sprintf("KGO_TEST_RF=%d", broker.Replicas()), fmt.Sprintf("KGO_TEST_RECORDS=%d", *records), "KGO_LOG_LEVEL=none")
 	var out bytes.Buffer
 	run.Stdout, run.Stderr = &out, &out
 	err := run.Run()
+	if c := broker.TheFleet(); c != nil {
+		t.Logf("%d brokers were killed meanwhile", c.Kills())
+	}
 	said := map[string]string{}
 	for _, m := range result.FindAllStringSubmatch(out.String(), -1) {
 		said[m[2]] = m[1]

@@ -91,7 +91,7 @@ func unittest(python, moldau, folder, module string) ([]byte, error) {
 	here := filepath.Join(broker.Root(), "test/compat/python")
 	cmd := exec.CommandContext(ctx, python, "-m", "unittest", "-v", module)
 	cmd.Dir = filepath.Join(here, folder)
-	cmd.Env = append(os.Environ(), "BOOTSTRAP="+broker.Addr(), "PYTHONPATH="+here, "PYTHONDONTWRITEBYTECODE=1", "MOLDAU="+moldau,
+	cmd.Env = append(os.Environ(), "BOOTSTRAP="+broker.Addr(), fmt.Sprintf("REPLICAS=%d", broker.Replicas()), "PYTHONPATH="+here, "PYTHONDONTWRITEBYTECODE=1", "MOLDAU="+moldau,
 		"EXAMPLES="+filepath.Join(broker.Root(), "examples/python"))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

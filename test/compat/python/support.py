@@ -11,6 +11,7 @@ import time
 import uuid
 
 BOOTSTRAP = os.environ["BOOTSTRAP"]
+REPLICAS = int(os.environ["REPLICAS"])  # of the partitions of the suites' topics
 SESSION = 6  # seconds, the shortest session time-out that a broker grants unless told otherwise
 RECORD = re.compile(r"partition (\d+) offset (\d+) key (\S+) value (.*)")
 

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"fmt"
 	"regexp"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 // TestConfigs changes settings of all brokers, of one, of a group and of a subscription to client metrics, and takes them back.
 func TestConfigs(t *testing.T) {
 	t.Parallel()
-	name := broker.Name(t)
+	name, last := broker.Name(t), fmt.Sprint(broker.Brokers())
 	configs := func(args ...string) string {
 		t.Helper()
 		return java.Run(t, "", append([]string{"kafka.admin.ConfigCommand", "--bootstrap-server", broker.Addr()}, args...)...)
@@ -22,7 +23,7 @@ func TestConfigs(t *testing.T) {
 		source         string
 	}{
 		{[]string{"--entity-type", "brokers", "--entity-default"}, "log.cleaner.backoff.ms", "16000", "DYNAMIC_DEFAULT_BROKER_CONFIG"},
-		{[]string{"--entity-type", "brokers", "--entity-name", "1"}, "log.cleaner.io.buffer.load.factor", "0.8", "DYNAMIC_BROKER_CONFIG"},
+		{[]string{"--entity-type", "brokers", "--entity-name", last}, "log.cleaner.io.buffer.load.factor", "0.8", "DYNAMIC_BROKER_CONFIG"},
 		{[]string{"--entity-type", "groups", "--entity-name", name}, "consumer.session.timeout.ms", "50000", "DYNAMIC_GROUP_CONFIG"},
 		{[]string{"--entity-type", "client-metrics", "--entity-name", name}, "interval.ms", "1000", "DYNAMIC_CLIENT_METRICS_CONFIG"},
 	} {
@@ -34,7 +35,7 @@ func TestConfigs(t *testing.T) {
 			t.Errorf("%s is still set:\n%s", c.setting, out)
 		}
 	}
-	wrong := java.Try(t, "", "kafka.admin.ConfigCommand", "--bootstrap-server", broker.Addr(), "--entity-type", "brokers", "--entity-name", "1", "--alter", "--add-config", "node.id=9")
+	wrong := java.Try(t, "", "kafka.admin.ConfigCommand", "--bootstrap-server", broker.Addr(), "--entity-type", "brokers", "--entity-name", last, "--alter", "--add-config", "node.id=9")
 	if wrong.Status == 0 {
 		t.Error("node.id was changed")
 	}

@@ -43,23 +43,21 @@ func expect(t *testing.T, out string, patterns ...string) {
 func TestTopics(t *testing.T) {
 	t.Parallel()
 	name := broker.Name(t)
-	tool(t, "", "TopicCommand", "--create", "--topic", name, "--partitions", "2", "--replication-factor", "1", "--config", "retention.ms=12345678")
+	tool(t, "", "TopicCommand", "--create", "--topic", name, "--partitions", "2", "--replication-factor", fmt.Sprint(broker.Replicas()), "--config", "retention.ms=12345678")
 	if r := java.Try(t, "", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", broker.Addr(), "--create", "--topic", name); r.Status == 0 {
 		t.Error("a topic was created twice")
 	}
 	expect(t, tool(t, "", "TopicCommand", "--list"), "^"+name+"$")
 	tool(t, "", "TopicCommand", "--alter", "--topic", name, "--partitions", "5")
 	expect(t, tool(t, "", "TopicCommand", "--describe", "--topic", name),
-		`Topic: \S+\s+TopicId: \S{22}\s+PartitionCount: 5\s+ReplicationFactor: 1\s+Configs: .*retention.ms=12345678`,
-		`Partition: 4\s+Leader: [0-9]+\s+Replicas: ([0-9]+)\s+Isr: [0-9]+`)
+		fmt.Sprintf(`Topic: \S+\s+TopicId: \S{22}\s+PartitionCount: 5\s+ReplicationFactor: %d\s+Configs: .*retention.ms=12345678`, broker.Replicas()),
+		fmt.Sprintf(`Partition: 4\s+Leader: [0-9]+\s+Replicas: [0-9]+(,[0-9]+){%d}\s+Isr: [0-9]`, broker.Replicas()-1))
 	configs := []string{"kafka.admin.ConfigCommand", "--bootstrap-server", broker.Addr(), "--entity-type", "topics", "--entity-name", name}
 	java.Run(t, "", append(configs, "--alter", "--add-config", "max.message.bytes=54321", "--delete-config", "retention.ms")...)
 	out := java.Run(t, "", append(configs, "--describe", "--all")...)
 	expect(t, out, `max.message.bytes=54321 .*DYNAMIC_TOPIC_CONFIG:max.message.bytes=54321`, `retention.ms=604800000 sensitive=false synonyms=\{\}`, `cleanup.policy=delete`)
 	tool(t, "", "TopicCommand", "--delete", "--topic", name)
-	if out := tool(t, "", "TopicCommand", "--list"); strings.Contains(out, name) {
-		t.Error("a deleted topic is listed")
-	}
+	broker.Eventually(t, "the deleted topic is no longer listed", func() bool { return !strings.Contains(tool(t, "", "TopicCommand", "--list"), name) })
 }
 
 // TestConsole writes with every codec and acks, with keys and headers, and reads from several offsets.
@@ -224,7 +222,7 @@ func TestApiVersions(t *testing.T) {
 	}
 }
 
-// TestReplicaVerification lets kafka-replica-verification, which Kafka still has and means to remove, compare replicas: a node of one has nothing to compare.
+// TestReplicaVerification lets kafka-replica-verification, which Kafka still has and means to remove, compare replicas; where there is one there is nothing to compare.
 func TestReplicaVerification(t *testing.T) {
 	t.Parallel()
 	topic, _ := filled(t)

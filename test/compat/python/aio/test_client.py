@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
-from support import BOOTSTRAP, SESSION, unique
+from support import BOOTSTRAP, REPLICAS, SESSION, unique
 
 
 class Client(unittest.IsolatedAsyncioTestCase):
@@ -15,7 +15,7 @@ class Client(unittest.IsolatedAsyncioTestCase):
         self.admin, self.topic, self.group = AIOKafkaAdminClient(bootstrap_servers=BOOTSTRAP), unique("aio"), unique("aio")
         await self.admin.start()
         self.addAsyncCleanup(self.admin.close)
-        await self.admin.create_topics([NewTopic(self.topic, 2, 1)])
+        await self.admin.create_topics([NewTopic(self.topic, 2, REPLICAS)])
 
     async def produce(self, count, **options):
         async with AIOKafkaProducer(bootstrap_servers=BOOTSTRAP, **options) as producer:

@@ -5,14 +5,14 @@ import asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from group_life import GroupLife as Life
-from support import BOOTSTRAP, report
+from support import BOOTSTRAP, REPLICAS, report
 
 
 async def create(topic, partitions):
     admin = AIOKafkaAdminClient(bootstrap_servers=BOOTSTRAP)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(topic, partitions, 1)])
+        await admin.create_topics([NewTopic(topic, partitions, REPLICAS)])
     finally:
         await admin.close()
 

@@ -3,7 +3,7 @@
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from group_life import GroupLife as Life
-from support import BOOTSTRAP, report
+from support import BOOTSTRAP, REPLICAS, report
 
 CLIENT = {"bootstrap.servers": BOOTSTRAP, "broker.address.family": "v4"}
 
@@ -13,7 +13,7 @@ class Confluent(Life):
 
     def create(self, topic, partitions):
         admin = AdminClient(CLIENT)
-        admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
+        admin.create_topics([NewTopic(topic, partitions, REPLICAS)])[topic].result(30)
 
     def produce(self, topic, partition, values):
         producer = Producer({**CLIENT, "log_level": 0})

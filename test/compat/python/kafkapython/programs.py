@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 
-from support import BOOTSTRAP, RECORD
+from support import BOOTSTRAP, RECORD, REPLICAS
 
 EXAMPLES = os.environ["EXAMPLES"]
 
 
 def program(name, topic, *args):
+    if name == "producer.py":
+        args = ("--replicas", str(REPLICAS), *args)
     return [os.path.join(EXAMPLES, name), "--bootstrap", BOOTSTRAP, "--topic", topic, *args]
 
 

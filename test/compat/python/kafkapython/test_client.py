@@ -7,7 +7,7 @@ import kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewPartitions, NewTopic
 from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
-from support import BOOTSTRAP, unique
+from support import BOOTSTRAP, REPLICAS, unique
 
 OLD = kafka.__version__.startswith("2.0.")
 HOUR = 3600 * 1000
@@ -28,7 +28,7 @@ class Client(unittest.TestCase):
 
     def create(self, partitions=1):
         topic = unique("client")
-        self.admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)])
+        self.admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=REPLICAS)])
         return topic
 
     def consumer(self, *partitions, **options):
@@ -107,7 +107,7 @@ class Client(unittest.TestCase):
         topic = self.create(2)
         self.assertIn(topic, self.admin.list_topics())
         with self.assertRaises(TopicAlreadyExistsError):
-            self.admin.create_topics([NewTopic(topic, num_partitions=2, replication_factor=1)])
+            self.admin.create_topics([NewTopic(topic, num_partitions=2, replication_factor=REPLICAS)])
         self.admin.create_partitions({topic: NewPartitions(4)})
         described = self.admin.describe_topics([topic])[0]
         self.assertEqual(len(described["partitions"]), 4)

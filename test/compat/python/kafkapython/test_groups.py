@@ -11,7 +11,7 @@ from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAs
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 from member import Member, share
-from support import BOOTSTRAP, eventually, unique
+from support import BOOTSTRAP, REPLICAS, eventually, unique
 
 OLD = kafka.__version__.startswith("2.0.")
 
@@ -69,7 +69,7 @@ class GroupsCase(unittest.TestCase):
     def create(self, partitions=2, records=0, name="groups"):
         """Makes a topic with so many records in each partition."""
         topic = unique(name)
-        self.admin.client.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)])
+        self.admin.client.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=REPLICAS)])
         producer = KafkaProducer(bootstrap_servers=BOOTSTRAP)
         for partition in range(partitions):
             for number in range(records):
