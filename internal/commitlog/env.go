@@ -229,6 +229,7 @@ type Recovery struct {
 	Point    int64 // recovery point: files are synced below it
 	Synced   int64 // the same of records alone, as the journal tells: it has what lies above
 	LogStart int64 // first offset to serve
+	Begins   int64 // where a log begins that has no segment: there the journal's first batch of it was appended
 	Cleaned  int64 // end of what compaction has been through; 0: it never was
 	Bytes    int64 // size of the last segment's file, where it is known; 0: it is not
 

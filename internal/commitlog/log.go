@@ -161,7 +161,7 @@ func New(id ID, opts Options) (*Log, error) {
 		cfg = &Config{}
 	}
 	l.Configure(cfg)
-	l.setEnds(max(opts.Recovery.LogStart, 0))
+	l.setEnds(max(opts.Recovery.LogStart, opts.Recovery.Begins, 0))
 	l.marks.cleaned.Store(max(opts.Recovery.Cleaned, 0))
 	if opts.Recovery.Missing {
 		return l, nil

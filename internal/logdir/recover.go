@@ -137,7 +137,9 @@ func (r *recovery) sort() {
 			continue
 		}
 		st.rest = nil
-		st.found.Synced = syncedFiles(entries)
+		// A replica may begin anew above 0 before it has a folder. If that, or the segment in it, is not there any more, the log begins there even
+		// so: from 0 on it would have a hole in place of what was deleted, and what a crash tears at its beginning would count as synced.
+		st.found.Begins, st.found.Synced = entries[0].Base, syncedFiles(entries)
 		r.replay[st] = entries
 	}
 }

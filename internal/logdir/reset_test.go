@@ -14,6 +14,7 @@ import (
 // resets is a follower's log that begins anew at an offset, because its leader has nothing that it could go on from, and goes on there.
 type resets struct {
 	start, to int64  // where the log began to be served, and begins anew
+	empty     bool   // it held nothing, and has no folder
 	old       []byte // what it held
 	synced    int64  // of the old log, before
 	next      []byte // what it holds afterwards
@@ -60,6 +61,9 @@ func (r *resets) work(d *Dir) error {
 		return nil
 	}
 	for at := range int64(12) {
+		if r.empty {
+			break
+		}
 		b := replicated(at, 9<<10)
 		if at > 9 {
 			b = replicated(at, 300) // into the journal
@@ -119,6 +123,9 @@ func (r *resets) check(opts Options) error {
 	has := fmt.Sprintf("%d to %d, %d bytes; begun %v, done %v, acked %d", l.LogStart(), l.LogEnd(), len(got), r.begun, r.done, r.acked)
 	anew := r.begun && l.LogStart() == r.to && len(got) <= len(r.next) && slices.Equal(got, r.next[:len(got)]) && (!r.done || l.LogEnd() >= r.acked)
 	from, ok := find(r.old, l.LogStart())
+	if r.empty && r.acked == 0 && len(got) == 0 {
+		return nil // nobody was told of anything
+	}
 	old := !r.done && (ok && len(got) <= len(from) && slices.Equal(got, from[:len(got)]) || len(got) == 0) && (r.begun || l.LogEnd() >= r.synced)
 	if anew && len(got) > 0 && fmt.Sprint(l.Epochs()) != fmt.Sprintf("[{%d %d}]", r.to/50, r.to) {
 		return fmt.Errorf("the new log has epochs %v", l.Epochs())
@@ -173,12 +180,16 @@ func bytesOf(l *commitlog.Log) (all []byte, err error) {
 	return all, nil
 }
 
-// TestCrashInReset stops the machine at every change of the disk while a log begins anew, ahead of its end, behind its start and within.
+// TestCrashInReset stops the machine at every change of the disk while a log begins anew, ahead of its end, behind its start and within, or
+// where there was none; and once more, at once, when it has started on what was left.
 func TestCrashInReset(t *testing.T) {
-	for _, c := range []struct{ start, to int64 }{{0, 200}, {11, 200}, {7, 3}} {
-		t.Run(fmt.Sprintf("from %d at %d", c.start, c.to), func(t *testing.T) {
+	for _, c := range []struct {
+		start, to int64
+		empty     bool
+	}{{0, 200, false}, {11, 200, false}, {7, 3, false}, {0, 200, true}} {
+		t.Run(fmt.Sprintf("from %d at %d, empty %v", c.start, c.to, c.empty), func(t *testing.T) {
 			for at := int64(1); ; at = next(at) {
-				r := &resets{start: c.start, to: c.to, failed: make(chan struct{})}
+				r := &resets{start: c.start, to: c.to, empty: c.empty, failed: make(chan struct{})}
 				var left []*vfs.Mem
 				fault := crashAt(at, &left)
 				if err := r.live(options(fault)); left == nil {
@@ -189,9 +200,12 @@ func TestCrashInReset(t *testing.T) {
 					break
 				}
 				for i, disk := range left {
-					for _, again := range []string{"", ", opened again"} {
+					for _, again := range []string{"", ", opened again", ", opened after another crash"} {
 						if err := r.check(options(disk)); err != nil {
 							t.Fatalf("crash at change %d, %s%s: %v", at, vfs.AllSurvivors[i], again, err)
+						}
+						if again != "" {
+							disk = disk.Crash(vfs.AllSurvivors[i], uint64(at))
 						}
 					}
 				}
