@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/moldau/moldau/internal/controller"
@@ -18,23 +19,23 @@ type control struct {
 	topic    uuid.UUID
 	replicas []int32
 	beats    map[int32]time.Time
-	since    map[int32]uint64 // index of the image that has the registration
 }
 
 // rules is the topic's configuration as the controller sees it.
 type rules struct {
 	controller.Configs
-	minISR int
+	minISR  int
+	unclean bool
 }
 
 func (r rules) TopicRules(map[string]string, int) controller.Rules {
-	return controller.Rules{MinISR: r.minISR}
+	return controller.Rules{MinISR: r.minISR, Unclean: r.unclean}
 }
 
 func newControl(s *sim, factor int) {
-	c := &control{s: s, images: []*metadata.Image{metadata.Empty}, topic: uuid.New(s.ids), beats: map[int32]time.Time{}, since: map[int32]uint64{}}
+	c := &control{s: s, images: []*metadata.Image{metadata.Empty}, topic: uuid.New(s.ids), beats: map[int32]time.Time{}}
 	s.ctl = c
-	c.settings.Configs = rules{minISR: s.settings.MinISR}
+	c.settings.Configs = rules{minISR: s.settings.MinISR, unclean: s.bug == uncleanElected}
 	c.do(&controller.StartCluster{ClusterID: "sim"})
 	p := metadata.Partition{Leader: metadata.NoLeader}
 	for _, n := range s.nodes[:factor] {
@@ -58,6 +59,9 @@ func (c *control) partition() *metadata.Partition { return c.img().Partition(c.t
 // do carries out a request of internal/controller.
 func (c *control) do(r controller.Request) controller.Response {
 	records, response := controller.Step(c.img(), c.settings, r, c.s.now, c.s.ids)
+	if a, ok := r.(*controller.AlterBroker); ok && a.State == controller.Fenced && c.s.bug == fencedStays {
+		records = slices.DeleteFunc(records, func(r metadata.Record) bool { _, is := r.(*metadata.PartitionChangeRecord); return is })
+	}
 	c.commit(records)
 	return response
 }
@@ -67,7 +71,11 @@ func (c *control) commit(records []metadata.Record) {
 		return
 	}
 	before := c.img()
-	img, _, err := metadata.Apply(before, before.Index()+1, records)
+	from := before
+	if c.s.bug == recordSkipped && c.partition() != nil && c.s.chance(20) {
+		from = c.images[len(c.images)-2]
+	}
+	img, _, err := metadata.Apply(from, before.Index()+1, records)
 	if err != nil {
 		c.s.fail("I10", "metadata do not fit: %v", err)
 	}
@@ -75,18 +83,31 @@ func (c *control) commit(records []metadata.Record) {
 	if p := c.partition(); p != nil {
 		c.s.note("metadata %d: leader %d of %d, partition epoch %d, isr %v elr %v known %v", img.Index(), p.Leader, p.LeaderEpoch, p.PartitionEpoch, p.ISR, p.ELR, p.LastKnownELR)
 		if !c.mutate() {
-			c.s.judge.changed(before, img)
+			changes := int32(0)
+			for _, r := range records {
+				if _, is := r.(*metadata.PartitionChangeRecord); is {
+					changes++
+				}
+			}
+			c.s.judge.changed(before, img, changes)
 		}
 	}
 }
 
-// mutate elects wrongly where a bug says so.
+// mutate elects wrongly, or forgets, where a bug says so.
 func (c *control) mutate() bool {
 	p := c.partition()
+	change := &metadata.PartitionChangeRecord{TopicID: c.topic}
+	if c.s.bug == elrForgotten && len(p.ELR) > 0 && c.s.chance(4) {
+		change.ELR = []int32{}
+		c.commit([]metadata.Record{change})
+		return true
+	}
 	for _, id := range p.Replicas {
-		switch wrong := c.s.bug == electAny || c.s.bug == lastKnownElected && len(p.ISR)+len(p.ELR) == 0 && metadata.Has(p.LastKnownELR, id); {
-		case wrong && p.Leader == metadata.NoLeader && c.img().Broker(id).Active():
-			c.commit([]metadata.Record{&metadata.PartitionChangeRecord{TopicID: c.topic, Leader: new(id), ISR: []int32{id}, ELR: []int32{}, LastKnownELR: []int32{}}})
+		wrong := c.s.bug == electAny || c.s.bug == lastKnownElected && len(p.ISR)+len(p.ELR) == 0 && metadata.Has(p.LastKnownELR, id)
+		if wrong && p.Leader == metadata.NoLeader && c.img().Broker(id).Active() {
+			change.Leader, change.ISR, change.ELR, change.LastKnownELR = new(id), []int32{id}, []int32{}, []int32{}
+			c.commit([]metadata.Record{change})
 			return true
 		}
 	}
@@ -104,21 +125,24 @@ func (c *control) register(r *controller.RegisterBroker, lossy bool) int64 {
 		c.s.fail("registration", "broker %d: %s", r.ID, response.Error.Message)
 	}
 	if known.Incarnation != r.Incarnation {
-		c.beats[r.ID], c.since[r.ID] = c.s.now, c.img().Index()
+		c.beats[r.ID] = c.s.now
 	}
 	c.do(&controller.AssignDirectories{Broker: r.ID, Replicas: []controller.AssignDirectory{{TopicID: c.topic, Directory: r.Directories[0]}}})
 	return response.Epoch
 }
 
 // beat takes a heartbeat. A broker serves once it has seen its registration.
-func (c *control) beat(id int32, e int64, index uint64) {
-	b := c.img().Broker(id)
-	if b.Epoch != e {
-		return
+func (c *control) beat(id int32, e int64, ready bool) {
+	b, sent := c.img().Broker(id), e
+	if c.s.bug == beatUnchecked {
+		e = b.Epoch
 	}
-	c.beats[id] = c.s.now
-	if b.Fenced && index >= c.since[id] {
+	if b.Epoch == e {
+		c.beats[id] = c.s.now
+	}
+	if b.Fenced && ready {
 		c.do(&controller.AlterBroker{ID: id, Epoch: e, State: controller.Unfenced})
+		c.s.judge.beats(b, c.img().Broker(id), sent)
 	}
 }
 
@@ -148,7 +172,10 @@ func (c *control) tick() {
 // alter has a leader's proposal judged by the controller, whom a bug tells other epochs than the leader's.
 func (c *control) alter(a *AlterPartition) (*metadata.Partition, error) {
 	proposed := controller.ProposedISR{TopicID: c.topic, LeaderEpoch: int32(a.LeaderEpoch), PartitionEpoch: a.PartitionEpoch}
-	if c.s.bug == versionUnchecked {
+	if c.s.bug == epochsUnchecked {
+		proposed.LeaderEpoch = c.partition().LeaderEpoch
+	}
+	if c.s.bug == versionUnchecked || c.s.bug == epochsUnchecked {
 		proposed.PartitionEpoch = c.partition().PartitionEpoch
 	}
 	for _, m := range a.ISR {
@@ -163,7 +190,10 @@ func (c *control) alter(a *AlterPartition) (*metadata.Partition, error) {
 	if r.Error.Failed() {
 		return nil, refusal(r.Error.Code)
 	}
-	if code := r.Partitions[0].Error.Code; code != protocol.None {
+	switch code := r.Partitions[0].Error.Code; {
+	case code == protocol.IneligibleReplica && c.s.bug == ineligibleTaken:
+		records = []metadata.Record{&metadata.PartitionChangeRecord{TopicID: c.topic, ISR: a.ids()}}
+	case code != protocol.None:
 		return nil, refusal(code)
 	}
 	c.s.judge.takes(a, c.partition())

@@ -21,6 +21,7 @@ type disk struct {
 	records            []record
 	epochs             epoch.Cache
 	cuts               int // truncations
+	uncut              bool
 }
 
 func (d *disk) LogStart() int64  { return d.start }
@@ -51,7 +52,9 @@ func (d *disk) truncate(end int64) {
 	if k := len(d.records); k > 0 {
 		d.end = d.records[k-1].end
 	}
-	d.epochs.TruncateEnd(d.end)
+	if !d.uncut {
+		d.epochs.TruncateEnd(d.end)
+	}
 	d.synced, d.told = min(d.synced, d.end), min(d.told, d.end)
 }
 

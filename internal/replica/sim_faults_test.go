@@ -106,7 +106,7 @@ func (s *sim) blackout() {
 func (s *sim) wreck(n *node) {
 	n.loses()
 	if s.chance(2) {
-		n.disk, n.directory, n.checkpoint, n.lossy = new(disk), uuid.New(s.ids), 0, true
+		n.disk, n.directory, n.checkpoint, n.lossy = s.newDisk(), uuid.New(s.ids), 0, true
 		s.note("wipe %d", n.id)
 	} else {
 		n.disk.cut(s.rng.IntN(len(n.disk.records) + 1))

@@ -8,17 +8,21 @@ import (
 
 // judge knows what was committed, and looks after every step whether all that must hold still does. The names of the invariants are:
 //
-//	I1  below its high watermark every log has what was committed    I12 with empty ISR and ELR nobody is elected
-//	I2  the leader has all that was committed                        I13 what is acknowledged is counted where it must be
-//	I3  so has every running member of ISR and ELR                   I14 nothing committed is truncated
-//	I4  the maximal ISR contains ISR and ELR                         I15 truncation ends where the logs agree
-//	I5  the high watermark moves when all of it have the record      I16 the epochs are those of the records
-//	I6  who joins has fetched, reached high watermark, epoch start   I17 a log changes by answers of its leader epoch
-//	I7  stale proposals are refused                                  I18 the log start only grows, below the high watermark
-//	I8  who lost data counts for nothing until it caught up          I19 what was committed is on some replica
-//	I9  one broker appends in a leader epoch                         I21 offsets are dense
-//	I10 epochs do not fall, the partition epoch rises by one         I22 committed ends that clients see do not fall
-//	I11 leader in ISR, ISR and ELR disjoint, nobody fenced in ISR
+//	I1  below its high watermark every log has what was committed    I12 with empty ISR and ELR nobody is elected, and they are not
+//	I2  who leads, or is elected, has all that was committed             empty before as many as the minimum ISR lost data
+//	I3  so has every running member of ISR and ELR                   I13 what is acknowledged is counted where it must be
+//	I4  the maximal ISR contains ISR and ELR                         I14 nothing committed is truncated
+//	I5  the high watermark moves when all of it have the record      I15 truncation ends where the logs agree
+//	I6  who joins has fetched, reached high watermark, epoch start   I16 the epochs are those of the records
+//	I7  stale proposals are refused                                  I17 a log changes by answers of its leader epoch
+//	I8  who lost data counts for nothing until it caught up          I18 the log start only grows, below the high watermark
+//	I9  one broker appends in a leader epoch                         I19 what was committed is on some replica
+//	I10 epochs do not fall, the partition epoch rises by one         I21 offsets are dense
+//	I11 leader in ISR, ISR and ELR disjoint, nobody fenced in ISR    I22 committed ends that clients see do not fall
+//	M7  what an earlier incarnation of a broker says changes nothing
+//	V3  at rest all are in sync                                      V6  and equal
+//
+// I20 is that of reassignments, which nothing here makes: a replica cannot be copied to another broker yet. Nor are there transactions (I23).
 type judge struct {
 	s         *sim
 	committed []record
@@ -202,7 +206,7 @@ func (j *judge) candidates() {
 // candidate judges a node that may be elected. Between a start and its registration the controller cannot know what it lost.
 func (j *judge) candidate(n *node) {
 	p := j.s.ctl.partition()
-	if !n.running() || j.s.ctl.img().Broker(n.id).Incarnation != n.incarnation || !metadata.Has(p.ISR, n.id) && !metadata.Has(p.ELR, n.id) {
+	if !n.registered() || !metadata.Has(p.ISR, n.id) && !metadata.Has(p.ELR, n.id) {
 		return
 	}
 	if j.lost[n.id] {
@@ -333,6 +337,9 @@ func (j *judge) takes(a *AlterPartition, p *metadata.Partition) {
 	if a.PartitionEpoch != p.PartitionEpoch || a.LeaderEpoch != LeaderEpoch(p.LeaderEpoch) {
 		j.s.fail("I7", "taken in partition epoch %d and leader epoch %d: %+v", p.PartitionEpoch, p.LeaderEpoch, a)
 	}
+	if b := j.s.ctl.img().Broker(a.Leader); b.Epoch != a.BrokerEpoch {
+		j.s.fail("M7", "taken from broker %d of epoch %d, it is %d", a.Leader, a.BrokerEpoch, b.Epoch)
+	}
 	for _, m := range a.ISR {
 		b := j.s.ctl.img().Broker(m.ID)
 		if b.Epoch != m.BrokerEpoch {
@@ -347,12 +354,19 @@ func (j *judge) takes(a *AlterPartition, p *metadata.Partition) {
 	}
 }
 
-// changed judges new metadata.
-func (j *judge) changed(before, after *metadata.Image) {
+// beats judges what a heartbeat did that was sent under a broker epoch.
+func (j *judge) beats(was, now *metadata.Broker, sent int64) {
+	if was.Fenced && !now.Fenced && sent != now.Epoch {
+		j.s.fail("M7", "broker %d of epoch %d serves by a heartbeat of epoch %d", now.ID, now.Epoch, sent)
+	}
+}
+
+// changed judges new metadata, after so many changes of the partition.
+func (j *judge) changed(before, after *metadata.Image, changes int32) {
 	topic := j.s.ctl.topic
 	was, now := before.Partition(topic, 0), after.Partition(topic, 0)
 	if was != nil {
-		if now.LeaderEpoch < was.LeaderEpoch || now.PartitionEpoch < was.PartitionEpoch || now != was && now.PartitionEpoch == was.PartitionEpoch {
+		if now.LeaderEpoch < was.LeaderEpoch || now.PartitionEpoch < was.PartitionEpoch || now.PartitionEpoch != was.PartitionEpoch+changes {
 			j.s.fail("I10", "%+v after %+v", now, was)
 		}
 		if now.LeaderEpoch > was.LeaderEpoch {
@@ -378,6 +392,14 @@ func (j *judge) changed(before, after *metadata.Image) {
 	}
 	if was != nil && len(was.ISR)+len(was.ELR) == 0 && now.Leader != metadata.NoLeader {
 		j.s.fail("I12", "broker %d elected, last known were %v", now.Leader, was.LastKnownELR)
+	}
+	if len(isr)+len(elr) == 0 && !j.s.reckless {
+		j.s.fail("I12", "ISR and ELR are empty, and data lost %v", j.lost)
+	}
+	if now.Leader != metadata.NoLeader && (was == nil || was.LeaderEpoch < now.LeaderEpoch) {
+		if n := j.s.nodes[now.Leader]; n.registered() && !j.lost[n.id] && !j.holds(n.disk, j.hw) {
+			j.s.fail("I2", "broker %d is elected, it has %d, %d synced, of %d committed", n.id, n.disk.end, n.disk.synced, j.hw)
+		}
 	}
 	j.candidates()
 	for _, n := range j.s.nodes {

@@ -38,6 +38,16 @@ const (
 	versionUnchecked                          // ... of an old partition epoch
 	lossKept                                  // the controller is not told of lost data
 	lastKnownElected                          // the last known leader is elected by itself
+	uncleanElected                            // any live replica is elected, as where a topic allows unclean elections
+	epochsUnchecked                           // the controller takes a proposal of an old leader epoch, and old partition epoch
+	ineligibleTaken                           // ... with a member that is fenced
+	fencedStays                               // a broker that is fenced stays in the ISR
+	elrForgotten                              // the controller forgets who is electable beside the ISR, as a snapshot without it would
+	recordSkipped                             // ... the last change, as one that takes over would whose log lacks it
+	beatUnchecked                             // ... takes a heartbeat of an earlier incarnation for one of this
+	endIsHighWatermark                        // a leader tells its log end for the high watermark
+	nameUnsynced                              // a power loss takes synced records, since the name of their file was not synced
+	epochsUncut                               // a truncation leaves the epochs of what it cuts off
 	allMutants
 )
 
@@ -157,6 +167,11 @@ type wait struct {
 }
 
 func (n *node) running() bool { return n.life%2 == 1 }
+
+// registered says that the controller knows of this very process.
+func (n *node) registered() bool {
+	return n.running() && n.s.ctl.img().Broker(n.id).Incarnation == n.incarnation
+}
 
 // later runs do on the node unless it dies before. A frozen one runs it when it thaws.
 func (n *node) later(d time.Duration, do func()) {
@@ -364,6 +379,9 @@ func (n *node) fetch(synced bool) {
 func (n *node) answer(from *node, life int, r FetchRequest, a FetchAnswer, synced bool) {
 	s := n.s
 	most := 1 + s.rng.IntN(6)
+	if s.bug == endIsHighWatermark {
+		a.HighWatermark = a.LogEnd
+	}
 	reply := func() {
 		var records []record
 		if a.Err == nil && a.Diverging == nil {
@@ -488,10 +506,13 @@ func (n *node) pull() {
 	})
 }
 
+// beat tells the controller that the process lives, and whether it has seen its registration.
 func (n *node) beat() {
-	e, index, s := n.brokerEpoch, n.img.Index(), n.s
+	e, s := n.brokerEpoch, n.s
 	if e >= 0 {
-		s.send(n.id, controllerID, 0, func() { s.ctl.beat(n.id, e, index) })
+		b := n.img.Broker(n.id)
+		ready := b != nil && b.Epoch == e
+		s.send(n.id, controllerID, 0, func() { s.ctl.beat(n.id, e, ready) })
 	}
 }
 
@@ -505,6 +526,9 @@ func (n *node) die(power bool) {
 	if power {
 		if n.disk.crash(s.rng); !s.settings.Durable { // what counted may be gone
 			n.loses()
+		}
+		if s.bug == nameUnsynced {
+			n.disk.cut(s.rng.IntN(min(len(n.disk.records), 6) + 1))
 		}
 	}
 	e := n.brokerEpoch
@@ -556,7 +580,7 @@ func newSim(seed uint64, bug mutant) *sim {
 	}
 	s.judge = newJudge(s)
 	for id := range brokers {
-		s.nodes = append(s.nodes, &node{s: s, id: int32(id), disk: new(disk), directory: uuid.New(s.ids)})
+		s.nodes = append(s.nodes, &node{s: s, id: int32(id), disk: s.newDisk(), directory: uuid.New(s.ids)})
 	}
 	newControl(s, factor)
 	for _, n := range s.nodes {
@@ -564,6 +588,8 @@ func newSim(seed uint64, bug mutant) *sim {
 	}
 	return s
 }
+
+func (s *sim) newDisk() *disk { return &disk{uncut: s.bug == epochsUncut} }
 
 // run lets the time pass.
 func (s *sim) run(d time.Duration) {
