@@ -30,6 +30,15 @@ type world struct {
 	conns   uint64
 	led     time.Time // since when the detector is active
 	hash    uint64
+	count   counts
+}
+
+// counts are what happened.
+type counts struct{ dials, fences, refusals, unfences, deaths, freezes, cuts, leaders int }
+
+func (c *counts) add(o counts) {
+	c.dials, c.fences, c.refusals, c.unfences = c.dials+o.dials, c.fences+o.fences, c.refusals+o.refusals, c.unfences+o.unfences
+	c.deaths, c.freezes, c.cuts, c.leaders = c.deaths+o.deaths, c.freezes+o.freezes, c.cuts+o.cuts, c.leaders+o.leaders
 }
 
 // process is a broker as it really is.
@@ -82,6 +91,7 @@ func (w *world) perform(all []action) {
 		w.judge(a)
 		switch a.kind {
 		case dial:
+			w.count.dials++
 			w.after(a.after+w.some(20*time.Millisecond), func() {
 				p, how := w.real[a.broker], answered
 				switch {
@@ -96,6 +106,14 @@ func (w *world) perform(all []action) {
 			w.after(w.some(50*time.Millisecond), func() {
 				if b := w.brokers[a.broker]; w.rng.IntN(10) > 0 && b.Epoch == a.epoch { // a change may be lost with the leadership
 					b.Fenced = a.kind == fence
+					switch {
+					case !b.Fenced:
+						w.count.unfences++
+					case strings.Contains(a.reason, "refused"):
+						w.count.refusals++
+					default:
+						w.count.fences++
+					}
 				}
 				w.perform(w.d.changed(w.now, a.broker, w.copied()))
 			})
@@ -161,6 +179,9 @@ func (w *world) disturb() {
 			w.died(id)
 		}
 		p.closing = w.some(30 * time.Millisecond)
+		if p.alive {
+			w.count.deaths++
+		}
 		if p.alive, p.frozen = false, false; !p.cut {
 			drop()
 		}
@@ -172,8 +193,11 @@ func (w *world) disturb() {
 		}
 		p.frozen, p.cut = false, false
 	case 2:
-		p.frozen = p.alive
+		if p.frozen = p.alive; p.frozen {
+			w.count.freezes++
+		}
 	case 3:
+		w.count.cuts++
 		p.cut, p.conn = true, 0
 	case 4:
 		if !p.cut {
@@ -205,6 +229,7 @@ func (w *world) died(id int) {
 func (w *world) lead() {
 	if !w.d.active {
 		w.led = w.now
+		w.count.leaders++
 		w.perform(w.d.lead(w.now, w.copied()))
 	}
 }
@@ -224,7 +249,7 @@ func (w *world) run(until time.Time) {
 	w.now = until
 }
 
-func simulate(t *testing.T, seed uint64) uint64 {
+func simulate(t *testing.T, seed uint64) (trace uint64, count counts) {
 	w := &world{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), now: time.Unix(1e9, 0)}
 	w.d.session = session
 	for id := range 4 {
@@ -244,7 +269,7 @@ func simulate(t *testing.T, seed uint64) uint64 {
 			t.Errorf("seed %d: after a calm time broker %d has fenced=%v; process %+v, known %+v", seed, id, b.Fenced, *p, w.d.known[int32(id)])
 		}
 	}
-	return w.hash
+	return w.hash, w.count
 }
 
 // settle lets time pass without disturbances.
@@ -265,13 +290,26 @@ func (w *world) settle() {
 }
 
 func TestDetectorSimulation(t *testing.T) {
+	var all counts
+	traces := map[uint64]bool{}
 	for s := *seed; s < *seed+uint64(*seeds); s++ {
-		if first, again := simulate(t, s), simulate(t, s); first != again {
+		first, count := simulate(t, s)
+		if again, _ := simulate(t, s); first != again {
 			t.Errorf("seed %d does not replay", s)
 		}
 		if t.Failed() {
 			t.Fatalf("run again with -seed %d -seeds 1", s)
 		}
+		traces[first] = true
+		all.add(count)
+	}
+	t.Logf("%+v", all)
+	n := *seeds
+	if len(traces) != n {
+		t.Errorf("%d seeds gave %d traces", n, len(traces))
+	}
+	if n >= 100 && (all.dials < 10*n || all.fences < n || all.refusals < n || all.unfences < 4*n || all.deaths < n || all.freezes < n || all.cuts < n || all.leaders < 2*n) {
+		t.Error("too little happened for the test to mean anything")
 	}
 }
 

@@ -42,6 +42,7 @@ type cluster struct {
 	img      *metadata.Image
 	topic    uuid.UUID
 	nodes    []*node
+	diverged int // answers that a log is not its leader's
 
 	mu        sync.Mutex
 	proposals []proposal
@@ -219,6 +220,9 @@ func (n *node) fetch() {
 		return
 	}
 	if r, a, batches, ok := n.ask(); ok {
+		if a.Diverging != nil {
+			n.c.diverged++
+		}
 		if err := n.p.AppendAsFollower(r, a, batches); err != nil {
 			n.c.t.Errorf("broker %d: %v", n.id, err)
 		}

@@ -20,11 +20,12 @@ var (
 // a seed gives. What was acknowledged and not deleted is there afterwards, the same on all of them. What the rules themselves are worth the
 // simulation of internal/replica shows; here it is logs, locks and syncs that follow them.
 func TestRandomFaultsSim(t *testing.T) {
+	var all struct{ acked, epochs, diverged, deaths, cuts, deletions int }
 	for i := range *seeds {
 		seed := *firstSeed + uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			c := newCluster(t, true)
-			f := &faults{c, rand.New(rand.NewPCG(seed, 9)), &acknowledged{values: map[int64]string{}}, 0}
+			f := &faults{c, rand.New(rand.NewPCG(seed, 9)), &acknowledged{values: map[int64]string{}}, 0, 0, 0, 0}
 			for range 150 {
 				f.step(t)
 			}
@@ -44,10 +45,17 @@ func TestRandomFaultsSim(t *testing.T) {
 			if start > f.deleted {
 				t.Errorf("the log starts at %d, and records were deleted below %d", start, f.deleted)
 			}
+			all.acked += f.acked.count()
 			f.acked.forget(f.deleted)
 			f.acked.check(t, c.leader().p.Log())
 			t.Logf("%d sent, %d acknowledged and not deleted, %d leader epochs, log from %d on", f.acked.sent, f.acked.count(), c.state().LeaderEpoch, start)
+			all.epochs, all.diverged = all.epochs+int(c.state().LeaderEpoch), all.diverged+c.diverged
+			all.deaths, all.cuts, all.deletions = all.deaths+f.deaths, all.cuts+f.cuts, all.deletions+f.deletions
 		})
+	}
+	t.Logf("%+v", all)
+	if n := *seeds; n >= 20 && !t.Failed() && (all.acked < 10*n || all.epochs < 8*n || all.diverged < 2*n || all.deaths < 4*n || all.cuts < 8*n || all.deletions < n/2) {
+		t.Error("too little happened for the test to mean anything")
 	}
 }
 
@@ -56,7 +64,8 @@ type faults struct {
 	rng   *rand.Rand
 	acked *acknowledged
 
-	deleted int64 // the highest offset below which records were deleted
+	deleted                 int64 // the highest offset below which records were deleted
+	deaths, cuts, deletions int
 }
 
 // leading is the broker that leads and lives, or nil.
@@ -84,14 +93,17 @@ func (f *faults) step(t *testing.T) {
 		n.start()
 	case k == 0:
 		n.kill()
+		f.deaths++
 		f.do(&controller.AlterBroker{ID: n.id, Epoch: e, State: controller.Fenced})
 	case k == 1:
 		n.cut(vfs.AllSurvivors[f.rng.IntN(len(vfs.AllSurvivors))], f.rng.Uint64())
 		n.start() // before anybody noticed
+		f.cuts++
 	case k == 2 && f.rng.IntN(3) == 0:
 		for _, n := range f.nodes {
 			if n.p != nil {
 				n.cut(vfs.AllSurvivors[f.rng.IntN(len(vfs.AllSurvivors))], f.rng.Uint64())
+				f.cuts++
 			}
 		}
 	case k < 6:
@@ -109,7 +121,10 @@ func (f *faults) step(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		f.deleted = max(f.deleted, start)
+		if start > f.deleted {
+			f.deleted = start
+			f.deletions++
+		}
 	case k == 12:
 		f.clock.passed.Add(int64(2 * lag))
 	case lead != nil:
