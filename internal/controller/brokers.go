@@ -132,11 +132,14 @@ func (r *RegisterBroker) check(img *metadata.Image) Error {
 
 // lost says of which directories the new incarnation does not have what the old one had, and whether there are any of those that the old one had
 // to the end. A replica whose directory the controller was never told counts as lost with any of these, but of the same incarnation, which tells
-// where its replicas are.
+// where its replicas are. What an incarnation found lost when it started it has lost once: a copy of its request that comes late finds it caught
+// up, perhaps as the only one left.
 func (r *RegisterBroker) lost(old *metadata.Broker) (lost func(uuid.UUID) bool, any bool) {
-	gone := func(id uuid.UUID) bool { return !slices.Contains(r.Directories, id) || slices.Contains(r.Lossy, id) }
-	any = old == nil || slices.ContainsFunc(old.Directories, gone)
 	same := old != nil && old.Incarnation == r.Incarnation
+	gone := func(id uuid.UUID) bool {
+		return !slices.Contains(r.Directories, id) || !same && slices.Contains(r.Lossy, id)
+	}
+	any = old == nil || slices.ContainsFunc(old.Directories, gone)
 	return func(id uuid.UUID) bool {
 		if id.IsZero() {
 			return any && !same

@@ -420,6 +420,32 @@ func TestDirectoryThatFailsLosesItsPartitions(t *testing.T) {
 	}
 }
 
+// TestLossCountsOnce: who started without some of its data and has caught up does not lose its place to a late copy of what it said then.
+func TestLossCountsOnce(t *testing.T) {
+	b := newBench(t, 1, 3)
+	id := b.create(NewTopic{Name: "a", Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{0, 1, 2}}}})[0].ID
+	r := &RegisterBroker{ClusterID: "cluster", ID: 1, Incarnation: uuid.New(b.random), Directories: []uuid.UUID{{2}}, Lossy: []uuid.UUID{{2}}, Unfence: true}
+	epoch := b.do(r).(*RegisterBrokerResponse).Epoch
+	p := b.img.Partition(id, 0)
+	if metadata.Has(p.ISR, 1) || metadata.Has(p.ELR, 1) {
+		t.Fatalf("it lost data: %+v", p)
+	}
+	all := []ISRMember{{0, b.img.Broker(0).Epoch}, {1, epoch}, {2, b.img.Broker(2).Epoch}}
+	b.do(&AlterPartition{Broker: p.Leader, Epoch: b.img.Broker(p.Leader).Epoch,
+		Partitions: []ProposedISR{{TopicID: id, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, ISR: all}}})
+	if p = b.img.Partition(id, 0); len(p.ISR) != 3 {
+		t.Fatalf("it caught up: %+v", p)
+	}
+	if again := b.do(r).(*RegisterBrokerResponse).Epoch; again != epoch || b.img.Partition(id, 0) != p {
+		t.Errorf("a copy of the registration gives epoch %d, not %d, and %+v", again, epoch, b.img.Partition(id, 0))
+	}
+	again := *r
+	again.Incarnation = uuid.New(b.random)
+	if b.do(&again); metadata.Has(b.img.Partition(id, 0).ISR, 1) {
+		t.Errorf("it lost data again: %+v", b.img.Partition(id, 0))
+	}
+}
+
 func TestRegistrationAnswers(t *testing.T) {
 	b := newBench(t, 1, 2)
 	ask := func(r RegisterBroker) Error {
