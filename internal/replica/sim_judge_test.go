@@ -22,7 +22,7 @@ import (
 //	M7  what an earlier incarnation of a broker says changes nothing
 //	V3  at rest all are in sync                                      V6  and equal
 //
-// I20 is that of reassignments, which nothing here makes: a replica cannot be copied to another broker yet. Nor are there transactions (I23).
+// I20 is that of reassignments, which nothing here makes; internal/controller tests their steps. Nor are there transactions (I23).
 type judge struct {
 	s         *sim
 	committed []record
