@@ -498,7 +498,7 @@ func (b *Broker) startQuorum() error {
 func (b *Broker) newHosts() {
 	b.replicas = newReplicas(b.live, b.dirs, b.opts.Clock, b.opts.Log)
 	b.groups = b.newGroups()
-	b.publisher = metadata.NewPublisher(b.live.follow, b.quotas.Follow, b.followAddresses, b.replicas.follow, b.groups.follow)
+	b.publisher = metadata.NewPublisher(b.live.follow, b.quotas.Follow, b.followAddresses, b.replicas.follow, b.followFenced, b.groups.follow)
 }
 
 func (b *Broker) controllerSettings() controller.Settings {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/moldau/moldau/internal/config"
 	"github.com/moldau/moldau/internal/fetcher"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/partition"
 )
 
@@ -26,6 +27,20 @@ func (b *Broker) newFetcher() {
 		},
 	})
 	b.replicas.host.Changed = func(p *partition.Partition) { b.fetcher.Changed(p) }
+}
+
+// followFenced is a metadata subscriber, behind the replicas: they have heard by then that a broker counts for dead.
+func (b *Broker) followFenced(_, _ *metadata.Image, delta *metadata.Delta) {
+	t := &b.together
+	if len(delta.Brokers) == 0 || !t.kafkaMu.TryRLock() { // the start or the stop is at it: there is no session yet, or none any more
+		return
+	}
+	defer t.kafkaMu.RUnlock()
+	for _, c := range delta.Brokers {
+		if t.kafka != nil && diedIn(c) {
+			t.kafka.Fenced(c.Old.ID)
+		}
+	}
 }
 
 // brokerAddress is where another broker takes the requests of brokers.

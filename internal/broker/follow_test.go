@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/controller"
 	"github.com/moldau/moldau/internal/fetcher"
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/network"
@@ -406,4 +407,28 @@ func values(t *testing.T, batches []byte) (all []string) {
 		batches = rest
 	}
 	return all
+}
+
+// TestFalseAlarmWithoutLoad: a broker is fenced that is alive, and its connections stand. It is in all ISRs again, also of partitions to which nothing is
+// written: their leaders have to hear of it.
+func TestFalseAlarmWithoutLoad(t *testing.T) {
+	c := newSeveral(t, "replica.lag.time.max.ms=3600000")
+	c.start(1, 2, 3)
+	const partitions = 9
+	c.create("quiet", partitions, 3)
+	for _, n := range c.nodes {
+		c.until("a topic with leaders", n, func(img *metadata.Image) bool { return len(leaders(img, "quiet")) == partitions })
+	}
+	c.inSync("quiet")
+	for id := range int32(3) {
+		b := c.one().publisher.Image().Broker(id + 1)
+		response, err := c.one().control.Do(t.Context(), &controller.AlterBroker{ID: b.ID, Epoch: b.Epoch, State: controller.Fenced})
+		if err != nil || response.(*controller.AlterBrokerResponse).Error.Failed() {
+			t.Fatal(err, response)
+		}
+		for _, n := range c.nodes {
+			c.until("the broker to be let in again", n, unfenced(1, 2, 3))
+		}
+		c.inSync("quiet")
+	}
 }

@@ -330,8 +330,13 @@ func (r *replicas) meetLocked(changes []metadata.BrokerChange, img *metadata.Ima
 // buryLocked tells leaders of brokers that the controller has fenced: it knows them to be dead, or they were silent for a session.
 func (r *replicas) buryLocked(changes []metadata.BrokerChange) {
 	for _, c := range changes {
-		if c.Old != nil && !c.Old.Fenced && (c.New == nil || c.New.Fenced || c.New.Epoch != c.Old.Epoch) && c.Old.ID != r.brokerID {
+		if diedIn(c) && c.Old.ID != r.brokerID {
 			r.Died(c.Old.ID, c.Old.Epoch)
 		}
 	}
+}
+
+// diedIn says whether a broker counts for dead by a change.
+func diedIn(c metadata.BrokerChange) bool {
+	return c.Old != nil && !c.Old.Fenced && (c.New == nil || c.New.Fenced || c.New.Epoch != c.Old.Epoch)
 }

@@ -204,6 +204,17 @@ func (all *followers) session(h *Handler, f *fetch, conn *server.Conn) (*followi
 	return s, protocol.None
 }
 
+// Fenced ends the session of a follower that the controller has fenced. If it was a false alarm, and the connection stands, it says anew what it has, also
+// of partitions where nothing changes: without that their leaders do not count it again. It does not wait.
+func (h *Handler) Fenced(broker int32) {
+	h.followers.mu.Lock()
+	s := h.followers.sessions[broker]
+	h.followers.mu.Unlock()
+	if s != nil {
+		h.pending.Go(s.close)
+	}
+}
+
 // close ends the session.
 func (s *following) close() {
 	all := &s.h.followers
