@@ -304,7 +304,11 @@ func (r *replicas) registered(epoch int64) {
 	r.epoch = epoch
 	for p := range r.all() {
 		p.Registered(epoch)
-		p.Apply(&r.brokers, r.applied.Partition(p.ID().TopicID, p.ID().Partition))
+		now := r.applied.Partition(p.ID().TopicID, p.ID().Partition)
+		p.Apply(&r.brokers, now)
+		if now != nil && !metadata.Has(now.Replicas, r.brokerID) {
+			r.applyTopic(metadata.TopicChange{New: r.applied.TopicByID(p.ID().TopicID)}) // it went away, by metadata that may be gone by now
+		}
 	}
 }
 

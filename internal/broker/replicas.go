@@ -159,7 +159,7 @@ func (r *replicas) setStraysAside(img *metadata.Image) {
 		for _, id := range d.Logs() {
 			t := img.Topic(id.Topic)
 			if t != nil && (id.TopicID.IsZero() || id.TopicID == t.ID) && int(id.Partition) < len(t.Partitions) {
-				if id.TopicID == t.ID && !metadata.Has(t.Partitions[id.Partition].Replicas, r.brokerID) {
+				if id.TopicID == t.ID && !metadata.Has(t.Partitions[id.Partition].Replicas, r.brokerID) && r.oursLocked() {
 					r.log.Info("removed a replica that went to other brokers meanwhile", "directory", d.Path(), "partition", id.String())
 					if err := d.Remove(id); err != nil {
 						r.log.Warn("remove the log of a partition", "partition", id.String(), "error", err)
@@ -285,7 +285,9 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 	for number, pair := range change.Partitions() {
 		assigned := pair[1]
 		if assigned == nil || !metadata.Has(assigned.Replicas, r.brokerID) {
-			if p := parts[number]; p.Partition != nil { // a reassignment took it out, when others had all of it
+			if p := parts[number]; p.Partition != nil && !r.oursLocked() {
+				p.Apply(&r.brokers, nil)
+			} else if p.Partition != nil { // a reassignment took it out, when others had all of it
 				p.Leave()
 				r.discard(p)
 				parts[number] = hosted{}
@@ -309,6 +311,12 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 	}
 	h.partitions.Store(&parts)
 	r.topics.Store(t.ID, h)
+}
+
+// oursLocked says that the metadata are not from before this incarnation of the broker was registered, or after another one was: by such no log is removed.
+func (r *replicas) oursLocked() bool {
+	self := r.brokers.Broker(r.brokerID)
+	return self != nil && self.Epoch == r.epoch
 }
 
 // place returns the directory of a partition: the one that has its folder, else the one that was asked for, else the one with the fewest replicas of those that are not

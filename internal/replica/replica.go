@@ -44,7 +44,7 @@ type Role uint8
 
 // Roles.
 const (
-	Offline  Role = iota // no leader, no registration of this broker seen yet, or no such partition any more
+	Offline  Role = iota // no leader, no registration of this broker seen yet, no such partition any more, or none that has a replica here
 	Follower             // fetches from the leader
 	Leader               // appends, and answers fetches
 )
@@ -158,6 +158,7 @@ func (m *Machine) become(now time.Time, p *metadata.Partition, out *Out) {
 	}
 	switch {
 	case p == nil || p.Leader == metadata.NoLeader:
+	case !metadata.Has(p.Replicas, m.id): // its log is about to go, and must not count for anything until it has
 	case p.Leader == m.id:
 		m.role = Leader
 	default:

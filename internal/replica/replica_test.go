@@ -61,6 +61,27 @@ func fetches(t *testing.T, m *Machine, now time.Time, id int32, end, synced int6
 	return a
 }
 
+// TestTakenOut: a leader whose proposal ends a reassignment that removes it hears so with the answer, and fetches nothing from then on: it would count at the
+// next leader, if that hears first that the replica is added again, and its log goes when the metadata come.
+func TestTakenOut(t *testing.T) {
+	m, d := leads(t)
+	write(d, 1)
+	var out Out
+	m.Died(start, 2, 12, &out)
+	if out.Alter == nil {
+		t.Fatal("it proposes nothing")
+	}
+	p := testState()
+	p.Replicas, p.ISR, p.Leader, p.LeaderEpoch, p.PartitionEpoch = []int32{1}, []int32{1}, 1, 4, 8
+	m.Altered(start, out.Alter, p, nil, new(Out))
+	if _, r, ok := m.NextFetch(); ok {
+		t.Errorf("it fetches %+v", r)
+	}
+	if role, _ := m.Role(); role != Offline {
+		t.Errorf("it is %d", role)
+	}
+}
+
 // A follower that is always a few fetches behind with its syncs is in sync; one that stands still is not.
 func TestSyncsThatLag(t *testing.T) {
 	m, d := leads(t)
