@@ -69,6 +69,7 @@ func (r *round) all(ctx context.Context, faults []fault) (err error) {
 	if err := r.inOrder(ctx, -1, readyMax); err != nil {
 		return err
 	}
+	fmt.Fprintf(os.Stderr, "%s: all is in order after %.1f s\n", r.system, time.Since(r.began).Seconds())
 	writing, end := context.WithCancel(context.Background())
 	defer end()
 	r.load.start(writing)
