@@ -86,12 +86,12 @@ func TestSummaryTellsWhatIsMissed(t *testing.T) {
 		if i >= 97 {
 			slow = 2000
 		}
-		h := hit{Kind: "hit", System: moldau, Fault: kill, LedMS: []float64{120}, FollowedMS: []float64{slow}, Quorum: i%2 == 0}
+		h := hit{Kind: "hit", System: moldau, Fault: kill, LedMS: []float64{120}, FollowedMS: []float64{slow}, Quorum: i%2 == 0, Back: new(worst)}
 		if err := write(f, h); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := write(f, hit{Kind: "hit", System: kafka, Fault: kill, LedMS: []float64{11000}, FollowedMS: []float64{11000}}); err != nil {
+	if err := write(f, hit{Kind: "hit", System: kafka, Fault: kill, LedMS: []float64{11000}, FollowedMS: []float64{11000}, Back: new(worst)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := write(f, check{Kind: "check", System: moldau, Acknowledged: 70}); err != nil {

@@ -28,15 +28,19 @@ type hit struct {
 	FollowedMS []float64 `json:"followed_ms"` // and that it followed
 	NewMS      []float64 `json:"new_ms,omitempty"`
 	InOrderMS  float64   `json:"in_order_ms"` // from its return until all is in sync, with the preferred leaders
-	BackMS     float64   `json:"back_ms"`     // the longest gap meanwhile
 	Worst      *worst    `json:"worst"`
+	Back       *worst    `json:"back"`
 }
 
-// worst is the longest gap of a fault, but for those of clients that waited for the broker itself.
+// worst is the longest gap from a fault on, or from its end, but for those of clients that waited for the broker itself.
 type worst struct {
 	Partition int32   `json:"partition"`
-	FromMS    float64 `json:"from_ms"` // since the fault
+	FromMS    float64 `json:"from_ms"`
 	MS        float64 `json:"ms"`
+}
+
+func (w worst) String() string {
+	return fmt.Sprintf("%.0f ms of partition %d from %.0f ms on", w.MS, w.Partition, w.FromMS)
 }
 
 func (h hit) String() string {
@@ -48,8 +52,7 @@ func (h hit) String() string {
 	if len(h.NewMS) > 0 {
 		text += ", new clients " + span(h.NewMS)
 	}
-	return text + fmt.Sprintf("; partition %d from %.0f ms for %.0f; before %.0f; gone %.0f; in order after %.0f, gaps meanwhile %.0f",
-		h.Worst.Partition, h.Worst.FromMS, h.Worst.MS, h.BeforeMS, h.GoneMS, h.InOrderMS, h.BackMS)
+	return text + fmt.Sprintf("; the longest %v; before %.0f; gone after %.0f; in order after %.0f, the longest gap meanwhile %v", h.Worst, h.BeforeMS, h.GoneMS, h.InOrderMS, h.Back)
 }
 
 func span(v []float64) string { return fmt.Sprintf("%.0f to %.0f ms", slices.Min(v), slices.Max(v)) }
@@ -103,6 +106,9 @@ func read(files []string) (all results, err error) {
 			if err := json.Unmarshal(lines.Bytes(), &h); err != nil {
 				return all, fmt.Errorf("%s: %w", name, err)
 			}
+			if h.Back == nil {
+				return all, fmt.Errorf("%s: not a line of this command: %s", name, lines.Bytes())
+			}
 			all.hits = append(all.hits, h)
 		}
 		if err := lines.Err(); err != nil {
@@ -150,7 +156,7 @@ func table() []line {
 		{"cut off: led, until a new client has its acknowledgement", is(cut), begins, bar{}},
 		{"cut off, leading the quorum too: followed", quorum(cut, true), followed, bar{}},
 		{"cut off, leading the quorum too: led, a new client", quorum(cut, true), begins, bar{}},
-		{"while one comes back: the longest gap of all partitions", func(hit) bool { return true }, func(h hit) []float64 { return []float64{h.BackMS} }, bar{}},
+		{"while one comes back: the longest gap of all partitions", func(hit) bool { return true }, func(h hit) []float64 { return []float64{h.Back.MS} }, bar{}},
 		{"before each fault: the longest gap of all partitions", func(hit) bool { return true }, func(h hit) []float64 { return []float64{h.BeforeMS} }, bar{}},
 		{"from its return until all is in sync and led as preferred", func(hit) bool { return true }, func(h hit) []float64 { return []float64{h.InOrderMS} }, bar{}},
 	}

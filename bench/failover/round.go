@@ -110,9 +110,17 @@ func (r *round) strikes(ctx context.Context, faults []fault) error {
 	return nil
 }
 
-// create makes the topic, once all brokers are there.
+// create makes the topic, once all brokers are there: who is fenced when it is made would lead nothing.
 func (r *round) create(ctx context.Context) (err error) {
 	for end := time.Now().Add(readyMax); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		m, askErr := r.metadata(-1)
+		if err = askErr; err != nil {
+			continue
+		}
+		if len(m.Brokers) < len(r.cluster.Addrs) {
+			err = fmt.Errorf("there are %d of %d brokers", len(m.Brokers), len(r.cluster.Addrs))
+			continue
+		}
 		settings := map[string]string{"min.insync.replicas": "2"}
 		if err = node.CreateTopic(ctx, r.cluster.Addrs[0], topic, int32(r.partitions), 3, settings); err == nil || ctx.Err() != nil {
 			return err
@@ -185,13 +193,7 @@ func (r *round) strike(ctx context.Context, f fault) (h hit, err error) {
 	for _, p := range followed {
 		h.FollowedMS = append(h.FollowedMS, ms(during[p].took))
 	}
-	h.BackMS = longest(after, await)
-	h.Worst = new(worst)
-	for _, p := range await {
-		if g := during[p]; ms(g.took) > h.Worst.MS {
-			*h.Worst = worst{p, ms(g.from.Sub(began)), ms(g.took)}
-		}
-	}
+	h.Worst, h.Back = worstOf(during, await, began), worstOf(after, await, healed)
 	return h, nil
 }
 
@@ -325,8 +327,8 @@ func (r *round) roles(broker int) (led, followed []int32, err error) {
 			followed = append(followed, p)
 		}
 	}
-	if len(led) == 0 {
-		return nil, nil, fmt.Errorf("broker %d leads nothing", broker+1)
+	if len(led) == 0 || len(followed) == 0 {
+		return nil, nil, fmt.Errorf("broker %d leads %d of %d partitions", broker+1, len(led), r.partitions)
 	}
 	return led, followed, nil
 }
@@ -392,6 +394,17 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
+}
+
+// worstOf returns the longest gap of these partitions, by the time since a moment.
+func worstOf(all []gap, partitions []int32, since time.Time) *worst {
+	w := new(worst)
+	for _, p := range partitions {
+		if g := all[p]; ms(g.took) > w.MS {
+			*w = worst{p, ms(g.from.Sub(since)), ms(g.took)}
+		}
+	}
+	return w
 }
 
 // longest returns the longest gap of these partitions in milliseconds.
