@@ -146,7 +146,21 @@ func (m *Machine) Apply(now time.Time, brokers Brokers, p *metadata.Partition, o
 		}
 		m.become(now, p, out)
 	}
+	m.forgetAway()
 	m.Advance(now, out)
+}
+
+// forgetAway forgets when followers had everything that have left the ISR and whose brokers do not serve. Nobody waits for one that is back, after a freeze or a cut, before
+// it has fetched and caught up anew: its connections may take seconds.
+func (m *Machine) forgetAway() {
+	if m.role != Leader {
+		return
+	}
+	for id, f := range m.followers {
+		if !m.brokers.Broker(id).Active() && !m.counts(id) {
+			f.caughtUp, f.mark = time.Time{}, time.Time{}
+		}
+	}
 }
 
 // become takes over a new state of the partition.

@@ -189,6 +189,42 @@ func TestBackWithLittle(t *testing.T) {
 	}
 }
 
+// A follower that was frozen or cut off, and comes back as the same incarnation, holds nobody up before it has fetched and caught up anew.
+func TestBackFromAFreeze(t *testing.T) {
+	m, d := leads(t)
+	write(d, 5)
+	fetches(t, m, start, 1, 5, 5, new(Out))
+	fetches(t, m, start, 2, 5, 5, new(Out))
+	without, away := testState(), three()
+	without.ISR, without.PartitionEpoch = []int32{0, 1}, 8
+	away[2] = &metadata.Broker{ID: 2, Epoch: 12, Fenced: true}
+	m.Apply(start, away, without, new(Out))
+	write(d, 1)
+	fetches(t, m, start, 1, 6, 6, new(Out))
+	m.Apply(start, three(), without, new(Out)) // it sends heartbeats again, and has not fetched
+	write(d, 1)
+	if fetches(t, m, start, 1, 7, 7, new(Out)); m.HighWatermark() != 7 {
+		t.Fatalf("high watermark %d: it is waited for before it has fetched", m.HighWatermark())
+	}
+	out := new(Out)
+	if fetches(t, m, start, 2, 5, 5, out); out.Alter != nil {
+		t.Fatalf("with 5 of 7 records it proposes %v", out.Alter.ids())
+	}
+	write(d, 1)
+	fetches(t, m, start, 1, 8, 8, new(Out))
+	if fetches(t, m, start, 2, 7, 7, out); m.HighWatermark() != 8 {
+		t.Fatalf("high watermark %d", m.HighWatermark())
+	}
+	write(d, 1)
+	fetches(t, m, start, 1, 9, 9, out)
+	if fetches(t, m, start, 2, 8, 8, out); m.HighWatermark() != 8 {
+		t.Fatalf("high watermark %d: who keeps up is not waited for, and never gets into the ISR", m.HighWatermark())
+	}
+	if fetches(t, m, start, 2, 9, 9, out); m.HighWatermark() != 9 || out.Alter == nil || len(out.Alter.ISR) != 3 {
+		t.Fatalf("high watermark %d, it proposes %+v", m.HighWatermark(), out.Alter)
+	}
+}
+
 // Requests of other leader epochs are refused, by a leader and by a follower.
 func TestLeaderEpochs(t *testing.T) {
 	m, _ := leads(t)
