@@ -355,6 +355,59 @@ func TestErrorEverywhere(t *testing.T) {
 	}
 }
 
+// TestNoRoomBehindAGroup: a write finds no room although all of the group was written, or nothing of it, and the next group is so large that it goes into
+// another file. Of the one that was refused nothing is missed.
+func TestNoRoomBehindAGroup(t *testing.T) {
+	for at := int64(1); at < 14; at++ {
+		for _, all := range []bool{true, false} {
+			mem := disk()
+			writes := int64(0)
+			opts := options(vfs.NewFault(mem, func(op vfs.Op) error {
+				if op.Kind != vfs.OpWrite {
+					return nil
+				}
+				if writes++; writes != at {
+					return nil
+				}
+				if all {
+					return &vfs.Partial{N: op.N, Err: syscall.ENOSPC}
+				}
+				return syscall.ENOSPC
+			}))
+			opts.Files = 9
+			w := NewWriter(opts, nil)
+			var committed []int64
+			put := func(n int64, size int) {
+				w.Append(id(1), func(dst []byte) ([]byte, int64, error) { return append(dst, make([]byte, size)...), n, nil })
+				switch err := w.Commit(); {
+				case err == nil:
+					committed = append(committed, n)
+				case !errors.Is(err, syscall.ENOSPC):
+					t.Fatalf("write %d: %v", at, err)
+				}
+			}
+			for n := range int64(14) {
+				if put(n, 3000); writes == at {
+					put(100, 100_000)
+				}
+			}
+			s, err := Open(mem.Crash(vfs.LoseUnsynced, 1), dir, directory)
+			if err != nil {
+				t.Fatalf("write %d, all of it %v: %v", at, all, err)
+			}
+			found := map[int64]bool{}
+			for _, e := range s.Entries {
+				found[e.Base] = true
+			}
+			for _, n := range committed {
+				if !found[n] {
+					t.Fatalf("write %d, all of it %v: group %d is gone", at, all, n)
+				}
+			}
+		}
+	}
+}
+
 // TestDamageIsTold: a file that was left, and so was synced, and does not check to its end is damage, not a crash.
 func TestDamageIsTold(t *testing.T) {
 	fsys := disk()

@@ -80,6 +80,7 @@ type Writer struct {
 	number   uint32
 	chain    uint32
 	mark     uuid.UUID // of the current file
+	refused  bool      // what lies at position may be a group that the disk had no room for, or only behind it
 
 	buf     []byte // the group being built, its header first, then room for the mark
 	entries uint32
@@ -218,6 +219,15 @@ func (w *Writer) commit(reserve int64) error {
 
 // rotate begins the next file.
 func (w *Writer) rotate(need int64) error {
+	if w.refused && w.position == 0 { // nothing of the file counts, and a sequence that no file has would be missed
+		w.limit = max(w.limit, need+3*blockSize)
+		return nil
+	}
+	if w.refused { // it would be taken for the file's last
+		if err := w.writeEmpty(); err != nil {
+			return err
+		}
+	}
 	next := w.freeSlot()
 	// The first group always gets a file, be it one too many: only a group can say that others are not needed any more.
 	if next < 0 && len(w.slots) >= w.opts.Files && w.current >= 0 {
@@ -341,6 +351,7 @@ func (w *Writer) write(need, reserve int64) error {
 			w.vec = append(w.vec, zeros[:min(n, int64(len(zeros)))])
 		}
 	}
+	w.refused = true
 	if _, err := s.file.WritevAt(w.vec, at); err != nil {
 		return fmt.Errorf("write journal %s at %d: %w", s.file.Name(), at, err)
 	}
@@ -350,6 +361,7 @@ func (w *Writer) write(need, reserve int64) error {
 	s.size = grown
 	w.position, w.chain = end, chain
 	w.number++
+	w.refused = false
 	w.oldest.Store(oldest)
 	return nil
 }
