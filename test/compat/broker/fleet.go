@@ -50,12 +50,13 @@ type Fleet struct {
 	input io.Closer // whose end stops it
 	ended chan struct{}
 
-	mu    sync.Mutex
-	pids  map[int]int // by broker
-	notes bytes.Buffer
-	kills int
-	quit  chan struct{} // of the killer
-	done  sync.WaitGroup
+	mu      sync.Mutex
+	pids    map[int]int // by broker
+	notes   bytes.Buffer
+	kills   int
+	killing bool          // before any test runs
+	quit    chan struct{} // of the killer
+	done    sync.WaitGroup
 }
 
 // StartFleet starts brokers in a folder. Who starts them stops them.
@@ -140,8 +141,12 @@ func (c *Fleet) Kills() int {
 	return c.kills
 }
 
+// Killing says whether brokers are killed.
+func (c *Fleet) Killing() bool { return c.killing }
+
 // KillEvery kills the brokers in turn, until the cluster stops.
 func (c *Fleet) KillEvery(pause time.Duration) {
+	c.killing = true
 	c.done.Go(func() {
 		for {
 			select {
