@@ -159,6 +159,8 @@ func (c *control) tick() {
 		}
 	}
 	switch p := c.partition(); {
+	case c.s.moves != stays && c.s.fault(6):
+		c.reassign()
 	case c.s.chance(40):
 		c.do(&controller.ElectLeaders{Election: controller.PreferredElection, All: true})
 	case c.s.fault(20) && p.Leader != metadata.NoLeader:

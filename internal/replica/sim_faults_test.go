@@ -34,7 +34,11 @@ func (s *sim) nemesis() {
 }
 
 func (s *sim) harm() {
-	n := s.nodes[s.rng.IntN(len(s.ctl.replicas))]
+	some := len(s.ctl.replicas)
+	if s.moves != stays {
+		some = len(s.nodes)
+	}
+	n := s.nodes[s.rng.IntN(some)]
 	if p := s.ctl.partition(); s.chance(2) && p.Leader != metadata.NoLeader {
 		n = s.nodes[p.Leader]
 	}

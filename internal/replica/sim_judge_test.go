@@ -22,7 +22,7 @@ import (
 //	M7  what an earlier incarnation of a broker says changes nothing
 //	V3  at rest all are in sync                                      V6  and equal
 //
-// I20 is that of reassignments, which nothing here makes; internal/controller tests their steps. Nor are there transactions (I23).
+// I20 is that of reassignments: nobody is taken out before all that stay are in sync. V5: at rest none is under way. There are no transactions (I23).
 type judge struct {
 	s         *sim
 	committed []record
@@ -147,7 +147,7 @@ func (j *judge) maximal(n *node) []int32 {
 
 // commits judges a high watermark that moved, and notes what is committed by it.
 func (j *judge) commits(n *node, e LeaderEpoch, hw int64) {
-	if len(n.m.state.ISR) < j.s.minISR() {
+	if len(n.m.state.ISR) < j.s.minISR(n.m.state) {
 		j.s.fail("I5", "broker %d: the high watermark moves to %d with an ISR of %v", n.id, hw, n.m.state.ISR)
 	}
 	for _, r := range n.disk.records[n.disk.index(j.hw):] {
@@ -164,7 +164,7 @@ func (j *judge) commits(n *node, e LeaderEpoch, hw int64) {
 		j.s.fail("I5", "broker %d: the high watermark %d is no end of a batch", n.id, hw)
 	}
 	for _, id := range j.maximal(n) {
-		if other := j.s.nodes[id]; !j.lost[id] && !j.holds(other.disk, hw) {
+		if other := j.s.nodes[id]; !j.lost[id] && !j.gone(n, id) && !j.holds(other.disk, hw) {
 			j.s.fail("I5", "broker %d in leader epoch %d commits %d, and broker %d has %d, %d synced", n.id, e, hw, id, other.disk.end, other.disk.synced)
 		}
 	}
@@ -179,7 +179,7 @@ func (j *judge) leads(n *node, e LeaderEpoch) {
 	if !j.has(n.disk, j.hw) {
 		j.s.fail("I2", "broker %d leads in leader epoch %d up to %d, %d are committed", n.id, e, n.disk.end, j.hw)
 	}
-	if len(n.m.state.ISR) >= j.s.minISR() {
+	if len(n.m.state.ISR) >= j.s.minISR(n.m.state) {
 		for _, id := range append(slices.Clone(now.ISR), now.ELR...) {
 			if !metadata.Has(n.m.MaximalISR(), id) {
 				j.s.fail("I4", "broker %d counts %v, ISR %v and ELR %v are", n.id, n.m.MaximalISR(), now.ISR, now.ELR)
@@ -372,6 +372,7 @@ func (j *judge) changed(before, after *metadata.Image, changes int32) {
 		if now.LeaderEpoch > was.LeaderEpoch {
 			j.s.count.epochs++
 		}
+		j.reassigned(was, now)
 	}
 	for _, b := range after.Brokers() {
 		if old := before.Broker(b.ID); old != nil && b.Epoch < old.Epoch {
@@ -387,7 +388,7 @@ func (j *judge) changed(before, after *metadata.Image, changes int32) {
 			j.s.fail("I11", "broker %d in ISR %v, ELR %v, fenced %v", id, isr, elr, after.Broker(id).Fenced)
 		}
 	}
-	if len(isr) >= j.s.minISR() && len(elr) > 0 {
+	if len(isr) >= j.s.minISR(now) && len(elr) > 0 {
 		j.s.fail("I11", "ISR %v and ELR %v", isr, elr)
 	}
 	if was != nil && len(was.ISR)+len(was.ELR) == 0 && now.Leader != metadata.NoLeader {
@@ -418,14 +419,15 @@ func (j *judge) acked(n *node, r record) {
 		j.s.fail("I13", "broker %d acknowledges %d..%d, %d are committed", n.id, r.base, r.end, j.hw)
 	}
 	having := 0
-	for _, other := range j.s.nodes[:len(j.s.ctl.replicas)] {
-		if j.lost[other.id] || j.holds(other.disk, r.end) {
+	for _, id := range n.m.state.Replicas {
+		other := j.s.nodes[id]
+		if j.lost[other.id] || j.gone(n, id) || j.holds(other.disk, r.end) {
 			having++
 		} else if metadata.Has(j.maximal(n), other.id) {
 			j.s.fail("I13", "broker %d acknowledges %d..%d, broker %d has %d, %d synced", n.id, r.base, r.end, other.id, other.disk.end, other.disk.synced)
 		}
 	}
-	if having < j.s.minISR() {
+	if having < j.s.minISR(n.m.state) {
 		j.s.fail("I13", "broker %d acknowledges %d..%d of %d replicas", n.id, r.base, r.end, having)
 	}
 }
@@ -442,6 +444,9 @@ func (j *judge) converged() {
 	p := j.s.ctl.partition()
 	if j.s.reckless && len(p.ISR)+len(p.ELR) == 0 {
 		return // an operator's to decide
+	}
+	if p.Reassignment != nil {
+		j.s.fail("V5", "at rest %+v is under way to %v", *p.Reassignment, p.Replicas)
 	}
 	if len(p.ISR) != len(p.Replicas) {
 		j.s.fail("V3", "at rest the leader is %d, the ISR %v, the ELR %v", p.Leader, p.ISR, p.ELR)

@@ -72,6 +72,7 @@ type sim struct {
 	judge    *judge
 	cut      map[[2]int32]time.Time // from, to: nothing arrives until then
 	reckless bool                   // more may be lost than the ISR's minimum size allows
+	moves    moves                  // whether the partition is reassigned
 	quiet    bool                   // no more faults
 	mute     bool                   // no more appends
 	values   uint64
@@ -82,7 +83,7 @@ type sim struct {
 }
 
 type counts struct {
-	epochs, truncations, rounds, losses, acks, refusals, joins, deaths, resets int
+	epochs, truncations, rounds, losses, acks, refusals, joins, deaths, resets, moves int
 }
 
 type event struct {
@@ -149,7 +150,8 @@ type node struct {
 	incarnation uuid.UUID
 	brokerEpoch int64 // -1: not registered yet
 	directory   uuid.UUID
-	lossy       bool // the log went back, and the controller has not been told
+	lossy       bool  // the log went back, and the controller has not been told
+	left        int32 // partition epoch in which it had to drop its log last
 	disk        *disk
 	m           *Machine
 	img         *metadata.Image
@@ -500,6 +502,7 @@ func (n *node) pull() {
 				return
 			}
 			n.img = img
+			n.leave(img)
 			n.step("image", func(out *Out) { n.m.Apply(s.now, img, img.Partition(s.ctl.topic, 0), out) })
 			n.pull()
 		})
@@ -555,24 +558,28 @@ func (s *sim) mayLose(n *node) bool {
 	if s.reckless || s.judge.lost[n.id] {
 		return true
 	}
+	if s.moves != stays { // there may be one replica alone
+		return false
+	}
 	others := 0
 	for _, lost := range s.judge.lost {
 		if lost {
 			others++
 		}
 	}
-	return others+1 <= s.minISR()-1
+	return others+1 <= s.minISR(s.ctl.partition())-1
 }
 
-func (s *sim) minISR() int { return min(s.settings.MinISR, len(s.ctl.replicas)) }
+func (s *sim) minISR(p *metadata.Partition) int { return min(s.settings.MinISR, p.Factor()) }
 
-func newSim(seed uint64, bug mutant) *sim {
+func newSim(seed uint64, bug mutant, how moves) *sim {
 	s := &sim{seed: seed, bug: bug, rng: rand.New(rand.NewPCG(seed, 7)), ids: random.Seeded(seed), now: start, trace: fnv.New64a(), cut: map[[2]int32]time.Time{}}
 	s.settings = Settings{Durable: !s.chance(4), MinISR: 2, LagMax: s.ms(300, 2000)}
 	if s.chance(4) {
 		s.settings.MinISR = 1 + s.rng.IntN(3)
 	}
-	s.reckless = s.chance(8)
+	s.reckless = s.chance(8) && how == stays
+	s.moves = how
 	s.session, s.rough, s.pause = s.ms(300, 2000), []int{12, 60, 300}[s.rng.IntN(3)], []int{150, 500, 1500}[s.rng.IntN(3)]
 	brokers, factor := 3+s.rng.IntN(2), 3
 	if s.chance(6) {
@@ -601,7 +608,10 @@ func (s *sim) run(d time.Duration) {
 }
 
 // simulate runs one seed.
-func simulate(seed uint64, bug mutant) (s *sim, err error) {
+func simulate(seed uint64, bug mutant) (*sim, error) { return simulateAs(seed, bug, stays) }
+
+// simulateAs is simulate with reassignments, or without.
+func simulateAs(seed uint64, bug mutant, how moves) (s *sim, err error) {
 	defer func() {
 		switch v := recover().(type) {
 		case nil:
@@ -614,7 +624,7 @@ func simulate(seed uint64, bug mutant) (s *sim, err error) {
 			err = fmt.Errorf("seed %d: %v", seed, v)
 		}
 	}()
-	s = newSim(seed, bug)
+	s = newSim(seed, bug, how)
 	s.clients()
 	s.nemesis()
 	s.run(5 * time.Second)
