@@ -269,8 +269,12 @@ func (j *judge) truncates(n *node, to int64, a FetchAnswer) {
 	}
 }
 
-// cuts judges that nothing committed goes.
+// cuts judges that nothing committed goes. Who follows a leader of an epoch that is over, and is neither in ISR nor in ELR, may cut off what a later
+// leader has committed without it: it counts for nothing before it has it again. Of those who count I3 says that they have all.
 func (j *judge) cuts(n *node, to int64) {
+	if p := j.s.ctl.partition(); n.m.leaderEpoch() < LeaderEpoch(p.LeaderEpoch) && !metadata.Has(p.ISR, n.id) && !metadata.Has(p.ELR, n.id) {
+		return
+	}
 	for _, r := range n.disk.records {
 		if r.end > to && r.base < j.hw && j.committed[find(j.committed, r.base)] == r {
 			j.s.fail("I14", "broker %d truncates to %d, %d..%d is committed", n.id, to, r.base, r.end)
