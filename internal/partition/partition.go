@@ -34,8 +34,8 @@ type Host struct {
 	// Alter takes a leader's proposal of an ISR to the controller; the result comes to Partition.Altered. It is called with the
 	// proposals of one partition in their order, must not block, and must not call Altered itself. Nil: nobody is asked.
 	Alter func(*Partition, *replica.AlterPartition)
-	// Changed is told when NextFetch may say something new though the replica itself appended nothing: of another leader or leader epoch, a
-	// higher synced end, or nothing any more. It is called without a lock of the partition, not always in order, and must not block.
+	// Changed is told when NextFetch may say something new though the replica itself appended nothing: of another leader or leader epoch, that
+	// it left the ISR, a higher synced end, or nothing any more. It is called without a lock of the partition, not always in order, and must not block.
 	Changed func(*Partition)
 }
 

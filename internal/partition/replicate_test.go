@@ -268,6 +268,30 @@ func TestFollowerBeginsAnew(t *testing.T) {
 	})
 }
 
+// TestOutside: a follower that was taken for dead by mistake leaves the ISR, which is news that it has more to say, and one more fetch, without any
+// new record, brings it back.
+func TestOutside(t *testing.T) {
+	c := newCluster(t, true)
+	c.produce(1)
+	c.until("the record on all", c.allCommitted)
+	f := c.nodes[1]
+	epoch := c.state().LeaderEpoch
+	before := f.changes.Load()
+	c.leader().p.Died(1, c.img.Broker(1).Epoch)
+	c.alter()
+	if isr := c.state().ISR; len(isr) != 2 || c.state().LeaderEpoch != epoch {
+		t.Fatalf("the ISR is %v, in leader epoch %d after %d", isr, c.state().LeaderEpoch, epoch)
+	}
+	if _, r, _ := f.p.NextFetch(); !r.Outside || f.changes.Load() == before {
+		t.Errorf("outside: %v, told of %d changes, %d before", r.Outside, f.changes.Load(), before)
+	}
+	f.fetch()
+	c.alter()
+	if _, r, _ := f.p.NextFetch(); r.Outside || len(c.state().ISR) != 3 {
+		t.Errorf("outside: %v, the ISR is %v", r.Outside, c.state().ISR)
+	}
+}
+
 // TestStaleAnswers: what does not answer the fetch of the moment, or of this leader epoch, changes nothing; damaged batches are refused.
 func TestStaleAnswers(t *testing.T) {
 	c := newCluster(t, true)

@@ -171,7 +171,7 @@ func (p *Partition) apply(do func(*replica.Machine, time.Time, *replica.Out)) {
 	for _, w := range left {
 		w.Done(ErrNotLeader)
 	}
-	if is.is != was.is || is.epoch != was.epoch {
+	if is.is != was.is || is.epoch != was.epoch || is.is == replica.Follower && is.of != was.of { // who has left the ISR has to say more
 		p.host.changed(p)
 	}
 }
