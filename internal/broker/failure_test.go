@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -240,6 +242,63 @@ func TestFullDiskStartsAndDeletes(t *testing.T) {
 	mem.SetCapacity(0)
 	if code, _ := create("one-more"); code != protocol.None {
 		t.Errorf("creating a topic when there is space again was answered %v", code)
+	}
+	n.stop()
+}
+
+// TestFullDiskOpensLater: a node that starts on a full disk cannot open the log of a partition that has no folder but is named by a checkpoint. It does once there is space again, though
+// the metadata do not change.
+func TestFullDiskOpensLater(t *testing.T) {
+	told := make(lines, 1000)
+	mem := vfs.NewMem()
+	var n *node
+	open := func() {
+		t.Helper()
+		n = &node{t: t, net: network.NewMem()} // the clients of the one before may still dial that
+		var err error
+		n.Broker, err = Start(Options{Config: configuration(t, ""), FS: mem, Network: n.net, Log: slog.New(slog.NewTextHandler(told, nil))})
+		if err != nil {
+			t.Fatalf("start: %v", err)
+		}
+	}
+	open()
+	n.create("keep", 1, nil)
+	n.create("idle", 1, nil)
+	n.produce("keep", 100)
+	file := n.replicas.dirs[0].Path() + "/recovery-point-offset-checkpoint"
+	n.stop()
+	named, err := vfs.ReadFile(mem, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(named), "idle 0 0\n") { // as one that is written while the node runs
+		rows := strings.SplitAfter(string(named), "\n")
+		named = []byte(rows[0] + fmt.Sprintln(len(rows)-2) + strings.Join(rows[2:], "") + "idle 0 0\n")
+	}
+	f, err := mem.OpenFile(file, os.O_RDWR|os.O_TRUNC, 0)
+	if err == nil {
+		_, err = f.WriteAt(named, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	mem.SetCapacity(mem.Used())
+	open()
+	id := n.publisher.Image().Topic("idle").ID
+	if n.replicas.Partition(id, 0) != nil {
+		t.Fatal("the log was opened on a full disk: this test shows nothing")
+	}
+	mem.SetCapacity(0)
+	for deadline := time.Now().Add(20 * time.Second); n.replicas.Partition(id, 0) == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain for the log to be opened")
+		}
+	}
+	told.once(t, "tried again until it succeeds")
+	n.produce("idle", 10)
+	if got := n.consume("idle", 0, 10); got[9] != "v9" {
+		t.Errorf("read %q last", got[9])
 	}
 	n.stop()
 }

@@ -49,7 +49,11 @@ type replicas struct {
 	applied *metadata.Image
 	load    []int             // replicas in each directory
 	shared  *commitlog.Config // of the logs that were configured last
-	found   map[string]uint16 // at start: which directory has the folder of a partition; nil afterwards
+
+	unopened map[commitlog.ID]uint16 // replicas whose log could not be opened for lack of something, and the directory
+	opening  bool                    // they are tried again soon
+	closed   bool
+	found    map[string]uint16 // at start: which directory has the folder of a partition; nil afterwards
 }
 
 // hostedTopic is one topic's replicas by partition number. It is replaced when it grows, so that readers take no lock.
@@ -63,7 +67,7 @@ type hosted struct {
 
 func newReplicas(live *liveConfig, dirs []*logdir.Dir, clk clock.Clock, log *slog.Logger) *replicas {
 	r := &replicas{moves: newMoves(live, clk, log), places: places{wake: make(chan struct{}, 1)}, live: live, cfg: live.now(), brokerID: live.started.NodeID, dirs: dirs, load: make([]int, len(dirs)), log: log,
-		isr: isrChanges{clock: clk, log: log, wake: make(chan struct{}, 1)}, followed: followed{wake: make(chan struct{}, 1)}, epoch: -1, applied: metadata.Empty}
+		isr: isrChanges{clock: clk, log: log, wake: make(chan struct{}, 1)}, followed: followed{wake: make(chan struct{}, 1)}, epoch: -1, applied: metadata.Empty, unopened: map[commitlog.ID]uint16{}}
 	r.host = partition.Host{Broker: r.brokerID, Clock: clk, Alter: r.isr.propose}
 	r.brokers.img.Store(metadata.Empty)
 	return r
@@ -299,11 +303,15 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 			id := commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number}
 			p, dir, err := r.openPlaced(id, settings.of(id), assigned)
 			if err != nil {
-				r.log.Error("open the log of a partition", "topic", t.Name, "partition", number, "error", err)
+				r.unopenedLocked(id, dir, err)
 				continue // the partition answers that this broker does not lead it
 			}
 			parts[number] = hosted{p, dir}
 			r.load[dir]++
+			if _, late := r.unopened[id]; late {
+				delete(r.unopened, id)
+				r.log.Info("opened the log of a partition that could not be opened before", "partition", id.String())
+			}
 		}
 		r.placedLocked(t.ID, number, assigned, parts[number].dir)
 		r.followed.set(parts[number].Partition, len(assigned.Replicas) > 1)
@@ -319,10 +327,53 @@ func (r *replicas) oursLocked() bool {
 	return self != nil && self.Epoch == r.epoch
 }
 
+// unopenedLocked tells that a log cannot be opened. What it lacks, space or descriptors, there may be again, and no change of the metadata says so: it
+// is tried again every second.
+func (r *replicas) unopenedLocked(id commitlog.ID, dir uint16, err error) {
+	if !logdir.Passes(err) {
+		r.log.Error("open the log of a partition", "topic", id.Topic, "partition", id.Partition, "error", err)
+		return
+	}
+	if _, known := r.unopened[id]; !known {
+		r.log.Error("open the log of a partition: tried again until it succeeds", "topic", id.Topic, "partition", id.Partition, "error", err)
+	}
+	if r.unopened[id] = dir; !r.opening {
+		r.opening = true
+		r.isr.clock.AfterFunc(openPause, r.openAgain)
+	}
+}
+
+// openPause passes before a log that could not be opened is tried again.
+const openPause = time.Second
+
+// openAgain tries the logs again that could not be opened, those of which this broker still has a replica to be.
+func (r *replicas) openAgain() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.opening = false; r.closed {
+		return
+	}
+	topics := map[uuid.UUID]bool{}
+	for id := range r.unopened {
+		p := r.applied.Partition(id.TopicID, id.Partition)
+		if p == nil || !metadata.Has(p.Replicas, r.brokerID) {
+			delete(r.unopened, id)
+			continue
+		}
+		topics[id.TopicID] = true
+	}
+	for id := range topics {
+		r.applyTopic(metadata.TopicChange{New: r.applied.TopicByID(id)})
+	}
+}
+
 // place returns the directory of a partition: the one that has its folder, else the one that was asked for, else the one with the fewest replicas of those that are not
 // offline.
 func (r *replicas) place(id commitlog.ID) uint16 {
 	if at, ok := r.found[id.DirName()]; ok {
+		return at
+	}
+	if at, ok := r.unopened[id]; ok && !errors.Is(r.dirs[at].Err(), commitlog.ErrOffline) { // it may have its folder there
 		return at
 	}
 	if at, ok := r.moves.preferred(id); ok && !errors.Is(r.dirs[at].Err(), commitlog.ErrOffline) {
@@ -383,7 +434,7 @@ func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Se
 // lossy says whether the log lost at the start what had been synced. The controller was told of the directory at the registration, and took
 // the replica out of ISR and ELR, if it knew it to be there.
 func (r *replicas) lossy(dir *logdir.Dir, id commitlog.ID, assigned *metadata.Partition) bool {
-	if r.found == nil || !slices.Contains(dir.Recovery().Lost, id) {
+	if _, late := r.unopened[id]; r.found == nil && !late || !slices.Contains(dir.Recovery().Lost, id) {
 		return false
 	}
 	at := slices.Index(assigned.Replicas, r.brokerID)
@@ -437,6 +488,9 @@ func (r *replicas) retain(now time.Time, c *counts) {
 
 // close ends the service of all replicas; whoever waits is answered.
 func (r *replicas) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
 	for p := range r.all() {
 		p.Close(fmt.Errorf("the broker is stopping: %w", commitlog.ErrClosed))
 	}
