@@ -232,7 +232,7 @@ func (c *committer) take(st *state) {
 
 // affordsLocked says whether the journal takes as much of a log as is commonly synced in its files.
 func (c *committer) affordsLocked(st *state, n int64) bool {
-	if n > c.d.opts.JournalMost || int64(c.journal.Pending())+n > int64(c.d.opts.GroupMax) {
+	if !c.d.ample.Load() || n > c.d.opts.JournalMost || int64(c.journal.Pending())+n > int64(c.d.opts.GroupMax) {
 		return false
 	}
 	return c.economy.affords(c.d.opts.Clock.Now())

@@ -59,6 +59,9 @@ func (d *Dir) tellFull() {
 // roomUsed asks the sweeper to look how much space is left. It may come before there is a sweeper.
 func (d *Dir) roomUsed() { signal(d.measuring) }
 
+// ampleSpace is how much beyond what is kept must be free for the journal to take what it need not: its files grow with that, to 256 MiB.
+const ampleSpace = 512 << 20
+
 // measure looks how much space there is, and refuses producers before there is none. Where it cannot be known, the write that finds none
 // decides.
 func (d *Dir) measure() {
@@ -72,6 +75,7 @@ func (d *Dir) measure() {
 	})
 	if err != nil {
 		d.low.Store(false)
+		d.ample.Store(false)
 		d.env.SetLow(false)
 		return
 	}
@@ -85,6 +89,7 @@ func (d *Dir) measure() {
 	}
 	d.env.SetLow(low)
 	d.low.Store(low)
+	d.ample.Store(free >= least+ampleSpace)
 	d.tellFull()
 }
 

@@ -187,9 +187,10 @@ type Dir struct {
 	rests       rests
 	sweeper     *sweeper
 
-	full atomic.Bool // the disk is
-	low  atomic.Bool // there is less space than is kept for groups and metadata
-	told fullness    // what OnFull was told
+	full  atomic.Bool // the disk is
+	low   atomic.Bool // there is less space than is kept for groups and metadata
+	ample atomic.Bool // there is so much that the journal may grow as it likes
+	told  fullness    // what OnFull was told
 
 	measuring chan struct{} // the room for appends is used up
 	failure   struct {
