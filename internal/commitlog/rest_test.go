@@ -93,13 +93,20 @@ func TestRestingLogAnswersAlike(t *testing.T) {
 		"ExpireProducers": func(l *Log) any { l.ExpireProducers(time.UnixMilli(0)); return l.Producers() },
 		"FlushDue":        func(l *Log) any { return l.FlushDue(now) },
 		"ID":              func(l *Log) any { return l.ID() },
-		"LastStable":      func(l *Log) any { return []any{l.LastStable(40), l.LastStable(12)} },
-		"LatestEpoch":     func(l *Log) any { e, ok := l.LatestEpoch(); return []any{e, ok} },
-		"Learn":           func(l *Log) any { return l.Learn(l) },
-		"LogEnd":          func(l *Log) any { return l.LogEnd() },
-		"LogStart":        func(l *Log) any { return l.LogStart() },
-		"MakeFiles":       func(l *Log) any { return l.MakeFiles() },
-		"MaxTimestamp":    func(l *Log) any { o, ts, e, ok, err := l.MaxTimestamp(40); return []any{o, ts, e, ok, err} },
+		"KnowsProducer": func(l *Log) any {
+			var knows []bool
+			for id := range int64(200) {
+				knows = append(knows, l.KnowsProducer(id))
+			}
+			return knows
+		},
+		"LastStable":   func(l *Log) any { return []any{l.LastStable(40), l.LastStable(12)} },
+		"LatestEpoch":  func(l *Log) any { e, ok := l.LatestEpoch(); return []any{e, ok} },
+		"Learn":        func(l *Log) any { return l.Learn(l) },
+		"LogEnd":       func(l *Log) any { return l.LogEnd() },
+		"LogStart":     func(l *Log) any { return l.LogStart() },
+		"MakeFiles":    func(l *Log) any { return l.MakeFiles() },
+		"MaxTimestamp": func(l *Log) any { o, ts, e, ok, err := l.MaxTimestamp(40); return []any{o, ts, e, ok, err} },
 		"OffsetForTimestamp": func(l *Log) any {
 			o, ts, e, ok, err := l.OffsetForTimestamp(1_699_000_300_000, 40)
 			return []any{o, ts, e, ok, err}
