@@ -27,8 +27,10 @@ func (c *several) apart(brokers ...int) {
 	for _, id := range brokers {
 		properties[id] = c.alone(id)
 	}
-	for id, text := range properties {
+	for id := range properties {
 		c.disks[id] = vfs.NewMem()
+	}
+	for id, text := range properties {
 		go func() {
 			n, err := c.startOne(id, text+"controller.listener.names=CONTROLLER\nlog.dirs=data\n"+c.extra)
 			if err != nil {

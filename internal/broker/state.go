@@ -114,14 +114,16 @@ func (b *Broker) collected() (state int64) {
 func (b *Broker) lookAtState(state int64, again func() int64) {
 	limit := b.opts.Config.StateMaxBytes
 	was := b.memory.crowded.Load()
-	if limit >= 0 && was != (state >= limit || was && state >= limit-limit/8) {
+	wasFull := b.memory.full.Load()
+	full := func() bool { return state >= limit+limit/8 || wasFull && state >= limit+limit/16 }
+	if limit >= 0 && (was != (state >= limit || was && state >= limit-limit/8) || wasFull != full()) {
 		state = again()
 	}
 	b.memory.state.Store(state)
 	if limit < 0 {
 		return
 	}
-	b.memory.full.Store(state >= limit+limit/8)
+	b.memory.full.Store(full())
 	now := state >= limit || was && state >= limit-limit/8 // so that it does not begin again at once
 	if now == was {
 		return

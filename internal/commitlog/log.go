@@ -164,6 +164,7 @@ func New(id ID, opts Options) (*Log, error) {
 	l.setEnds(max(opts.Recovery.LogStart, opts.Recovery.Begins, 0))
 	l.marks.cleaned.Store(max(opts.Recovery.Cleaned, 0))
 	if opts.Recovery.Missing {
+		l.recovered.Lost = opts.Recovery.Point > max(opts.Recovery.LogStart, 0)
 		return l, nil
 	}
 	if opts.Rest != nil {

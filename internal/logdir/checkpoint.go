@@ -147,9 +147,6 @@ func (d *Dir) Checkpoint() error {
 	}
 	d.checkpoints.writing.Lock()
 	defer d.checkpoints.writing.Unlock()
-	if err := d.checkpointStartsHeld(); err != nil {
-		return err
-	}
 	if err := d.checkpointCleanedHeld(); err != nil {
 		return err
 	}
@@ -186,11 +183,15 @@ func (d *Dir) refresh() error {
 	return err
 }
 
-// checkpointRecovery writes the recovery points: what is below them is never scanned again.
+// checkpointRecovery writes the recovery points: what is below them is never scanned again. The log starts come first: a log that begins anew above 0
+// has nothing between 0 and its recovery point, which would be taken for a loss.
 func (d *Dir) checkpointRecovery() error {
 	d.checkpoints.writing.Lock()
 	defer d.checkpoints.writing.Unlock()
 	d.checkpoints.bytes.Store(0)
+	if err := d.checkpointStartsHeld(); err != nil {
+		return err
+	}
 	return d.checkpointHeld(recoveryPointFile, func(st *state) int64 { return st.found.Point }, (*commitlog.Log).RecoveryPoint)
 }
 
@@ -219,12 +220,7 @@ func (d *Dir) checkpointStartsHeld() error {
 // cleaning is told before segments of a log are compacted. What a pass leans on must outlive a crash: the recovery point, and the log
 // start, below which it looks at no key.
 func (d *Dir) cleaning(*commitlog.Log) error {
-	if err := d.checkpointRecovery(); err != nil {
-		return err
-	}
-	d.checkpoints.writing.Lock()
-	defer d.checkpoints.writing.Unlock()
-	return d.checkpointStartsHeld()
+	return d.checkpointRecovery()
 }
 
 // checkpointCleanedHeld writes the ends of what compaction has been through; checkpoints.writing is held. One that is too low has a log
@@ -321,9 +317,6 @@ func (d *Dir) truncated(l *commitlog.Log) error {
 	}
 	d.committer.settled(st)
 	if err := d.checkpointCleaned(); err != nil {
-		return err
-	}
-	if err := d.checkpointStarts(); err != nil {
 		return err
 	}
 	return d.checkpointRecovery()

@@ -183,7 +183,9 @@ func (c *committer) commit() bool {
 		err := c.journal.Commit()
 		took := done()
 		c.d.stats.Commits.Observe(took)
-		c.economy.committed(c.d.opts.Clock.Now(), n, took)
+		if err == nil { // a journal without room wrote nothing, and tells of no disk
+			c.economy.committed(c.d.opts.Clock.Now(), n, took)
+		}
 		c.finish(err, settles)
 	}
 	return true

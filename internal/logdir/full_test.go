@@ -102,6 +102,7 @@ func TestUnfinishedRemoval(t *testing.T) {
 	for n := range w.models {
 		must(t, w.append(n, 100, 1, true, true))
 	}
+	must(t, w.append(0, 100, 1, true, true)) // the file of the journal that this is in is not free yet
 	full.Store(true)
 	must(t, w.d.Remove(logID(0)))
 	if w.d.lookup(logID(0)) == nil {

@@ -286,9 +286,6 @@ func (f *Future) Ready(from *Dir) error {
 	if err := f.d.checkpointRecovery(); err != nil {
 		return err
 	}
-	if err := f.d.checkpointStarts(); err != nil {
-		return err
-	}
 	for range readyPieces { // what came meanwhile, so that Finish has little left to do
 		if n, err := f.Copy(maxPiece); n == 0 || err != nil {
 			return err
@@ -302,12 +299,6 @@ const readyPieces = 8
 
 // Rest gives up the memory that copying took.
 func (f *Future) Rest() { f.buf = nil }
-
-func (d *Dir) checkpointStarts() error {
-	d.checkpoints.writing.Lock()
-	defer d.checkpoints.writing.Unlock()
-	return d.checkpointStartsHeld()
-}
 
 // renounce takes the copy out of the checkpoints.
 func (f *Future) renounce() error {

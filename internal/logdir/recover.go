@@ -232,8 +232,10 @@ func (r *recovery) open(st *state) error {
 	r.keep = r.keep || full || trusted
 	r.report.ScannedBytes += found.ScannedBytes
 	r.report.TruncatedBytes += found.TruncatedBytes
+	// That the log begins where the journal does, with nothing below it, does not make good for what was synced there.
+	gone := ended == st.found.Begins && min(st.found.Begins, st.found.Point) > max(st.found.LogStart, 0)
 	switch point := max(st.found.Point, st.found.Synced); {
-	case found.Lost && ended < point:
+	case found.Lost && (ended < point || gone):
 		r.report.Lost = append(r.report.Lost, st.id)
 		r.d.opts.Warn(fmt.Errorf("log %s ends at offset %d, below its recovery point %d: records that were durable are gone", st.id, ended, point))
 	case found.TruncatedBytes > 0:

@@ -3,6 +3,7 @@ package logdir
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -209,6 +210,42 @@ func TestCrashInReset(t *testing.T) {
 						}
 					}
 				}
+			}
+		})
+	}
+}
+
+// TestLossBelowTheJournal: that a log begins where its journal does when nothing else is left does not hide that what was synced below is gone.
+func TestLossBelowTheJournal(t *testing.T) {
+	for _, what := range []string{"segments", "folder"} {
+		t.Run(what, func(t *testing.T) {
+			mem := vfs.NewMem()
+			w := newWorld()
+			must(t, w.open(options(mem)))
+			for range 3 {
+				must(t, w.append(0, 12<<10, 1, true, true))
+			}
+			must(t, w.d.Close())
+			must(t, w.open(options(mem)))
+			must(t, w.append(0, 300, 1, true, true)) // into the journal
+			left := mem.Peek(vfs.LoseUnsynced, 1)
+			must(t, w.d.Abort())
+			folder := filepath.Join(root, logID(0).DirName())
+			if what == "folder" {
+				must(t, left.RemoveAll(folder))
+			} else {
+				names, err := left.ReadDir(folder)
+				must(t, err)
+				for _, name := range names {
+					if filepath.Ext(name.Name()) == ".log" {
+						must(t, left.Remove(filepath.Join(folder, name.Name())))
+					}
+				}
+			}
+			d := mustOpen(t, options(left))
+			defer d.Abort()
+			if lost := d.Recovery().Lost; len(lost) != 1 || lost[0] != logID(0) {
+				t.Errorf("lost are %v", lost)
 			}
 		})
 	}

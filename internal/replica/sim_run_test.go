@@ -130,3 +130,44 @@ func TestSimMutants(t *testing.T) {
 		}
 	}
 }
+
+// TestSimReassignments moves the partition from broker to broker while brokers die, freeze, are cut off and lose power.
+func TestSimReassignments(t *testing.T) {
+	var all counts
+	n := max(1, *simSeeds/2)
+	for i := range uint64(n) {
+		s, err := simulateAs(*simSeed+i, noMutant, wanders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i < 5 {
+			again, _ := simulateAs(*simSeed+i, noMutant, wanders)
+			if again.trace.Sum64() != s.trace.Sum64() {
+				t.Fatalf("seed %d gave two traces", *simSeed+i)
+			}
+		}
+		all.moves, all.acks, all.joins, all.deaths = all.moves+s.count.moves, all.acks+s.count.acks, all.joins+s.count.joins, all.deaths+s.count.deaths
+	}
+	t.Logf("%+v", all)
+	if n >= 100 && (all.moves < 3*n || all.acks < 50*n || all.joins < 3*n || all.deaths < 3*n) {
+		t.Fatal("too little happened for the test to mean anything")
+	}
+}
+
+// TestSimReassignmentMutants shows that the judge sees what it is for.
+func TestSimReassignmentMutants(t *testing.T) {
+	for name, c := range map[string]struct {
+		how  moves
+		seen string
+	}{"taken out at once": {tornAway, "I20"}, "old metadata": {forgetful, "I3"}} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(100) {
+				if _, err := simulateAs(1+seed, noMutant, c.how); err != nil && strings.Contains(err.Error(), ": "+c.seen+" ") {
+					t.Log(err)
+					return
+				}
+			}
+			t.Fatalf("%s did not see it", c.seen)
+		})
+	}
+}

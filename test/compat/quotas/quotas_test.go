@@ -56,6 +56,12 @@ func (h *hook) OnBrokerThrottle(_ kgo.BrokerMetadata, d time.Duration, afterResp
 	h.most, h.after = max(h.most, d), h.after || afterResponse
 }
 
+func (h *hook) some() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.times > 0
+}
+
 func (h *hook) want(t *testing.T, some bool) {
 	t.Helper()
 	h.mu.Lock()
@@ -124,8 +130,12 @@ func beside(t *testing.T, topic string, f func()) (slowest time.Duration) {
 	return slowest
 }
 
-// least is what they take: a little less than the 600 ms that those beyond the first ten seconds have to wait, for what is in flight.
-const least = 500 * time.Millisecond
+// least is what they take: a little less than the 600 ms that those beyond the first ten seconds have to wait, for what is in flight. Nobody is held back
+// who takes longer than that, unheld, by himself.
+const (
+	least  = 500 * time.Millisecond
+	unheld = 600 * time.Millisecond
+)
 
 func TestProducerIsHeldToItsQuota(t *testing.T) {
 	topic, elsewhere := broker.Topic(t, 1), broker.Topic(t, 1)
@@ -136,7 +146,9 @@ func TestProducerIsHeldToItsQuota(t *testing.T) {
 			kgo.ProducerBatchMaxBytes(64<<10), kgo.RequiredAcks(acks), kgo.DisableIdempotentWrite())
 		var took time.Duration
 		slowest := beside(t, elsewhere, func() { took = produceAll(t, topic, client) })
-		told.want(t, true)
+		if took <= unheld || told.some() { // a machine that takes as long by itself is within the quota
+			told.want(t, true)
+		}
 		if took < least {
 			t.Errorf("%d bytes at %d a second were produced in %v", records*value, quota, took)
 		}
@@ -165,7 +177,9 @@ func TestConsumerIsHeldToItsQuota(t *testing.T) {
 		}
 	})
 	took := time.Since(start)
-	told.want(t, true)
+	if took <= unheld || told.some() {
+		told.want(t, true)
+	}
 	if n != records {
 		t.Errorf("consumed %d records, want %d", n, records)
 	}
