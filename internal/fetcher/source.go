@@ -64,11 +64,13 @@ func (s *source) add(st *follow) {
 
 // drop forgets a partition.
 func (s *source) drop(st *follow) {
-	delete(s.parts, st.key)
 	delete(s.outside, st)
 	st.source = nil
-	if s.session != 0 || s.flying > 0 {
-		s.gone = append(s.gone, st.key)
+	if s.parts[st.key] == st { // and not a replica that took its place
+		delete(s.parts, st.key)
+		if s.session != 0 || s.flying > 0 {
+			s.gone = append(s.gone, st.key)
+		}
 	}
 	s.signal()
 }

@@ -108,6 +108,9 @@ func TestUnfinishedRemoval(t *testing.T) {
 	if w.d.lookup(logID(0)) == nil {
 		t.Fatal("the removal was not held up")
 	}
+	if l, err := w.d.Log(logID(0), new(commitlog.Config), nil); err == nil || !Passes(err) {
+		t.Fatalf("a partition that came back got the log that is to be removed: %v, %v", l, err)
+	}
 	full.Store(false)
 	deadline := time.Now().Add(20 * time.Second)
 	for w.d.lookup(logID(0)) != nil || w.d.Err() != nil {
@@ -117,6 +120,10 @@ func TestUnfinishedRemoval(t *testing.T) {
 		manual.Advance(time.Second)
 		runtime.Gosched()
 	}
+	if l, err := w.d.Log(logID(0), new(commitlog.Config), nil); err != nil || l.LogEnd() != 0 {
+		t.Fatalf("a partition that comes back when it is removed: %v", err)
+	}
+	must(t, w.d.Remove(logID(0)))
 	full.Store(true)
 	must(t, w.d.Remove(logID(1)))
 	full.Store(false)

@@ -28,6 +28,9 @@ func (d *Dir) Log(id commitlog.ID, cfg *commitlog.Config, onSynced func(end int6
 	}
 	st.opening.Lock()
 	defer st.opening.Unlock()
+	if st.going.Load() { // its partition has come back before there was room to remove it
+		return nil, fmt.Errorf("log %s: %w", id, errGoing)
+	}
 	if st.err != nil {
 		return nil, fmt.Errorf("log %s: %w", id, st.err)
 	}
@@ -135,6 +138,7 @@ func (d *Dir) removeSoon(st *state) error {
 	err := d.remove(st)
 	if lacks(err) {
 		st.removing.Store(true)
+		st.going.Store(true)
 		d.opts.Warn(fmt.Errorf("%w: tried again until it succeeds", err))
 		d.removeLater(st)
 		return nil
@@ -145,9 +149,12 @@ func (d *Dir) removeSoon(st *state) error {
 // Passes says that err is for lack of space or descriptors, after which the same may be tried again.
 func Passes(err error) bool { return lacks(err) }
 
+// errGoing is why a log is not there yet that is to be removed first.
+var errGoing = errors.New("what is left of it is not removed yet, for lack of space or descriptors")
+
 // lacks says that err is one of those that pass.
 func lacks(err error) bool {
-	return !errors.Is(err, commitlog.ErrOffline) && (errors.Is(err, commitlog.ErrReadOnly) || errors.Is(err, syscall.ENOSPC) ||
+	return !errors.Is(err, commitlog.ErrOffline) && (errors.Is(err, errGoing) || errors.Is(err, commitlog.ErrReadOnly) || errors.Is(err, syscall.ENOSPC) ||
 		errors.Is(err, syscall.EDQUOT) || vfs.NoDescriptors(err))
 }
 

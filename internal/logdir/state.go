@@ -18,6 +18,7 @@ type state struct {
 	onSynced atomic.Pointer[func(end int64)]
 	handed   atomic.Bool // Log returned it: it belongs to a partition
 	removing atomic.Bool // it is to go, but may be there still: Remove could not remove it yet, or a move left it
+	going    atomic.Bool // Remove was told to remove it, and will: nobody may have it again
 	gone     bool        // it did, guarded by opening
 	index    int         // in Dir.mu.order, guarded by Dir.mu
 
