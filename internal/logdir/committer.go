@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/logdir/journal"
@@ -23,7 +24,8 @@ type committer struct {
 	group   []member // being formed; only the committing goroutine touches it
 	round   uint64   // its number
 	running bool
-	economy economy // likewise
+	economy economy   // likewise
+	now     time.Time // when its forming began, likewise
 
 	// mu guards the fields below and those of each state that say so.
 	mu struct {
@@ -160,7 +162,7 @@ func (c *committer) commit() bool {
 	for _, s := range settles {
 		c.journal.Settle(journal.LogID(s.st.id))
 	}
-	c.group = c.group[:0]
+	c.group, c.now = c.group[:0], c.d.opts.Clock.Now()
 	c.round++
 	taken := 0
 	for taken < len(queue) && c.journal.Pending() < c.d.opts.GroupMax {
@@ -184,7 +186,7 @@ func (c *committer) commit() bool {
 		took := done()
 		c.d.stats.Commits.Observe(took)
 		if err == nil { // a journal without room wrote nothing, and tells of no disk
-			c.economy.committed(c.d.opts.Clock.Now(), n, took)
+			c.economy.committed(c.now.Add(took), n, took)
 		}
 		c.finish(err, settles)
 	}
@@ -205,7 +207,7 @@ func (c *committer) take(st *state) {
 		if st.committing.syncing {
 			st.committing.again = true // announced again when that sync is done
 		} else {
-			c.economy.appended(c.d.opts.Clock.Now(), n)
+			c.economy.appended(c.now, n)
 		}
 		c.enqueueLocked(st)
 		c.mu.Unlock()
@@ -228,7 +230,7 @@ func (c *committer) take(st *state) {
 	}
 	if added > 0 {
 		c.group = append(c.group, member{st, end})
-		c.economy.appended(c.d.opts.Clock.Now(), int64(added))
+		c.economy.appended(c.now, int64(added))
 	}
 }
 
@@ -237,7 +239,7 @@ func (c *committer) affordsLocked(st *state, n int64) bool {
 	if !c.d.ample.Load() || n > c.d.opts.JournalMost || int64(c.journal.Pending())+n > int64(c.d.opts.GroupMax) {
 		return false
 	}
-	return c.economy.affords(c.d.opts.Clock.Now())
+	return c.economy.affords(c.now)
 }
 
 // later says whether err is for lack of space or descriptors, after which the log is synced again when there may be some.
