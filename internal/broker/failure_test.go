@@ -146,22 +146,24 @@ func TestFullDiskIsToldOnce(t *testing.T) {
 	}
 }
 
+// startOn starts a node on a disk that the one before may have left.
+func startOn(t *testing.T, disk vfs.FS, told lines) *node {
+	t.Helper()
+	n := &node{t: t, net: network.NewMem()} // the clients of the one before may still dial that
+	var err error
+	n.Broker, err = Start(Options{Config: configuration(t, ""), FS: disk, Network: n.net, Log: slog.New(slog.NewTextHandler(told, nil))})
+	if err != nil {
+		t.Fatalf("start: %v", err)
+	}
+	return n
+}
+
 // TestFullDiskStartsAndDeletes: a node whose disk is full, and whose metadata log has used up what lay written ahead, refuses changes
 // for what it is, starts again, serves reads, and gets out by deleting topics.
 func TestFullDiskStartsAndDeletes(t *testing.T) {
 	told := make(lines, 1000)
 	mem := vfs.NewMem()
-	var n *node
-	open := func() {
-		t.Helper()
-		n = &node{t: t, net: network.NewMem()} // the clients of the one before may still dial that
-		var err error
-		n.Broker, err = Start(Options{Config: configuration(t, ""), FS: mem, Network: n.net, Log: slog.New(slog.NewTextHandler(told, nil))})
-		if err != nil {
-			t.Fatalf("start: %v", err)
-		}
-	}
-	open()
+	n := startOn(t, mem, told)
 	n.create("keep", 1, nil)
 	n.create("away", 1, nil)
 	n.produce("keep", 100)
@@ -225,7 +227,7 @@ func TestFullDiskStartsAndDeletes(t *testing.T) {
 	for range 5 {
 		n.Abort()
 		mem = mem.KillProcess()
-		open()
+		n = startOn(t, mem, told)
 		if got := n.consume("keep", 0, 100); got[99] != "v99" {
 			t.Errorf("read %q last", got[99])
 		}
@@ -251,17 +253,7 @@ func TestFullDiskStartsAndDeletes(t *testing.T) {
 func TestFullDiskOpensLater(t *testing.T) {
 	told := make(lines, 1000)
 	mem := vfs.NewMem()
-	var n *node
-	open := func() {
-		t.Helper()
-		n = &node{t: t, net: network.NewMem()} // the clients of the one before may still dial that
-		var err error
-		n.Broker, err = Start(Options{Config: configuration(t, ""), FS: mem, Network: n.net, Log: slog.New(slog.NewTextHandler(told, nil))})
-		if err != nil {
-			t.Fatalf("start: %v", err)
-		}
-	}
-	open()
+	n := startOn(t, mem, told)
 	n.create("keep", 1, nil)
 	n.create("idle", 1, nil)
 	n.produce("keep", 100)
@@ -284,7 +276,7 @@ func TestFullDiskOpensLater(t *testing.T) {
 	}
 	f.Close()
 	mem.SetCapacity(mem.Used())
-	open()
+	n = startOn(t, mem, told)
 	id := n.publisher.Image().Topic("idle").ID
 	if n.replicas.Partition(id, 0) != nil {
 		t.Fatal("the log was opened on a full disk: this test shows nothing")

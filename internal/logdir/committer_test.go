@@ -13,24 +13,7 @@ import (
 
 // TestFewDoNotWaitForFiles: while a log's files are synced, be it for as long as it likes, its small appends become durable in the journal.
 func TestFewDoNotWaitForFiles(t *testing.T) {
-	mem := vfs.NewMem()
-	file := filepath.Join(logID(0).DirName(), "00000000000000000000.log")
-	var stuck atomic.Pointer[chan struct{}]
-	var waits atomic.Bool
-	w := newWorld()
-	must(t, w.open(options(vfs.NewFault(mem, func(op vfs.Op) error {
-		if c := stuck.Load(); c != nil && op.Kind == vfs.OpDatasync && strings.HasSuffix(op.Name, file) {
-			waits.Store(true)
-			<-*c
-		}
-		return nil
-	}))))
-	must(t, w.append(0, 100, 1, true, true))
-	st := w.d.committer.find(w.logs[0])
-	free := make(chan struct{})
-	stuck.Store(&free)
-	w.d.committer.flush(st)
-	until(t, "the sync of the files has begun", waits.Load)
+	w, mem, free := whileFilesSync(t)
 	for n := int64(2); n < 10; n++ {
 		must(t, w.append(0, 100, 1, true, false))
 		until(t, "the append is durable beside the sync of the files", func() bool { return w.logs[0].SyncedEnd() == n })
@@ -39,8 +22,7 @@ func TestFewDoNotWaitForFiles(t *testing.T) {
 		t.Fatalf("the files are synced to offset %d, and their sync has not returned", p)
 	}
 	left := mem.Peek(vfs.LoseUnsynced, 1)
-	stuck.Store(nil)
-	close(free)
+	free()
 	until(t, "the sync of the files returns", func() bool { return w.logs[0].RecoveryPoint() > 0 })
 	must(t, w.append(0, 100, 1, true, true))
 	for _, model := range vfs.AllSurvivors {
@@ -49,6 +31,31 @@ func TestFewDoNotWaitForFiles(t *testing.T) {
 	must(t, w.d.Close())
 	w.models[0].acked = 9 // when the power went
 	must(t, w.check(options(left)))
+}
+
+// whileFilesSync returns a directory in which the files of a log of one record are being synced, until free.
+func whileFilesSync(t *testing.T) (w *world, mem *vfs.Mem, free func()) {
+	t.Helper()
+	mem, w = vfs.NewMem(), newWorld()
+	file := filepath.Join(logID(0).DirName(), "00000000000000000000.log")
+	var stuck atomic.Pointer[chan struct{}]
+	var waits atomic.Bool
+	must(t, w.open(options(vfs.NewFault(mem, func(op vfs.Op) error {
+		if c := stuck.Load(); c != nil && op.Kind == vfs.OpDatasync && strings.HasSuffix(op.Name, file) {
+			waits.Store(true)
+			<-*c
+		}
+		return nil
+	}))))
+	must(t, w.append(0, 100, 1, true, true))
+	goOn := make(chan struct{})
+	stuck.Store(&goOn)
+	w.d.committer.flush(w.d.committer.find(w.logs[0]))
+	until(t, "the sync of the files has begun", waits.Load)
+	return w, mem, func() {
+		stuck.Store(nil)
+		close(goOn)
+	}
 }
 
 func until(t *testing.T, what string, ok func() bool) {
@@ -63,23 +70,7 @@ func until(t *testing.T, what string, ok func() bool) {
 // TestMuchDoesNotWaitForFiles: while the disk can bear it, the journal takes more of a log than its files would be synced for, and their sync holds
 // nobody up; beyond JournalMost it does.
 func TestMuchDoesNotWaitForFiles(t *testing.T) {
-	mem := vfs.NewMem()
-	file := filepath.Join(logID(0).DirName(), "00000000000000000000.log")
-	var stuck atomic.Pointer[chan struct{}]
-	var waits atomic.Bool
-	w := newWorld()
-	must(t, w.open(options(vfs.NewFault(mem, func(op vfs.Op) error {
-		if c := stuck.Load(); c != nil && op.Kind == vfs.OpDatasync && strings.HasSuffix(op.Name, file) {
-			waits.Store(true)
-			<-*c
-		}
-		return nil
-	}))))
-	must(t, w.append(0, 100, 1, true, true))
-	free := make(chan struct{})
-	stuck.Store(&free)
-	w.d.committer.flush(w.d.committer.find(w.logs[0]))
-	until(t, "the sync of the files has begun", waits.Load)
+	w, mem, free := whileFilesSync(t)
 	much := int(w.d.opts.JournalMax) + 1<<10
 	must(t, w.append(0, much, 1, true, false))
 	until(t, "much is durable beside the sync of the files", func() bool { return w.logs[0].SyncedEnd() == 2 })
@@ -88,8 +79,7 @@ func TestMuchDoesNotWaitForFiles(t *testing.T) {
 	if end := w.logs[0].SyncedEnd(); end != 2 {
 		t.Fatalf("more than JournalMost is synced to offset %d while the sync of the files has not returned", end)
 	}
-	stuck.Store(nil)
-	close(free)
+	free()
 	until(t, "the sync of the files returns", func() bool { return w.logs[0].SyncedEnd() == 3 })
 	for _, model := range vfs.AllSurvivors {
 		must(t, w.check(options(mem.Peek(model, 2))))

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand"
@@ -301,7 +300,7 @@ func answers(addr string) error {
 		return err
 	}
 	if code := binary.BigEndian.Uint16(head[8:]); code != 0 {
-		return errors.New("an error code")
+		return fmt.Errorf("ApiVersions sent to %s was answered with error code %d", addr, code)
 	}
 	return nil
 }
