@@ -100,8 +100,11 @@ func startLoad(c *checker, seeds []string, random *rand.Rand, patient bool) (*lo
 	return l, nil
 }
 
-// watch asks one broker all the time for the topics, which are older than the question. While it does not serve it does not answer; when it answers
-// it has to know them, or clients would take them for deleted.
+// learned is when every broker must know topics that were made just now.
+const learned = 5 * time.Second
+
+// watch asks one broker all the time for the topics. While it does not serve it does not answer; when it answers it has to know them, once it has learned
+// of them, or clients would take them for deleted.
 func (l *load) watch(broker int, addr string) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RequestRetries(0), kgo.Dialer(dial))
 	if err != nil {
@@ -116,17 +119,23 @@ func (l *load) watch(broker int, addr string) error {
 	p := l.pulse(fmt.Sprintf("metadata of broker %d", broker))
 	l.running.Go(func() {
 		defer cl.Close()
+		known, began := false, time.Now()
 		for ; l.alive.Err() == nil; <-time.After(10 * time.Millisecond) {
 			resp, err := ask(l.alive, cl, req)
 			if err != nil {
 				continue
 			}
 			p.beat()
+			missing := 0
 			for _, topic := range resp.(*kmsg.MetadataResponse).Topics {
-				if topic.ErrorCode != 0 || len(topic.Partitions) != partitions {
+				if topic.ErrorCode == 0 && len(topic.Partitions) == partitions {
+					continue
+				}
+				if missing++; known || time.Since(began) > learned {
 					l.c.add(forgotten, "broker %d says of topic %s: error %v, %d partitions", broker, *topic.Topic, kerr.ErrorForCode(topic.ErrorCode), len(topic.Partitions))
 				}
 			}
+			known = known || missing == 0
 		}
 	})
 	return nil
