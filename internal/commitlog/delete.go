@@ -67,7 +67,7 @@ type doomedFile struct {
 }
 
 // pieceBytes is what one step cuts off a large file. Unlinking some GiB at once would hold up everything else on the disk.
-const pieceBytes = 64 << 20
+const pieceBytes = 8 << 20
 
 // remover returns steps that remove files. One that is being read is unlinked whole: its readers keep it until they are done.
 func remover(fsys vfs.FS, doomed []doomedFile) func() (bool, error) {

@@ -203,7 +203,7 @@ type Limits struct {
 const (
 	firstStep = 64 << 10
 	lastStep  = 64 << 20
-	backStep  = 8 << 20
+	backStep  = 1 << 20
 )
 
 // Append writes a run of batches at the end in one call and makes it visible to readers. After an error nothing is visible, and
@@ -281,7 +281,7 @@ func (s *Segment) reserve(f vfs.File, end int64, limits Limits) {
 	_ = f.Preallocate(from, to-from)
 }
 
-// WriteBack starts writing what was appended since the last time to the disk when it is 8 MiB or more, so that no sync finds
+// WriteBack starts writing what was appended since the last time to the disk when it is 1 MiB or more, so that no sync finds
 // much to do. The caller need not hold the log's lock.
 func (s *Segment) WriteBack() {
 	size, from := s.Size(), s.backed.Load()
