@@ -75,9 +75,22 @@ func (s *step) reassign(a *Reassignment, keepFactor bool) Error {
 
 // moveTo lets a partition be where it is to be, in the end: what is to be added is beside what there is, and who is to be removed stays, until all
 // those are in the ISR that are to stay. Then, or at once, the reassignment is done.
+//
+// What a reassignment under way was adding and the new target does not name goes at once: it would count among the replicas that the partition
+// has, of which min.insync.replicas asks, and never be in sync. Those of them that have every committed record stay to the end where the ISR
+// would be too small without them.
 func (s *step) moveTo(t *metadata.Topic, number int32, target []int32) {
 	p := t.Partitions[number]
 	now := assigned(p)
+	rules := s.rules(t)
+	dropped := func(id int32) bool { return metadata.Has(now.Adding, id) && !metadata.Has(target, id) }
+	isr := filter(p.ISR, func(id int32) bool { return !dropped(id) })
+	if len(isr) < max(1, min(rules.MinISR, now.factor())) {
+		isr = p.ISR
+		dropped = func(id int32) bool {
+			return metadata.Has(now.Adding, id) && !metadata.Has(target, id) && !metadata.Has(p.ISR, id) && !metadata.Has(p.ELR, id)
+		}
+	}
 	to := assignment{replicas: slices.Clone(target)}
 	for _, id := range target {
 		if !metadata.Has(now.replicas, id) || metadata.Has(now.Adding, id) {
@@ -85,7 +98,7 @@ func (s *step) moveTo(t *metadata.Topic, number int32, target []int32) {
 		}
 	}
 	for _, id := range now.replicas {
-		if !metadata.Has(target, id) {
+		if !metadata.Has(target, id) && !dropped(id) {
 			to.Removing = append(to.Removing, id)
 		}
 	}
@@ -99,7 +112,7 @@ func (s *step) moveTo(t *metadata.Topic, number int32, target []int32) {
 			to.directories = append(to.directories, s.img.Broker(id).Directory())
 		}
 	}
-	c := change{topic: t, number: number, isr: p.ISR, to: &to, lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: s.rules(t)}
+	c := change{topic: t, number: number, isr: isr, to: &to, lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: rules}
 	c.rules.Unclean = false // nobody asked for that
 	if r := c.record(); r != nil {
 		s.add(r)

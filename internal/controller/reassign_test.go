@@ -2,6 +2,7 @@ package controller
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/moldau/moldau/internal/metadata"
@@ -28,6 +29,16 @@ func (m moving) to(want protocol.ErrorCode, replicas ...int32) {
 	got := m.do(&Reassign{Partitions: []Reassignment{{"a", 0, replicas}}}).(*ReassignResponse).Errors[0]
 	if got.Code != want {
 		m.t.Fatalf("reassign to %v: %v", replicas, got)
+	}
+}
+
+// minISR sets min.insync.replicas of the topic.
+func (m moving) minISR(n int) {
+	m.t.Helper()
+	set := ConfigOp{"min.insync.replicas", OpSet, new(strconv.Itoa(n))}
+	r := m.do(&AlterConfigs{Resources: []AlterResource{{Resource: metadata.Resource{Type: metadata.ResourceTopic, Name: "a"}, Ops: []ConfigOp{set}}}})
+	if err := r.(*AlterConfigsResponse).Resources[0].Error; err.Failed() {
+		m.t.Fatal(err)
 	}
 }
 
@@ -172,7 +183,7 @@ func TestReassignElsewhere(t *testing.T) {
 	m := newMoving(t, 5, 0, 1)
 	m.to(0, 0, 2)
 	m.to(0, 0, 3)
-	m.is([]int32{0, 3, 1, 2}, []int32{3}, []int32{1, 2}, []int32{0, 1}, 0)
+	m.is([]int32{0, 3, 1}, []int32{3}, []int32{1}, []int32{0, 1}, 0)
 	m.to(0, 0, 1)
 	m.is([]int32{0, 1}, nil, nil, []int32{0, 1}, 0)
 	m.to(0, 4, 3)
@@ -180,6 +191,57 @@ func TestReassignElsewhere(t *testing.T) {
 	m.is([]int32{3, 0, 4, 1}, []int32{3, 4}, []int32{1}, []int32{0, 1}, 0)
 	m.inSync(0, 1, 3, 4)
 	m.is([]int32{3, 0, 4}, nil, nil, []int32{0, 3, 4}, 0)
+}
+
+// TestReassignElsewhereDropsWhoHasNothing: replicas that were to come and are not to come any more count for min.insync.replicas no longer, so that
+// producers go on while the ones that are to come now copy.
+func TestReassignElsewhereDropsWhoHasNothing(t *testing.T) {
+	m := newMoving(t, 5, 0)
+	m.minISR(2)
+	m.to(0, 1, 2)
+	epoch := m.now().LeaderEpoch
+	m.to(0, 3)
+	m.is([]int32{3, 0}, []int32{3}, []int32{0}, []int32{0}, 0)
+	if p := m.now(); p.Factor() != 1 || p.LeaderEpoch != epoch+1 {
+		t.Errorf("factor %d, leader epoch %d after %d: who was taken out must hear of it", p.Factor(), p.LeaderEpoch, epoch)
+	}
+
+	// Who is in sync goes as well where the ISR is large enough without.
+	m.to(0, 3, 2)
+	m.inSync(0, 3)
+	m.to(0, 4, 0)
+	m.is([]int32{4, 0}, []int32{4}, nil, []int32{0}, 0)
+
+	// It stays where it is not: what is committed may be there only, or on too few others.
+	m = newMoving(t, 5, 0, 1)
+	m.minISR(2)
+	m.fence(1, Fenced)
+	m.to(0, 2, 3)
+	m.inSync(0, 2)
+	m.to(0, 4, 0)
+	m.is([]int32{4, 0, 1, 2}, []int32{4}, []int32{1, 2}, []int32{0, 2}, 0)
+	m.inSync(0, 2, 4)
+	m.is([]int32{4, 0}, nil, nil, []int32{0, 4}, 0)
+
+	m = newMoving(t, 5, 0)
+	m.to(0, 1, 2)
+	m.inSync(0, 1)
+	m.fence(0, Fenced)
+	m.to(0, 3)
+	m.is([]int32{3, 0, 1}, []int32{3}, []int32{0, 1}, []int32{1}, 1)
+
+	// Nor does one go that may be elected.
+	m = newMoving(t, 5, 0)
+	m.minISR(2)
+	m.to(0, 1, 2)
+	m.inSync(0, 1)
+	m.fence(0, Fenced)
+	m.fence(1, Fenced)
+	if p := m.now(); !slices.Contains(p.ELR, 1) {
+		t.Fatalf("%+v", p)
+	}
+	m.to(0, 3)
+	m.is([]int32{3, 0, 1}, []int32{3}, []int32{0, 1}, []int32{}, metadata.NoLeader)
 }
 
 // TestUncleanElectionSparesWhoHasNothing: of those that are no longer in sync one that had the records leads, not one that was being added.
