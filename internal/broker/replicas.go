@@ -238,6 +238,11 @@ func (r *replicas) applyLocked(delta *metadata.Delta) {
 }
 
 func (r *replicas) removeTopic(t *metadata.Topic) {
+	if len(r.unopened) > 0 {
+		for number := range t.Partitions {
+			r.giveUpLocked(commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: int32(number)})
+		}
+	}
 	h, ok := r.topics.LoadAndDelete(t.ID)
 	if !ok {
 		return
@@ -297,6 +302,9 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 				parts[number] = hosted{}
 				r.log.Info("removed a replica that went to other brokers", "partition", p.ID().String())
 			}
+			if r.oursLocked() {
+				r.giveUpLocked(commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number})
+			}
 			continue
 		}
 		if parts[number].Partition == nil {
@@ -343,6 +351,19 @@ func (r *replicas) unopenedLocked(id commitlog.ID, dir uint16, err error) {
 	}
 }
 
+// giveUpLocked forgets a replica whose log could not be opened yet and is not wanted any more, and removes what there is of it.
+func (r *replicas) giveUpLocked(id commitlog.ID) {
+	if _, unopened := r.unopened[id]; !unopened {
+		return
+	}
+	delete(r.unopened, id)
+	for _, d := range r.dirs {
+		if err := d.Remove(id); err != nil {
+			r.log.Warn("remove the log of a partition", "partition", id.String(), "error", err)
+		}
+	}
+}
+
 // openPause passes before a log that could not be opened is tried again.
 const openPause = time.Second
 
@@ -357,7 +378,9 @@ func (r *replicas) openAgain() {
 	for id := range r.unopened {
 		p := r.applied.Partition(id.TopicID, id.Partition)
 		if p == nil || !metadata.Has(p.Replicas, r.brokerID) {
-			delete(r.unopened, id)
+			if r.oursLocked() {
+				r.giveUpLocked(id)
+			}
 			continue
 		}
 		topics[id.TopicID] = true
@@ -414,6 +437,13 @@ func (r *replicas) lose(l lostDir) {
 }
 
 func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Settings, assigned *metadata.Partition) (*partition.Partition, error) {
+	anew := r.anewLocked(dir, assigned)
+	if anew {
+		var err error
+		if anew, err = dir.Anew(id, assigned.PartitionEpoch); err != nil {
+			return nil, err
+		}
+	}
 	// The log may tell of synced records before the partition stands.
 	var p atomic.Pointer[partition.Partition]
 	log, err := dir.Log(id, settings.Log, func(end int64) {
@@ -421,6 +451,9 @@ func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Se
 			p.Synced(end)
 		}
 	})
+	if err == nil && anew {
+		err = log.MakeFiles()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -429,6 +462,20 @@ func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Se
 	opened.Registered(r.epoch)
 	p.Store(opened)
 	return opened, nil
+}
+
+// anewLocked says that a log which is made now begins the replica anew, whatever a directory has of it that is away and may come back: a reassignment adds
+// the replica, or the directory that the metadata know it to be in is none of these any more and others lead the partition.
+func (r *replicas) anewLocked(dir *logdir.Dir, assigned *metadata.Partition) bool {
+	if assigned.Reassignment != nil && metadata.Has(assigned.Reassignment.Adding, r.brokerID) {
+		return true
+	}
+	at := slices.Index(assigned.Replicas, r.brokerID)
+	if at < 0 || at >= len(assigned.Directories) || assigned.Directories[at].IsZero() || metadata.Has(assigned.ISR, r.brokerID) || metadata.Has(assigned.ELR, r.brokerID) {
+		return false
+	}
+	known := slices.ContainsFunc(r.dirs, func(d *logdir.Dir) bool { return d.ID() == assigned.Directories[at] })
+	return !known && assigned.Leader != metadata.NoLeader
 }
 
 // lossy says whether the log lost at the start what had been synced. The controller was told of the directory at the registration, and took

@@ -21,7 +21,13 @@ import (
 // While a log is moved there is a moment at which both directories have its folder under its own name, both complete and synced. The
 // one that was moved more often is the log: so a copy gets a higher number before it gets the name, and the number stays for good,
 // since a directory that was away may come back with a folder that was left.
+//
+// A replica may also begin anew while a directory is away that has a folder of it from before: it went to other brokers and came back, or the directory was
+// lost. What is made then begins at a number that no folder from before can have: its low movesBits bits are zero, and those above count the changes
+// of the partition's metadata, of which each move is one.
 const movesFile = "moves"
+
+const movesBits = 20
 
 func encodeMoves(n int64) []byte { return fmt.Appendf(nil, "version: 0\nmoves: %d\n", n) }
 
@@ -61,11 +67,43 @@ func (d *Dir) setMoves(folder string, n int64) error {
 	return nil
 }
 
+// Anew makes the folder of a log that is to be new, so that it outdoes whatever folder of the partition another directory may come back with. life
+// is higher each time. Where there is a log of the partition already nothing is done, and it says so.
+func (d *Dir) Anew(id commitlog.ID, life int32) (made bool, err error) {
+	if err := d.touch(); err != nil {
+		return false, err
+	}
+	folder := id.DirName()
+	d.mu.Lock()
+	st, closed := d.mu.logs[folder], d.mu.closed
+	d.mu.Unlock()
+	switch {
+	case closed:
+		return false, ErrClosed
+	case st != nil && samePartition(st.id, id):
+		return false, nil
+	case st != nil: // of a topic that had the name before
+		if err := d.clearName(id); err != nil {
+			return false, err
+		}
+	}
+	if err := d.opts.FS.MkdirAll(filepath.Join(d.opts.Path, folder), 0o755); err != nil {
+		return false, d.judge(fmt.Errorf("make the folder of %s: %w", id, err))
+	}
+	if err := d.setMoves(folder, (int64(life)+1)<<movesBits); err != nil {
+		return false, err
+	}
+	if err := d.opts.FS.SyncDir(d.opts.Path); err != nil {
+		return false, d.judge(fmt.Errorf("sync %s: %w", d.opts.Path, err))
+	}
+	return true, nil
+}
+
 // ErrTwice says that two data directories have the folder of a partition, and that no move explains it.
 var ErrTwice = errors.New("two data directories have a folder of the same partition")
 
 // FinishMoves removes what moves left that a stop interrupted: of the folders that a partition has in several of the directories, all but
-// the one that was moved most often. It refuses folders that no move explains, as Kafka does. The directories were just opened and
+// the one that was moved most often. A folder from before the replica began anew is set aside. It refuses folders that neither explains, as Kafka does. The directories were just opened and
 // no log of them was handed out.
 func FinishMoves(dirs []*Dir) error {
 	if len(dirs) < 2 {
@@ -89,7 +127,7 @@ func FinishMoves(dirs []*Dir) error {
 					rest = append(rest, p) // of a topic that had the name before
 					continue
 				}
-				loser, err := lessMoved(best.dir, p.dir, name)
+				loser, old, err := lessMoved(best.dir, p.dir, name)
 				if err != nil {
 					return err
 				}
@@ -99,8 +137,13 @@ func FinishMoves(dirs []*Dir) error {
 				}
 				left := loser.lookup(map[*Dir]commitlog.ID{best.dir: best.id, p.dir: p.id}[loser])
 				left.removing.Store(true) // whatever becomes of the removal, nobody finds the log there
-				if err := loser.removeSoon(left); err != nil {
-					loser.opts.Warn(fmt.Errorf("remove what a move of %s to %s left: %w", name, winner.dir.opts.Path, err))
+				if old {
+					err = loser.setAside(left)
+				} else {
+					err = loser.removeSoon(left)
+				}
+				if err != nil {
+					loser.opts.Warn(fmt.Errorf("put away what is left of %s, which is in %s now: %w", name, winner.dir.opts.Path, err))
 				}
 				best = winner
 			}
@@ -115,20 +158,21 @@ func samePartition(a, b commitlog.ID) bool {
 	return a.TopicID == b.TopicID || a.TopicID.IsZero() || b.TopicID.IsZero()
 }
 
-// lessMoved returns the directory whose folder was moved less often.
-func lessMoved(a, b *Dir, name string) (*Dir, error) {
+// lessMoved returns the directory whose folder was moved less often, and whether that is from before the replica began anew.
+func lessMoved(a, b *Dir, name string) (loser *Dir, old bool, err error) {
 	ofA, err := a.movesIn(name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	ofB, err := b.movesIn(name)
+	old = ofA>>movesBits != ofB>>movesBits
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, false, err
 	case ofA < ofB:
-		return a, nil
+		return a, old, nil
 	case ofA > ofB:
-		return b, nil
+		return b, old, nil
 	}
-	return nil, fmt.Errorf("%w: %s and %s: take one of them away", ErrTwice, filepath.Join(a.opts.Path, name), filepath.Join(b.opts.Path, name))
+	return nil, false, fmt.Errorf("%w: %s and %s: take one of them away", ErrTwice, filepath.Join(a.opts.Path, name), filepath.Join(b.opts.Path, name))
 }
