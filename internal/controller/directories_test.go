@@ -131,3 +131,65 @@ func TestLoseDirectories(t *testing.T) {
 	}
 	check("without all others", "elsewhere", 0, 0)
 }
+
+// TestLeaderWithoutItsDirectoryGivesWay: who leads because nobody else could is done when one of the ELR is back, or when an operator asks for an unclean
+// election.
+func TestLeaderWithoutItsDirectoryGivesWay(t *testing.T) {
+	b := newBench(t, 3, 4)
+	home, bad := b.img.Broker(0).Directories[0], uuid.UUID{50}
+	b.do(&RegisterBroker{ClusterID: "cluster", ID: 0, Incarnation: b.img.Broker(0).Incarnation, Directories: []uuid.UUID{home, bad}, Unfence: true})
+	minISR := func(n string) []Config { return []Config{{"min.insync.replicas", &n}} }
+	assigned := func(name, min string, replicas ...int32) NewTopic {
+		return NewTopic{Name: name, Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, replicas}}, Configs: minISR(min)}
+	}
+	b.create(assigned("two", "2", 0, 1), assigned("one", "1", 0, 2), assigned("first", "1", 0, 3))
+	at := func(name string) *metadata.Partition { return b.img.Topic(name).Partitions[0] }
+	is := func(when, name string, leader int32, isr, elr []int32) {
+		t.Helper()
+		if p := at(name); p.Leader != leader || !slices.Equal(p.ISR, isr) || !slices.Equal(p.ELR, elr) {
+			t.Fatalf("%s: %s is led by %d with the ISR %v and the ELR %v, want %d, %v and %v", when, name, p.Leader, p.ISR, p.ELR, leader, isr, elr)
+		}
+	}
+	for _, name := range []string{"two", "one", "first"} {
+		b.do(&AssignDirectories{Broker: 0, Replicas: []AssignDirectory{{b.img.Topic(name).ID, 0, bad}}})
+	}
+	state := func(state BrokerState, ids ...int32) {
+		for _, id := range ids {
+			b.do(&AlterBroker{ID: id, Epoch: b.img.Broker(id).Epoch, State: state})
+		}
+	}
+	state(Fenced, 1, 2, 3)
+	b.do(&LoseDirectories{Broker: 0, Epoch: b.img.Broker(0).Epoch, Directories: []uuid.UUID{bad}})
+	is("nobody else", "two", 0, []int32{0}, []int32{1})
+	is("nobody else", "one", 0, []int32{0}, nil)
+	unclean := func(name string) protocol.ErrorCode {
+		r := b.do(&ElectLeaders{Election: UncleanElection, Topics: []TopicPartitions{{name, []int32{0}}}}).(*ElectLeadersResponse)
+		return r.Topics[0].Partitions[0].Error.Code
+	}
+	for _, name := range []string{"two", "one"} {
+		if code := unclean(name); code != protocol.EligibleLeadersNotAvailable || len(b.records) > 0 {
+			t.Errorf("an unclean election of %s while nobody else is alive: %s, %v", name, code, b.records)
+		}
+	}
+	state(Unfenced, 1, 2)
+	is("one of the ELR is back", "two", 1, []int32{1}, []int32{0})
+	is("who is back may lack records", "one", 0, []int32{0}, nil)
+	if code := unclean("one"); code != protocol.None {
+		t.Errorf("an unclean election: %s", code)
+	}
+	is("an unclean election", "one", 2, []int32{2}, nil)
+	if !at("one").Recovering || at("two").Recovering {
+		t.Errorf("which of both elections was unclean: %+v, %+v", at("one"), at("two"))
+	}
+	for _, name := range []string{"two", "one"} {
+		if code := unclean(name); code != protocol.ElectionNotNeeded {
+			t.Errorf("an unclean election of %s, which is led: %s", name, code)
+		}
+	}
+	// Where the topic allows it nobody has to ask.
+	b.do(&AlterConfigs{Resources: []AlterResource{{Resource: metadata.Resource{Type: metadata.ResourceTopic, Name: "first"},
+		Ops: []ConfigOp{{"unclean.leader.election.enable", OpSet, new("true")}}}}})
+	is("nobody is back", "first", 0, []int32{0}, nil)
+	state(Unfenced, 3)
+	is("any that is alive may lead", "first", 3, []int32{3}, nil)
+}

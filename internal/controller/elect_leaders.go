@@ -81,10 +81,10 @@ func (s *step) electLeader(topic string, number int32, election int8) Error {
 	}
 	p := t.Partitions[number]
 	if election == UncleanElection {
-		if p.Leader != metadata.NoLeader {
+		if !s.wanting(p) {
 			return electionNotNeeded
 		}
-		c := change{topic: t, number: number, isr: p.ISR, lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: s.rules(t)}
+		c := change{topic: t, number: number, isr: s.able(p), lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: s.rules(t)}
 		c.rules.Unclean = true
 		if r := c.record(); r != nil && r.Leader != nil {
 			s.add(r)

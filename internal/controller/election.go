@@ -217,13 +217,24 @@ func (s *step) holds(broker int32, lost func(directory uuid.UUID) bool) bool {
 	return false
 }
 
-// lead elects leaders for partitions that have none and a replica on the broker, which counts as active.
+// lead elects leaders for partitions that wait for one and have a replica on the broker, which counts as active.
 func (s *step) lead(broker int32) {
 	with := func(id int32) bool { return id == broker || s.active(id) }
-	s.sweep(func(p *metadata.Partition) bool {
-		return p.Leader == metadata.NoLeader && metadata.Has(p.Replicas, broker)
-	},
-		func(_ *metadata.Partition, c *change) { c.leader = with })
+	s.sweep(func(p *metadata.Partition) bool { return metadata.Has(p.Replicas, broker) && s.wanting(p) },
+		func(p *metadata.Partition, c *change) { c.isr, c.leader = s.able(p), with })
+}
+
+// wanting says that a partition waits for a leader: it has none, or one whose data directory is offline, which stays because nobody else could lead.
+func (s *step) wanting(p *metadata.Partition) bool {
+	return p.Leader == metadata.NoLeader || !s.online(p, p.Leader)
+}
+
+// able is the ISR without a leader whose data directory is offline. It is in the ELR then, and stays the leader where still nobody else can lead.
+func (s *step) able(p *metadata.Partition) []int32 {
+	if p.Leader != metadata.NoLeader && !s.online(p, p.Leader) {
+		return without(p.ISR, p.Leader)
+	}
+	return p.ISR
 }
 
 func without(ids []int32, id int32) []int32 {
