@@ -9,7 +9,8 @@ import (
 )
 
 // grow gives internal topics that were made when the cluster was smaller the replicas that they are to have, on brokers that are active by now.
-// Kafka does not make such a topic before there are as many brokers; here it is made at once, so that one broker is enough to begin with.
+// Kafka does not make such a topic before there are as many brokers; here it is made at once, so that one broker is enough to begin with. Where an operator
+// reassigned a partition to fewer it is left so.
 func (s *step) grow() {
 	for _, name := range slices.Sorted(maps.Keys(s.settings.InternalFactors)) {
 		if t := s.img.Topic(name); t != nil {
@@ -37,8 +38,8 @@ func (s *step) growTopic(t *metadata.Topic, factor int) {
 	for i, p := range t.Partitions {
 		now := assigned(p)
 		target := now.target()
-		if len(now.Removing) > 0 || len(target) >= factor {
-			continue // it is being moved, or has enough
+		if len(now.Removing) > 0 || len(target) >= factor || p.Chosen {
+			continue // it is being moved, has enough, or as few as an operator wants
 		}
 		racks := make(map[string]bool)
 		for _, id := range target {
@@ -72,7 +73,9 @@ func (s *step) growTopic(t *metadata.Topic, factor int) {
 		}
 		first[target[lead]]++
 		target[0], target[lead] = target[lead], target[0]
-		s.moveTo(t, int32(i), target)
+		if r := s.moveTo(t, int32(i), target); r != nil {
+			s.add(r)
+		}
 	}
 }
 

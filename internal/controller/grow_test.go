@@ -89,3 +89,62 @@ func TestNewReplicasComeToOtherRacks(t *testing.T) {
 		}
 	}
 }
+
+// TestGrowthLeavesWhatAnOperatorChose: a partition that was reassigned to fewer replicas, or whose growth was cancelled, keeps them, also in a snapshot; one that
+// gets all of them again grows as the others.
+func TestGrowthLeavesWhatAnOperatorChose(t *testing.T) {
+	b := newBench(t, 1, 3)
+	b.settings.InternalFactors = map[string]int16{"__consumer_offsets": 3}
+	b.create(NewTopic{Name: "__consumer_offsets", Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{0, 1, 2}}, {1, []int32{0, 1, 2}}, {2, []int32{0, 1, 2}}}},
+		NewTopic{Name: "orders", Partitions: 1, ReplicationFactor: 3})
+	at := func(number int32) *metadata.Partition { return b.img.Topic("__consumer_offsets").Partitions[number] }
+	reassign := func(topic string, number int32, replicas ...int32) {
+		t.Helper()
+		if e := b.do(&Reassign{Partitions: []Reassignment{{topic, number, replicas}}}).(*ReassignResponse).Errors[0]; e.Failed() {
+			t.Fatal(e)
+		}
+	}
+	again := func() {
+		t.Helper()
+		img, err := metadata.DecodeSnapshot(b.img.EncodeSnapshot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.img = img
+		b.do(&AlterBroker{ID: 2, Epoch: b.img.Broker(2).Epoch, State: Fenced})
+		b.do(&AlterBroker{ID: 2, Epoch: b.img.Broker(2).Epoch, State: Unfenced})
+	}
+	has := func(number int32, n int) {
+		t.Helper()
+		if p := at(number); len(p.Replicas) != n {
+			t.Fatalf("partition %d has the replicas %v, want %d", number, p.Replicas, n)
+		}
+	}
+	reassign("__consumer_offsets", 0, 1)
+	reassign("__consumer_offsets", 1, 1, 0)
+	reassign("orders", 0, 1)
+	if b.img.Topic("orders").Partitions[0].Chosen {
+		t.Error("a topic that does not grow needs no mark")
+	}
+	again()
+	has(0, 1)
+	has(1, 2)
+	has(2, 3)
+	reassign("__consumer_offsets", 0, 1) // the same once more
+	if len(b.records) > 0 {
+		t.Errorf("nothing changes, and yet: %v", b.records)
+	}
+	reassign("__consumer_offsets", 0, 1, 2, 0)
+	if p := at(0); p.Chosen || len(p.Replicas) != 3 {
+		t.Fatalf("%+v", p)
+	}
+	reassign("__consumer_offsets", 0) // and he thinks again
+	has(0, 1)
+	again()
+	has(0, 1)
+	// Where it has as few as it is, and is to have, for want of brokers, it may be told to stay so.
+	b.do(&AlterBroker{ID: 2, Epoch: b.img.Broker(2).Epoch, State: Unregistered})
+	reassign("__consumer_offsets", 1, 1, 0)
+	b.do(&RegisterBroker{ClusterID: "cluster", ID: 2, Incarnation: uuid.UUID{2}, Directories: []uuid.UUID{{3}}, Unfence: true})
+	has(1, 2)
+}

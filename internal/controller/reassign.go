@@ -69,17 +69,31 @@ func (s *step) reassign(a *Reassignment, keepFactor bool) Error {
 	if keepFactor && len(a.Replicas) != len(now.target()) {
 		return Error{protocol.InvalidReplicationFactor, fmt.Sprintf("The replication factor is changed from %d to %d", len(now.target()), len(a.Replicas))}
 	}
-	s.moveTo(t, a.Partition, a.Replicas)
+	s.chosen(t, a.Partition, s.moveTo(t, a.Partition, a.Replicas), len(a.Replicas))
 	return Error{}
 }
 
+// chosen adds the record of what an operator made of a partition, which is to have so many replicas now; nil where that is no change. Of a topic that grows
+// it is noted whether he wants fewer.
+func (s *step) chosen(t *metadata.Topic, number int32, r *metadata.PartitionChangeRecord, replicas int) {
+	if few := replicas < int(s.settings.InternalFactors[t.Name]); few != t.Partitions[number].Chosen {
+		if r == nil {
+			r = &metadata.PartitionChangeRecord{TopicID: t.ID, Number: number}
+		}
+		r.Chosen = &few
+	}
+	if r != nil {
+		s.add(r)
+	}
+}
+
 // moveTo lets a partition be where it is to be, in the end: what is to be added is beside what there is, and who is to be removed stays, until all
-// those are in the ISR that are to stay. Then, or at once, the reassignment is done.
+// those are in the ISR that are to stay. Then, or at once, the reassignment is done. It returns the change, nil where there is none.
 //
 // What a reassignment under way was adding and the new target does not name goes at once: it would count among the replicas that the partition
 // has, of which min.insync.replicas asks, and never be in sync. Those of them that have every committed record stay to the end where the ISR
 // would be too small without them.
-func (s *step) moveTo(t *metadata.Topic, number int32, target []int32) {
+func (s *step) moveTo(t *metadata.Topic, number int32, target []int32) *metadata.PartitionChangeRecord {
 	p := t.Partitions[number]
 	now := assigned(p)
 	rules := s.rules(t)
@@ -114,9 +128,7 @@ func (s *step) moveTo(t *metadata.Topic, number int32, target []int32) {
 	}
 	c := change{topic: t, number: number, isr: isr, to: &to, lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: rules}
 	c.rules.Unclean = false // nobody asked for that
-	if r := c.record(); r != nil {
-		s.add(r)
-	}
+	return c.record()
 }
 
 // cancelReassignment takes out what was being added. What was to be removed stays.
@@ -134,8 +146,6 @@ func (s *step) cancelReassignment(t *metadata.Topic, number int32) Error {
 		return Error{protocol.InvalidReplicaAssignment,
 			fmt.Sprintf("Unable to revert partition assignment for %s:%d because it would require an unclean leader election.", t.Name, number)}
 	}
-	if r := c.record(); r != nil {
-		s.add(r)
-	}
+	s.chosen(t, number, c.record(), len(to.target()))
 	return Error{}
 }

@@ -284,6 +284,9 @@ func (e *editor) changePartition(r *PartitionChangeRecord) error {
 	if r.Recovering != nil {
 		p.Recovering = *r.Recovering
 	}
+	if r.Chosen != nil {
+		p.Chosen = *r.Chosen
+	}
 	p.intern(t.now.Partitions[max(0, r.Number-internWindow):r.Number])
 	t.now.Partitions[r.Number] = &p
 	return nil

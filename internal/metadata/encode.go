@@ -31,7 +31,8 @@ const (
 	changeRecovering   uint64 = 1 << 6
 	changeLeaderEpoch  uint64 = 1 << 7
 	changeReassignment uint64 = 1 << 8
-	changeAll          uint64 = 1<<9 - 1
+	changeChosen       uint64 = 1 << 9
+	changeAll          uint64 = 1<<10 - 1
 
 	changeFenced             uint64 = 1 << 0
 	changeControlledShutdown uint64 = 1 << 1
@@ -183,7 +184,7 @@ func appendPartitionChange(dst []byte, r *PartitionChangeRecord) []byte {
 	dst = appendInt(append(dst, r.TopicID[:]...), int64(r.Number))
 	var bits uint64
 	for i, set := range [...]bool{r.Leader != nil, r.Replicas != nil, r.ISR != nil, r.ELR != nil, r.LastKnownELR != nil, r.Directories != nil, r.Recovering != nil,
-		r.LeaderEpoch != nil, r.Reassignment != nil} {
+		r.LeaderEpoch != nil, r.Reassignment != nil, r.Chosen != nil} {
 		if set {
 			bits |= 1 << i // changeLeader and following
 		}
@@ -208,6 +209,9 @@ func appendPartitionChange(dst []byte, r *PartitionChangeRecord) []byte {
 	}
 	if r.Reassignment != nil {
 		dst = appendInts(appendInts(dst, r.Reassignment.Adding), r.Reassignment.Removing)
+	}
+	if r.Chosen != nil {
+		dst = appendBool(dst, *r.Chosen)
 	}
 	return dst
 }
@@ -244,6 +248,9 @@ func decodePartitionChange(d *decoder) Record {
 	}
 	if bits&changeReassignment != 0 {
 		r.Reassignment = &Reassignment{Adding: d.ints(), Removing: d.ints()}
+	}
+	if bits&changeChosen != 0 {
+		r.Chosen = new(d.bool())
 	}
 	return r
 }

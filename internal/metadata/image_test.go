@@ -124,6 +124,10 @@ func (w *world) step() []Record {
 			r.Recovering = new(p.Recovering)
 		}
 		if w.rng.IntN(4) == 0 {
+			p.Chosen = w.rng.IntN(2) == 0
+			r.Chosen = new(p.Chosen)
+		}
+		if w.rng.IntN(4) == 0 {
 			r.Reassignment = &Reassignment{Adding: w.list(w.rng.IntN(3)), Removing: w.list(w.rng.IntN(2))}
 			if p.Reassignment = r.Reassignment; len(p.Reassignment.Adding)+len(p.Reassignment.Removing) == 0 {
 				p.Reassignment = nil
@@ -264,7 +268,7 @@ func (w *world) check(t *testing.T, img *Image) {
 func samePartition(a, b *Partition) bool {
 	return slices.Equal(a.Replicas, b.Replicas) && slices.Equal(a.ISR, b.ISR) && slices.Equal(a.ELR, b.ELR) && slices.Equal(a.LastKnownELR, b.LastKnownELR) &&
 		slices.Equal(a.Directories, b.Directories) && reflect.DeepEqual(a.Reassignment, b.Reassignment) && a.Leader == b.Leader && a.LeaderEpoch == b.LeaderEpoch && a.PartitionEpoch == b.PartitionEpoch &&
-		a.Recovering == b.Recovering
+		a.Recovering == b.Recovering && a.Chosen == b.Chosen
 }
 
 func TestImageIsTheFoldOfItsRecords(t *testing.T) {

@@ -60,6 +60,7 @@ type (
 		Recovering   *bool
 		LeaderEpoch  *int32
 		Reassignment *Reassignment // an empty one ends what is under way
+		Chosen       *bool
 	}
 
 	// RemoveTopicRecord removes a topic with its partitions and configurations.

@@ -42,7 +42,8 @@ const (
 	snapLastKnownELR    uint64 = 1 << 4
 	snapRecovering      uint64 = 1 << 5
 	snapReassignment    uint64 = 1 << 6
-	snapAll             uint64 = 1<<7 - 1
+	snapChosen          uint64 = 1 << 7
+	snapAll             uint64 = 1<<8 - 1
 )
 
 // EncodeSnapshot returns the bytes that DecodeSnapshot makes the image from.
@@ -139,6 +140,9 @@ func appendSnapshotPartition(dst []byte, p, before *Partition, place map[uuid.UU
 	}
 	if p.Reassignment != nil {
 		bits |= snapReassignment
+	}
+	if p.Chosen {
+		bits |= snapChosen
 	}
 	dst = binary.AppendUvarint(dst, bits)
 	if bits&snapSameReplicas == 0 {
@@ -288,6 +292,6 @@ func (d *decoder) partition(before *Partition, directories []uuid.UUID) *Partiti
 		p.Reassignment = &Reassignment{Adding: d.ints(), Removing: d.ints()}
 	}
 	p.Leader, p.LeaderEpoch, p.PartitionEpoch = d.int32(), d.int32(), d.int32()
-	p.Recovering = bits&snapRecovering != 0
+	p.Recovering, p.Chosen = bits&snapRecovering != 0, bits&snapChosen != 0
 	return p
 }

@@ -40,6 +40,7 @@ type Partition struct {
 	LeaderEpoch    int32
 	PartitionEpoch int32
 	Recovering     bool // the leader came from an unclean election and has not said that it recovered
+	Chosen         bool // an operator gave it fewer replicas than its topic grows to: it is left as it is
 
 	Reassignment *Reassignment // nil: none is under way
 }
