@@ -785,16 +785,18 @@ func (b *Broker) closeSockets() {
 // stopServing ends the service of clients. Requests under way get some time to be answered.
 func (b *Broker) stopServing(grace time.Duration) {
 	b.stopping.Store(true)
-	b.together.answer(nil)
 	b.hosts.stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	defer b.opts.Clock.AfterFunc(grace, cancel).Stop()
+	wait := b.together.dismiss(ctx)
 	if b.server != nil {
-		ctx, cancel := context.WithCancel(context.Background())
-		timer := b.opts.Clock.AfterFunc(grace, cancel)
 		if err := b.server.Shutdown(ctx); err != nil {
 			b.opts.Log.Warn("stop serving: requests under way were cut off", "error", err)
 		}
-		timer.Stop()
-		cancel()
+	}
+	wait()
+	if b.server != nil {
 		b.handler.Wait()
 	} else {
 		b.closeSockets()

@@ -23,8 +23,12 @@ type together struct {
 	serving sync.WaitGroup // its acceptors
 	broker  *cluster.Broker
 
-	kafkaMu sync.RWMutex     // held for reading while kafka is given a request: none comes to it once it is taken away
-	kafka   *handler.Handler // answers Kafka's tools there, once it is there
+	tools struct {
+		sync.Mutex
+		kafka *handler.Handler     // answers Kafka's tools there, once it is there and until the node stops
+		under map[*server.Conn]int // what it is given at the moment
+		none  chan struct{}        // closed when there is none any more after kafka was taken away; nil before
+	}
 }
 
 // Bounds of the server for controllers, and of a stop.
@@ -48,20 +52,71 @@ func (f front) Serve(req *server.Request, reply server.Reply) {
 		return
 	}
 	t := &f.b.together
-	t.kafkaMu.RLock()
-	defer t.kafkaMu.RUnlock()
-	if t.kafka != nil {
-		t.kafka.Serve(req, reply)
+	kafka := t.take(req.Conn)
+	if kafka == nil {
+		reply.Close(errStarting)
 		return
 	}
-	reply.Close(errStarting)
+	conn := req.Conn // the request may be gone with its answer
+	defer t.give(conn)
+	kafka.Serve(req, reply)
 }
 
-// answer lets a handler answer Kafka's tools there, or none any more.
+// answer lets a handler answer Kafka's tools there.
 func (t *together) answer(h *handler.Handler) {
-	t.kafkaMu.Lock()
-	defer t.kafkaMu.Unlock()
-	t.kafka = h
+	t.tools.Lock()
+	defer t.tools.Unlock()
+	t.tools.kafka, t.tools.under = h, map[*server.Conn]int{}
+}
+
+// take returns the handler for a request of the connection, or for what the metadata tell it and no connection, or nil where there is none.
+func (t *together) take(conn *server.Conn) *handler.Handler {
+	t.tools.Lock()
+	defer t.tools.Unlock()
+	if t.tools.kafka != nil {
+		t.tools.under[conn]++
+	}
+	return t.tools.kafka
+}
+
+// give says that the handler is through with a request.
+func (t *together) give(conn *server.Conn) {
+	t.tools.Lock()
+	defer t.tools.Unlock()
+	if t.tools.under[conn]--; t.tools.under[conn] == 0 {
+		delete(t.tools.under, conn)
+	}
+	if len(t.tools.under) == 0 && t.tools.none != nil {
+		close(t.tools.none)
+	}
+}
+
+// dismiss takes the handler away: no request comes to it any more. Those that it has may go on until ctx ends, and are then told to. wait returns
+// when there is none.
+func (t *together) dismiss(ctx context.Context) (wait func()) {
+	t.tools.Lock()
+	defer t.tools.Unlock()
+	t.tools.kafka = nil
+	if len(t.tools.under) == 0 {
+		return func() {}
+	}
+	none := make(chan struct{})
+	t.tools.none = none
+	return func() {
+		select {
+		case <-none:
+			return
+		case <-ctx.Done():
+		}
+		t.tools.Lock()
+		for conn := range t.tools.under {
+			if conn != nil {
+				conn.Stop(errStarting)
+			}
+		}
+		t.tools.Unlock()
+		<-none
+	}
 }
 
 // join takes part in the cluster. When it returns the node knows which one that is, and its metadata come in.

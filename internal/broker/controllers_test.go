@@ -1,9 +1,14 @@
 package broker
 
 import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -84,4 +89,55 @@ func TestAdvertisedController(t *testing.T) {
 	if err != nil || len(r.Nodes) != 1 || len(r.Nodes[0].Listeners) != 1 || r.Nodes[0].Listeners[0].Host != "voter.example" || r.Nodes[0].Listeners[0].Port != 29093 {
 		t.Errorf("quorum %+v: %v", r, err)
 	}
+}
+
+// TestStopDoesNotWaitForTheController: a tool that asks by the listener for controllers, and is not answered since the quorum is gone, holds up no stop.
+func TestStopDoesNotWaitForTheController(t *testing.T) {
+	c := newSeveral(t, "")
+	c.start(1, 2, 3)
+	c.until("three brokers that serve", c.one(), unfenced(1, 2, 3))
+	last := c.leader()
+	for _, id := range slices.Sorted(maps.Keys(c.nodes)) {
+		if id != last {
+			c.kill(id)
+		}
+	}
+	n := c.nodes[last]
+	delete(c.nodes, last)
+	cl := c.client(kgo.SeedBrokers(fmt.Sprintf("n%d:9093", last)))
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := make(chan error, 1)
+	go func() {
+		topic := kmsg.NewCreateTopicsRequestTopic()
+		topic.Topic, topic.NumPartitions, topic.ReplicationFactor = "never", 1, 1
+		req := kmsg.NewPtrCreateTopicsRequest()
+		req.TimeoutMillis, req.Topics = 60_000, append(req.Topics, topic)
+		_, err := req.RequestWith(ctx, cl.SeedBrokers()[0])
+		asked <- err
+	}()
+	tools := &n.together.tools
+	c.await("a request that waits for the controller", func() bool {
+		tools.Lock()
+		defer tools.Unlock()
+		return len(tools.under) > 0
+	})
+	stopped := make(chan struct{})
+	go func() {
+		n.stopServing(0)
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(15 * time.Second): // a request finds no controller after 30
+		t.Error("waited for the service of clients to end")
+		<-stopped
+	}
+	for _, d := range n.dirs {
+		_ = d.Abort()
+	}
+	n.part()
+	n.stopQuorum()
+	n.stopAdmin()
+	cancel()
+	<-asked
 }

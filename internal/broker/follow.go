@@ -32,13 +32,17 @@ func (b *Broker) newFetcher() {
 // followFenced is a metadata subscriber, behind the replicas: they have heard by then that a broker counts for dead.
 func (b *Broker) followFenced(_, _ *metadata.Image, delta *metadata.Delta) {
 	t := &b.together
-	if len(delta.Brokers) == 0 || !t.kafkaMu.TryRLock() { // the start or the stop is at it: there is no session yet, or none any more
+	if len(delta.Brokers) == 0 {
 		return
 	}
-	defer t.kafkaMu.RUnlock()
+	kafka := t.take(nil)
+	if kafka == nil {
+		return // the node starts or stops: there is no session yet, or none any more
+	}
+	defer t.give(nil)
 	for _, c := range delta.Brokers {
-		if t.kafka != nil && diedIn(c) {
-			t.kafka.Fenced(c.Old.ID)
+		if diedIn(c) {
+			kafka.Fenced(c.Old.ID)
 		}
 	}
 }

@@ -74,6 +74,13 @@ func (c *Conn) Host() string { return c.host }
 // only wait (a long poll) should then be answered at once with what there is: a client that has closed its sending side still gets it.
 func (c *Conn) Context() context.Context { return c.ctx }
 
+// Stop ends the connection as a shutdown of the server does: its context ends with the reason, it takes no more requests, and those that were received are answered.
+func (c *Conn) Stop(reason error) {
+	c.stop(reason)
+	// A reader that waits for bytes returns; one that is at work looks at its next request.
+	_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+}
+
 // SetClientSoftware notes what the client said about itself in ApiVersions.
 func (c *Conn) SetClientSoftware(name, version string) {
 	c.mu.Lock()

@@ -195,9 +195,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.room.Broadcast()
 	s.mu.Unlock()
 	for _, c := range conns {
-		c.stop(ErrShutdown)
-		// A reader that waits for bytes returns; one that is at work looks at its next request.
-		_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+		c.Stop(ErrShutdown)
 	}
 	done := make(chan struct{})
 	go func() {
