@@ -28,7 +28,8 @@ const (
 	waitingMax    = 1024     // requests that wait for an answer
 	answerMax     = 256 << 20
 	writeTimeout  = 5 * time.Second // of a piece
-	pieceMax      = 1 << 20
+	pieceMax      = 128 << 10
+	slowest       = 64 << 10 // bytes a second that a network takes at the least
 	backoffMin    = 20 * time.Millisecond
 	backoffMax    = 500 * time.Millisecond
 )
@@ -43,7 +44,7 @@ type Options struct {
 	// Keep connects without being asked to, and again whenever the connection is lost.
 	Keep bool
 	// Silence is how long nothing may come while an answer is awaited. Then the connection ends: the network may be cut, which nobody tells, or the other
-	// side is frozen. 0: for ever, where an answer may take long.
+	// side is frozen. What is large has time to get there, beside that, also over a slow network. 0: for ever, where an answer may take long.
 	Silence time.Duration
 	// Probe is a request that the other side answers at once. It is sent where no answer is awaited, for a connection that has messages alone. It needs
 	// Keep and Silence. Nil: none.
@@ -76,6 +77,9 @@ type Client struct {
 	asked   int32     // the request that was written last on this connection, and told the one that was answered last: answers come in the
 	told    int32     // order of the requests. Who does not wait any more is still owed an answer by the connection
 	heard   time.Time // when bytes came last, or when the first request was written of those that are not answered
+	written int64     // bytes, and how many of them the last request ended with, and the last one that was answered while no other was owed an answer
+	ended   int64
+	passed  int64
 	closed  bool
 }
 

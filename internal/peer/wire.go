@@ -34,6 +34,7 @@ func (c *Client) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked, c.told = c.next, c.next
+	c.written, c.ended, c.passed = 0, 0, 0
 }
 
 // looksPer is how often the silence of a connection is looked at within the time that it may last.
@@ -77,13 +78,15 @@ func (c *Client) owed() bool {
 	return c.asked != c.told
 }
 
-// silence says whether a request is not answered, and nothing has come for too long.
+// silence says whether a request is not answered, and nothing has come for too long. What was written may be on its way for a while: no answer comes
+// before that is there.
 func (c *Client) silence() (owed, silent bool) {
 	now := c.options.Clock.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	owed = c.asked != c.told
-	return owed, owed && now.Sub(c.heard) >= c.options.Silence
+	underWay := time.Duration(c.written-c.passed) * time.Second / slowest
+	return owed, owed && now.Sub(c.heard) >= c.options.Silence+underWay
 }
 
 // send writes frames piece by piece, each within a bound: what is large goes over a slow network too.
@@ -129,6 +132,9 @@ func (c *Client) take() (frames [][]byte) {
 		head = protocol.AppendRequestHeader(head, protocol.RequestHeader{Key: it.key, Version: it.version, CorrelationID: c.next, ClientID: c.options.ClientID})
 		binary.BigEndian.PutUint32(head, uint32(len(head)-4+len(it.body)))
 		frames = append(frames, head, it.body)
+		if c.written += int64(len(head) + len(it.body)); it.answer != nil {
+			c.ended = c.written
+		}
 		c.bytes -= len(it.body)
 		n++
 	}
@@ -169,7 +175,9 @@ func (c *Client) read(conn network.Conn) error {
 		c.mu.Lock()
 		it := c.waiting[id]
 		delete(c.waiting, id)
-		c.told = id
+		if c.told = id; c.told == c.asked {
+			c.passed = c.ended
+		}
 		more := len(c.queue) > 0
 		c.mu.Unlock()
 		if it != nil {
