@@ -145,8 +145,7 @@ func (d *detector) ended(now time.Time, id int32, how dialed, brokers []*metadat
 		w.gone = true
 	}
 	all := d.look(now, brokers)
-	serves := slices.ContainsFunc(brokers, func(b *metadata.Broker) bool { return b.ID == id && !b.Fenced })
-	if !w.gone && w.conn == 0 && !w.changing && (w.again || serves && how == answered) {
+	if !w.gone && w.conn == 0 && !w.changing && (w.again || how == answered && serves(id, brokers)) {
 		a := d.dial(now, id, w)
 		if !w.again {
 			a.after = redialPause
@@ -159,10 +158,21 @@ func (d *detector) ended(now time.Time, id int32, how dialed, brokers []*metadat
 
 // changed hears that a change has ended, whatever became of it.
 func (d *detector) changed(now time.Time, id int32, brokers []*metadata.Broker) []action {
-	if w := d.known[id]; d.active && w != nil {
-		w.changing = false
+	w := d.known[id]
+	if !d.active || w == nil {
+		return d.look(now, brokers)
 	}
-	return d.look(now, brokers)
+	w.changing = false
+	all := d.look(now, brokers)
+	if w.conn == 0 && !w.gone && !w.changing && !w.dialing && serves(id, brokers) {
+		all = append(all, d.dial(now, id, w)) // its connection was lost meanwhile, and a dial that was answered then was not repeated
+	}
+	return all
+}
+
+// serves says whether the metadata have the broker among those that serve.
+func serves(id int32, brokers []*metadata.Broker) bool {
+	return slices.ContainsFunc(brokers, func(b *metadata.Broker) bool { return b.ID == id && !b.Fenced })
 }
 
 // look compares what is known with the metadata, and says what is to be changed.
