@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +26,11 @@ type coldReader struct {
 
 const coldFetch = 1 << 20
 
-// run reads the topic from its start to its end, again and again, until ctx ends. Before each time its files are put out of memory.
+// coldStep is how much is put out of memory at once. To give back some GiB in one call keeps whoever wants a page waiting for some tenths of a second, which
+// would be told of the broker.
+const coldStep = 4 << 20
+
+// run reads the topic from its start to its end, again and again, until ctx ends. What it has read is put out of memory behind it.
 func (r *coldReader) run(ctx context.Context) error {
 	c, err := node.Dial(r.addr)
 	if err != nil {
@@ -32,9 +38,7 @@ func (r *coldReader) run(ctx context.Context) error {
 	}
 	defer c.Close()
 	for begin := time.Now(); ctx.Err() == nil; r.passes.Add(1) {
-		if err := r.evict(); err != nil {
-			return err
-		}
+		pass, evicted := int64(0), int64(0) // bytes of the files, one behind the other
 		for offset := int64(0); ctx.Err() == nil; {
 			resp, err := c.Ask(node.Fetch(r.topic, 0, offset, coldFetch, 0))
 			if err != nil {
@@ -48,7 +52,14 @@ func (r *coldReader) run(ctx context.Context) error {
 				break
 			}
 			offset = behind(p.RecordBatches, offset)
-			sum := r.bytes.Add(int64(len(p.RecordBatches)))
+			n := int64(len(p.RecordBatches))
+			if pass += n; pass-evicted >= coldStep {
+				if err := r.evict(evicted, pass-evicted); err != nil {
+					return err
+				}
+				evicted = pass
+			}
+			sum := r.bytes.Add(n)
 			wait := time.Until(begin.Add(time.Duration(float64(sum) / r.rate * float64(time.Second))))
 			select {
 			case <-ctx.Done():
@@ -72,8 +83,8 @@ func behind(batches []byte, offset int64) int64 {
 	return offset
 }
 
-// evict puts the segments out of the page cache.
-func (r *coldReader) evict() error {
+// evict puts a part of the segments, one behind the other, out of the page cache.
+func (r *coldReader) evict(from, n int64) error {
 	paths, err := filepath.Glob(filepath.Join(r.data, r.topic+"-0", "*.log"))
 	if err != nil {
 		return err
@@ -81,9 +92,31 @@ func (r *coldReader) evict() error {
 	if len(paths) == 0 {
 		return fmt.Errorf("topic %s has no segments in %s", r.topic, r.data)
 	}
+	slices.Sort(paths)
 	for _, path := range paths {
-		if err := evict(path); err != nil {
-			return fmt.Errorf("put %s out of memory: %w", path, err)
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if size := info.Size(); from < size {
+			part := min(n, size-max(from, 0))
+			if err := evict(path, max(from, 0), part); err != nil {
+				return fmt.Errorf("put %s out of memory: %w", path, err)
+			}
+			if n -= part; n <= 0 {
+				return nil
+			}
+		}
+		from -= info.Size()
+	}
+	return nil
+}
+
+// evictAll puts all of it out, in steps.
+func (r *coldReader) evictAll(total int64) error {
+	for at := int64(0); at < total; at += coldStep {
+		if err := r.evict(at, coldStep); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// evict puts a file out of the page cache. What is not on the disk yet would stay, so that is written first.
-func evict(path string) error {
+// evict puts n bytes of a file from off on out of the page cache. What is not on the disk yet would stay, so that is written first.
+func evict(path string, off, n int64) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -16,5 +16,5 @@ func evict(path string) error {
 	if err := unix.Fdatasync(int(f.Fd())); err != nil {
 		return err
 	}
-	return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	return unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
 }

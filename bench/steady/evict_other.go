@@ -4,4 +4,4 @@ package main
 
 import "errors"
 
-func evict(string) error { return errors.ErrUnsupported }
+func evict(string, int64, int64) error { return errors.ErrUnsupported }

@@ -129,7 +129,14 @@ func (t *loadTest) prepare(ctx context.Context) error {
 	if err := t.fill(ctx, "cold", t.cold); err != nil {
 		return err
 	}
-	return atRest(ctx)
+	if err := atRest(ctx); err != nil {
+		return err
+	}
+	return t.coldReader().evictAll(t.cold)
+}
+
+func (t *loadTest) coldReader() *coldReader {
+	return &coldReader{addr: t.broker.Addr, topic: "cold", data: t.broker.Data, rate: t.coldRate}
 }
 
 // fill appends so many bytes to the only partition of a topic.
@@ -159,7 +166,7 @@ func (t *loadTest) busy(ctx context.Context, offered offer) (h *hist, verdict, e
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cold := &coldReader{addr: t.broker.Addr, topic: "cold", data: t.broker.Data, rate: t.coldRate}
+	cold := t.coldReader()
 	updates := offer{addr: t.broker.Addr, topic: "table", producers: 1, acks: int16(t.acks), batch: node.Batch(100, recordBytes, tableKeys), rate: t.updates / 100}
 	var beside sync.WaitGroup
 	var coldErr, updateErr error
