@@ -9,7 +9,8 @@ import (
 )
 
 // background runs work that nobody waits for, one step at a time: the removal of files, where cutting a piece off a large one is a
-// step, so that no call keeps the file system busy for long. What is not done when it is closed is found again at the next start.
+// step, so that no call keeps the file system busy for long, and after each it rests as long as the step took: whoever writes has the disk for half of
+// the time. Where space is short it does not rest. What is not done when it is closed is found again at the next start.
 type background struct {
 	d    *Dir
 	wake chan struct{}
@@ -80,6 +81,7 @@ func (b *background) step() bool {
 	job := b.mu.jobs[0]
 	b.mu.jobs = b.mu.jobs[1:]
 	b.mu.Unlock()
+	began := b.d.opts.Clock.Now()
 	again, err := job()
 	if vfs.NoDescriptors(err) {
 		b.d.opts.Clock.AfterFunc(time.Second, func() { b.add(job) })
@@ -90,9 +92,24 @@ func (b *background) step() bool {
 		return true
 	}
 	if again {
+		b.rest(b.d.opts.Clock.Now().Sub(began))
 		b.add(job)
 	}
 	return true
+}
+
+// maxRest bounds a pause after a step that took long.
+const maxRest = time.Second
+
+// rest leaves the disk to others after a step.
+func (b *background) rest(took time.Duration) {
+	if took <= 0 || b.d.full.Load() || b.d.low.Load() {
+		return
+	}
+	select {
+	case <-b.stop:
+	case <-b.d.opts.Clock.After(min(took, maxRest)):
+	}
 }
 
 func (b *background) close() {
