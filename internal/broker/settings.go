@@ -29,7 +29,7 @@ func (t settingsTable) TopicList(name string) (value string, list bool) {
 	return strings.Join(t.live.now().TopicList(name, nil), ","), true
 }
 
-func (t settingsTable) TopicRules(overrides map[string]string, _ int) controller.Rules {
+func (t settingsTable) TopicRules(overrides map[string]string) controller.Rules {
 	topic := t.live.now().Topic(overrides)
 	return controller.Rules{MinISR: topic.MinInsyncReplicas, Unclean: topic.UncleanElection}
 }

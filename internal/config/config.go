@@ -55,6 +55,7 @@ type Config struct {
 	parsed   map[string]value    // every known setting that has a value
 	defaults map[string]value    // of every topic setting, from the broker's settings
 
+	minISRSet    bool              // somebody set min.insync.replicas, when the node was started or since
 	static       *Config           // of a view: what the node was started with
 	cluster, own map[string]string // what was changed since, of all brokers and of this one, as text
 }
@@ -122,7 +123,7 @@ func (l *loader) build(listen string) *Config {
 	l.limits(c)
 	l.topicDefaults(c)
 	l.cleaner(c)
-	c.cluster = map[string]string{minISR: c.Value(minISR)}
+	c.cluster, c.minISRSet = map[string]string{minISR: c.Value(minISR)}, c.IsSet(minISR)
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // Source says where a value comes from. The numbers are those of DescribeConfigs and frozen.
@@ -39,8 +40,9 @@ type Synonym struct {
 	Source Source
 }
 
-// DescribeTopic returns every topic setting with its effective value, sorted by name.
-func (c *Config) DescribeTopic(overrides map[string]string) []Entry {
+// DescribeTopic returns every topic setting with its effective value, sorted by name. least is what min.insync.replicas is of the topic's partitions where nobody
+// set it.
+func (c *Config) DescribeTopic(overrides map[string]string, least int) []Entry {
 	entries := make([]Entry, 0, len(topicTable))
 	for i := range topicTable {
 		s := &topicTable[i]
@@ -52,12 +54,18 @@ func (c *Config) DescribeTopic(overrides map[string]string) []Entry {
 		if s.From != "" {
 			e.Synonyms = c.synonyms(s.From)
 		}
+		if s.Name == minISR && c.byFactor(overrides, least) {
+			e.Synonyms = []Synonym{{minISR, new(strconv.Itoa(least)), SourceDefault}}
+		}
 		var text string
 		if v, err := s.parse(raw); own && err == nil {
 			text = s.format(v)
 			e.Synonyms = append([]Synonym{{s.Name, &text, SourceTopic}}, e.Synonyms...)
 		} else {
 			text = s.format(c.defaults[s.Name])
+			if s.Name == minISR && c.byFactor(overrides, least) {
+				text = strconv.Itoa(least)
+			}
 		}
 		e.Value = &text
 		if len(e.Synonyms) > 0 {
@@ -68,10 +76,20 @@ func (c *Config) DescribeTopic(overrides map[string]string) []Entry {
 	return entries
 }
 
+// byFactor says that min.insync.replicas of a topic is not what a broker shows as its own, which is Kafka's default, since nobody set it and the topic has
+// more replicas.
+func (c *Config) byFactor(overrides map[string]string, least int) bool {
+	_, own := overrides[minISR]
+	return !own && !c.minISRSet && least != int(c.defaults[minISR].num)
+}
+
 // CreatedSource says where a topic that is made with these overrides has a setting from. For DescribeConfigs Kafka looks at the broker's
 // setting in its finest unit alone, and for the answer to CreateTopics at all of them.
-func (c *Config) CreatedSource(name string, overrides map[string]string) Source {
+func (c *Config) CreatedSource(name string, overrides map[string]string, least int) Source {
 	s := topicIndex[name]
+	if name == minISR && c.byFactor(overrides, least) {
+		return SourceDefault
+	}
 	if _, own := overrides[name]; own || s == nil {
 		return SourceTopic
 	}

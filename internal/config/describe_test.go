@@ -55,15 +55,58 @@ func TestDescribeTopic(t *testing.T) {
 		},
 	} {
 		c, _ := load(t, file)
-		all := c.DescribeTopic(overrides)
+		all := c.DescribeTopic(overrides, 1)
 		for name, line := range want {
 			if got := entry(t, all, name); got != line {
 				t.Errorf("%q %s: got %s, want %s", file, name, got, line)
 			}
 		}
 	}
-	if n := len(Default().DescribeTopic(nil)); n != 38 { // Kafka's 37 and durability
+	if n := len(Default().DescribeTopic(nil, 1)); n != 38 { // Kafka's 37 and durability
 		t.Errorf("%d settings", n)
+	}
+}
+
+// TestMinISRByReplicas: min.insync.replicas of a topic goes by its replicas where nobody set it, and by nothing else where somebody did, be it to Kafka's default.
+func TestMinISRByReplicas(t *testing.T) {
+	one := map[string]string{minISR: "1"}
+	for _, c := range []struct {
+		what            string
+		file            string
+		cluster, topic  map[string]string
+		set, source     int
+		described, more string // of a topic whose replicas ask for one, and for two
+	}{
+		{"unset", "", nil, nil, 0, 5, "1 from 3 min.insync.replicas=1@3 min.insync.replicas=1@5", "2 from 5 min.insync.replicas=2@5"},
+		{"file", "min.insync.replicas=1", nil, nil, 1, 4, "1 from 3 min.insync.replicas=1@3 min.insync.replicas=1@4 min.insync.replicas=1@5", ""},
+		{"all brokers", "", one, nil, 1, 3, "1 from 3 min.insync.replicas=1@3 min.insync.replicas=1@5", ""},
+		{"topic", "", nil, one, 1, 1, "1 from 1 min.insync.replicas=1@1 min.insync.replicas=1@3 min.insync.replicas=1@5", ""},
+		{"three", "min.insync.replicas=3", nil, nil, 3, 4, "3 from 3 min.insync.replicas=3@3 min.insync.replicas=3@4 min.insync.replicas=1@5", ""},
+		{"not sound", "", map[string]string{minISR: "0"}, nil, 0, 5, "", "2 from 5 min.insync.replicas=2@5"},
+	} {
+		base, _ := load(t, c.file)
+		cfg, err := base.With(c.cluster, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.Topic(c.topic).MinInsyncReplicas; got != c.set {
+			t.Errorf("%s: %d, want %d", c.what, got, c.set)
+		}
+		if got := entry(t, cfg.DescribeTopic(c.topic, 1), minISR); got != c.described && c.described != "" {
+			t.Errorf("%s, one replica: %s, want %s", c.what, got, c.described)
+		}
+		if c.more == "" {
+			c.more = c.described
+		}
+		if got := entry(t, cfg.DescribeTopic(c.topic, 2), minISR); got != c.more {
+			t.Errorf("%s, three replicas: %s, want %s", c.what, got, c.more)
+		}
+		if got := int(cfg.CreatedSource(minISR, c.topic, 2)); got != c.source && !(c.what == "file" || c.what == "three") {
+			t.Errorf("%s, made with three replicas: from %d, want %d", c.what, got, c.source)
+		}
+		if same := base.SameTopics(cfg); same == (c.what == "all brokers") {
+			t.Errorf("%s: topics are the same before and after: %v", c.what, same)
+		}
 	}
 }
 

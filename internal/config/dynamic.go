@@ -99,7 +99,7 @@ const minISR = "min.insync.replicas"
 // release let it in. What does not go together is an error.
 func (c *Config) With(cluster, own map[string]string) (*Config, error) {
 	base := c.started()
-	l := loader{set: base.set, parsed: maps.Clone(base.parsed)}
+	l, set := loader{set: base.set, parsed: maps.Clone(base.parsed)}, base.minISRSet
 	for _, layer := range []map[string]string{cluster, own} {
 		for name, text := range layer {
 			s := brokerIndex[name]
@@ -108,11 +108,12 @@ func (c *Config) With(cluster, own map[string]string) (*Config, error) {
 			}
 			if v, err := s.parse(text); err == nil && !s.turnsOn(v) {
 				l.parsed[name] = v
+				set = set || name == minISR
 			}
 		}
 	}
 	view := *base
-	view.static, view.parsed, view.own = base, l.parsed, own
+	view.static, view.parsed, view.own, view.minISRSet = base, l.parsed, own, set
 	view.cluster = maps.Clone(base.cluster)
 	maps.Copy(view.cluster, cluster)
 	l.limits(&view)
@@ -134,7 +135,7 @@ func (c *Config) started() *Config {
 
 // SameTopics says whether topics without settings of their own behave the same under both.
 func (c *Config) SameTopics(o *Config) bool {
-	return maps.EqualFunc(c.defaults, o.defaults, func(a, b value) bool {
+	return c.minISRSet == o.minISRSet && maps.EqualFunc(c.defaults, o.defaults, func(a, b value) bool {
 		return a.num == b.num && a.float == b.float && a.yes == b.yes && a.text == b.text && slices.Equal(a.list, b.list)
 	})
 }

@@ -28,7 +28,7 @@ var topicSettings = []Setting{
 	honoured("message.timestamp.type", String, "CreateTime", oneOf("CreateTime", "LogAppendTime"), "CreateTime keeps the producer's time, LogAppendTime stamps the broker's.").from("log.message.timestamp.type"),
 	honoured("min.cleanable.dirty.ratio", Double, "0.5", between(0, 1), "Share of uncompacted bytes from which a log is cleaned.").from("log.cleaner.min.cleanable.ratio"),
 	honoured("min.compaction.lag.ms", Long, "0", atLeast(0), "How long a record stays uncompacted at least.").from("log.cleaner.min.compaction.lag.ms"),
-	honoured("min.insync.replicas", Int, "1", atLeast(1), "In-sync replicas that acks=all needs.").from("min.insync.replicas"),
+	honoured("min.insync.replicas", Int, "1", atLeast(1), "In-sync replicas that acks=all needs. Where nobody sets it, not even to 1, topics with three replicas or more need 2.").from("min.insync.replicas"),
 	honoured("preallocate", Bool, "false", anything, "Reserve a segment's space when it is created.").from("log.preallocate"),
 	accepted("remote.copy.lag.bytes", Long, "-1", atLeast(-1), "Bytes a segment stays local before it is copied.").from("log.remote.copy.lag.bytes"),
 	accepted("remote.copy.lag.ms", Long, "0", atLeast(-1), "Time a segment stays local before it is copied.").from("log.remote.copy.lag.ms"),

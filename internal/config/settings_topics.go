@@ -6,7 +6,7 @@ var topicsSettings = []Setting{
 	honoured("num.partitions", Int, "1", atLeast(1), "Partitions of a topic created without a number."),
 	honoured("default.replication.factor", Int, "1", anything, "Replicas of a topic created without a number; where it is not set, 3 once three brokers are registered."),
 	honoured("delete.topic.enable", Bool, "true", anything, "Allow topics to be deleted."),
-	honoured("min.insync.replicas", Int, "1", atLeast(1), "In-sync replicas that acks=all needs."),
+	honoured("min.insync.replicas", Int, "1", atLeast(1), "In-sync replicas that acks=all needs. Where nobody sets it, not even to 1, topics with three replicas or more need 2."),
 	honoured("message.max.bytes", Int, "1048588", atLeast(0), "Largest record batch, as it arrives."),
 	honoured("max.decompressed.message.bytes", Int, "134217728", between(1, 2147483639), "Largest record batch once decompressed."),
 	honoured("compression.type", String, "producer", oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), "Codec of stored batches; producer keeps what arrives."),

@@ -38,7 +38,7 @@ type Topic struct {
 	TimestampBeforeMs int64 // message.timestamp.before.max.ms; as long as a timestamp, in milliseconds
 	TimestampAfterMs  int64 // message.timestamp.after.max.ms
 
-	MinInsyncReplicas int  // min.insync.replicas
+	MinInsyncReplicas int  // min.insync.replicas; 0: nobody set it, so that it goes by the number of replicas (metadata.MinISR)
 	UncleanElection   bool // unclean.leader.election.enable
 
 	MinCleanableRatio float64       // min.cleanable.dirty.ratio
@@ -89,6 +89,9 @@ func (c *Config) Topic(overrides map[string]string) Topic {
 		MinCompactionLag:     millis(v("min.compaction.lag.ms").num),
 		MaxCompactionLag:     millis(v("max.compaction.lag.ms").num),
 		DeleteRetention:      millis(v("delete.retention.ms").num),
+	}
+	if _, own := overrides[minISR]; !own && !c.minISRSet {
+		t.MinInsyncReplicas = 0
 	}
 	if small, ok := overrides["internal.segment.bytes"]; ok {
 		if parsed, err := topicIndex["internal.segment.bytes"].parse(small); err == nil {

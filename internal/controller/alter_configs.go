@@ -188,6 +188,9 @@ func (s *step) alterResource(a *AlterResource, asked int32) Error {
 	for _, name := range sortedKeys(changed) {
 		s.add(&metadata.ConfigRecord{Resource: a.Resource, Name: name, Value: changed[name]})
 	}
+	if _, ok := changed[minISR]; ok && (a.Resource.Type == metadata.ResourceTopic || a.Resource.Type == metadata.ResourceBroker) {
+		s.revise(a.Resource)
+	}
 	return Error{}
 }
 
@@ -243,9 +246,8 @@ func (s *step) checkResource(a *AlterResource, set, after map[string]string) Err
 
 // checkMinISR keeps min.insync.replicas the same for all brokers, which eligible leader replicas rely on.
 func (a *AlterResource) checkMinISR(after map[string]string) Error {
-	const name = "min.insync.replicas"
-	named := slices.ContainsFunc(a.Ops, func(op ConfigOp) bool { return op.Name == name })
-	_, stays := after[name]
+	named := slices.ContainsFunc(a.Ops, func(op ConfigOp) bool { return op.Name == minISR })
+	_, stays := after[minISR]
 	switch {
 	case a.Resource.Name != "" && named:
 		return Error{protocol.InvalidConfig, "Broker-level min.insync.replicas cannot be altered while ELR is enabled."}

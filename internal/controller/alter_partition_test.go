@@ -162,3 +162,51 @@ func TestUncleanLeaderRecovers(t *testing.T) {
 		t.Errorf("once it has: %+v", p)
 	}
 }
+
+// TestELRFollowsMinISR: what an operator makes of min.insync.replicas, of a topic or of all, tells who may be elected: with a smaller one records are committed
+// without those that are in the ELR.
+func TestELRFollowsMinISR(t *testing.T) {
+	set := func(b *bench, kind int8, name, value string) {
+		t.Helper()
+		a := AlterResource{Resource: metadata.Resource{Type: kind, Name: name}, Ops: []ConfigOp{{"min.insync.replicas", OpSet, &value}}}
+		if err := b.do(&AlterConfigs{Resources: []AlterResource{a}}).(*AlterConfigsResponse).Resources[0].Error; err.Failed() {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		what  string
+		lower func(b *bench)
+		elr   []int32
+	}{
+		{"as it was", func(*bench) {}, []int32{1}},
+		{"one of this topic", func(b *bench) { set(b, metadata.ResourceTopic, "a", "1") }, nil},
+		{"one of all brokers", func(b *bench) { set(b, metadata.ResourceBroker, "", "1") }, nil},
+		{"two, as before", func(b *bench) { set(b, metadata.ResourceTopic, "a", "2") }, []int32{1}},
+		{"one of another topic", func(b *bench) { set(b, metadata.ResourceTopic, "b", "1") }, []int32{1}},
+	} {
+		b := newBench(t, 1, 3)
+		for _, name := range []string{"a", "b"} {
+			if got := b.create(NewTopic{Name: name, Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{0, 1, 2}}}})[0]; got.Error.Failed() {
+				t.Fatal(got.Error)
+			}
+		}
+		state := func(id int32, state BrokerState) {
+			b.do(&AlterBroker{ID: id, Epoch: b.img.Broker(id).Epoch, State: state})
+		}
+		state(2, Fenced)
+		state(1, Fenced)
+		p := func() *metadata.Partition { return b.img.Topic("a").Partitions[0] }
+		if !slices.Equal(p().ISR, []int32{0}) || !slices.Equal(p().ELR, []int32{1}) {
+			t.Fatalf("three replicas need two in sync unless somebody says otherwise: %+v", p())
+		}
+		c.lower(b)
+		if !slices.Equal(p().ELR, c.elr) {
+			t.Errorf("%s: the ELR is %v, want %v", c.what, p().ELR, c.elr)
+		}
+		state(0, Fenced)
+		state(1, Unfenced)
+		if leads := p().Leader == 1; leads != (c.elr != nil) {
+			t.Errorf("%s: broker 1 leads: %v", c.what, leads)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/uuid"
@@ -40,7 +41,7 @@ func (c *change) record() *metadata.PartitionChangeRecord {
 	if leader != metadata.NoLeader && !metadata.Has(isr, leader) {
 		// The ISR is empty, or the election unclean: the leader is all that is in sync.
 		isr = []int32{leader}
-		if unclean || len(isr) >= min(c.rules.MinISR, to.factor()) {
+		if unclean || len(isr) >= metadata.MinISR(c.rules.MinISR, to.factor()) {
 			elr, known = []int32{}, []int32{}
 		} else {
 			elr = slices.DeleteFunc(slices.Clone(elr), func(id int32) bool { return id == leader })
@@ -78,7 +79,7 @@ func (c *change) record() *metadata.PartitionChangeRecord {
 
 // eligible returns the ELR and the last known ELR beside an ISR.
 func (c *change) eligible(p *metadata.Partition, to assignment, isr []int32) (elr, known []int32) {
-	if len(isr) >= min(c.rules.MinISR, to.factor()) {
+	if len(isr) >= metadata.MinISR(c.rules.MinISR, to.factor()) {
 		return nil, nil
 	}
 	for _, id := range to.replicas {
@@ -129,8 +130,40 @@ func (c *change) elect(p *metadata.Partition, to assignment, isr, elr []int32) (
 	return leader, leader != metadata.NoLeader
 }
 
+// rules are those of a topic. What is set for all brokers is taken from the image of the step: the configuration in force may be an earlier one.
 func (s *step) rules(t *metadata.Topic) Rules {
-	return s.settings.Configs.TopicRules(t.Configs, t.Partitions[0].Factor())
+	rules := s.settings.Configs.TopicRules(t.Configs)
+	if _, own := t.Configs[minISR]; !own {
+		all := s.img.Config(metadata.Resource{Type: metadata.ResourceBroker})
+		if n, err := strconv.Atoi(all[minISR]); err == nil && n > 0 {
+			rules.MinISR = n
+		}
+	}
+	return rules
+}
+
+// minISR is the setting that the ELR goes by.
+const minISR = "min.insync.replicas"
+
+// revise lets the ELRs follow a change of min.insync.replicas, of one topic or of all brokers: where the ISR is large enough now records are committed without
+// those that are in an ELR.
+func (s *step) revise(changed metadata.Resource) {
+	s.settle()
+	for t := range s.img.Topics() {
+		if changed.Type == metadata.ResourceTopic && t.Name != changed.Name {
+			continue
+		}
+		for i, p := range t.Partitions {
+			if len(p.ELR)+len(p.LastKnownELR) == 0 {
+				continue
+			}
+			c := change{topic: t, number: int32(i), isr: p.ISR, lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: s.rules(t)}
+			c.rules.Unclean = false // nobody asked for that
+			if r := c.record(); r != nil {
+				s.add(r)
+			}
+		}
+	}
 }
 
 // active says which brokers may lead as the image stands.

@@ -18,7 +18,7 @@ type anything struct{ controller.Configs }
 
 func (anything) ValidateTopicSet(map[string]string) error   { return nil }
 func (anything) TopicList(string) (value string, list bool) { return "", false }
-func (anything) TopicRules(map[string]string, int) controller.Rules {
+func (anything) TopicRules(map[string]string) controller.Rules {
 	return controller.Rules{MinISR: 1}
 }
 

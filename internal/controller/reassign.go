@@ -99,7 +99,7 @@ func (s *step) moveTo(t *metadata.Topic, number int32, target []int32) *metadata
 	rules := s.rules(t)
 	dropped := func(id int32) bool { return metadata.Has(now.Adding, id) && !metadata.Has(target, id) }
 	isr := filter(p.ISR, func(id int32) bool { return !dropped(id) })
-	if len(isr) < max(1, min(rules.MinISR, now.factor())) {
+	if len(isr) < metadata.MinISR(rules.MinISR, now.factor()) {
 		isr = p.ISR
 		dropped = func(id int32) bool {
 			return metadata.Has(now.Adding, id) && !metadata.Has(target, id) && !metadata.Has(p.ISR, id) && !metadata.Has(p.ELR, id)

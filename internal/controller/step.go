@@ -23,8 +23,8 @@ type Configs interface {
 	ValidateTopicSet(overrides map[string]string) error
 	// TopicList says whether the configuration is a list, and its value where a topic has no override.
 	TopicList(name string) (value string, list bool)
-	// TopicRules gives what a topic with these overrides and that replication factor asks of the controller.
-	TopicRules(overrides map[string]string, replicationFactor int) Rules
+	// TopicRules gives what a topic with these overrides asks of the controller.
+	TopicRules(overrides map[string]string) Rules
 	// CheckBroker judges the name of a broker whose settings are to be changed, as that broker itself is asked to; "" stands for all brokers.
 	CheckBroker(asked int32, name string) Error
 	// BrokerList gives the default of a list setting of brokers; an error where it is none. done is what is to be done to it.
@@ -38,7 +38,7 @@ type Configs interface {
 
 // Rules are the effective configurations of a topic that the controller acts on.
 type Rules struct {
-	MinISR  int  // min.insync.replicas
+	MinISR  int  // min.insync.replicas, 0 where nobody set it; see metadata.MinISR
 	Unclean bool // unclean.leader.election.enable
 }
 

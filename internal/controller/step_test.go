@@ -88,11 +88,8 @@ func wanted(after map[string]string) Error {
 	return Error{}
 }
 
-func (configs) TopicRules(overrides map[string]string, factor int) Rules {
-	r := Rules{MinISR: 1, Unclean: overrides["unclean.leader.election.enable"] == "true"}
-	if factor >= 3 {
-		r.MinISR = 2
-	}
+func (configs) TopicRules(overrides map[string]string) Rules {
+	r := Rules{Unclean: overrides["unclean.leader.election.enable"] == "true"}
 	if v, err := strconv.Atoi(overrides["min.insync.replicas"]); err == nil {
 		r.MinISR = v
 	}
@@ -624,11 +621,7 @@ func checkInvariants(t *testing.T, before, after *metadata.Image, records []meta
 		}
 	}
 	for topic := range after.Topics() {
-		factor := topic.Partitions[0].Factor()
-		if was := before.TopicByID(topic.ID); was != nil {
-			factor = was.Partitions[0].Factor() // by which the request was decided
-		}
-		rules := configs{}.TopicRules(topic.Configs, factor)
+		rules := configs{}.TopicRules(topic.Configs)
 		for i, p := range topic.Partitions {
 			where := fmt.Sprintf("%s-%d %+v", topic.Name, i, p)
 			subset := func(list []int32) bool {
@@ -654,8 +647,7 @@ func checkInvariants(t *testing.T, before, after *metadata.Image, records []meta
 				}
 			}
 			old := before.Partition(topic.ID, int32(i))
-			minISR := min(rules.MinISR, p.Factor())
-			if old != p && len(p.ISR) >= minISR && len(p.ELR) > 0 {
+			if len(p.ISR) >= p.MinISR(rules.MinISR) && len(p.ELR) > 0 {
 				t.Fatalf("I11: ELR beside a whole ISR: %s", where)
 			}
 			if len(p.ISR)+len(p.ELR) == 0 && p.Leader != metadata.NoLeader {

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
 )
 
@@ -55,7 +56,8 @@ func serveCreateTopics(h *Handler, c call, req *kmsg.CreateTopicsRequest) kmsg.R
 		return resp
 	}
 	var configs []kmsg.CreateTopicsResponseTopicConfig
-	var of map[string]string // whose those are
+	var of map[string]string // whose those are, and what their min.insync.replicas is where nobody set it
+	least := 0
 	for _, t := range done.(*controller.CreateTopicsResponse).Topics {
 		rt := kmsg.NewCreateTopicsResponseTopic()
 		rt.Topic, rt.TopicID = t.Name, t.ID
@@ -64,8 +66,9 @@ func serveCreateTopics(h *Handler, c call, req *kmsg.CreateTopicsRequest) kmsg.R
 		rt.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // not null, also where there is an error
 		if !t.Error.Failed() {
 			rt.NumPartitions, rt.ReplicationFactor = t.Partitions, t.ReplicationFactor
-			if configs == nil || !maps.Equal(of, t.Configs) { // ten thousand topics of one request mostly have the same
-				configs, of = h.createdConfigs(t.Configs), t.Configs
+			n := metadata.MinISR(0, int(t.ReplicationFactor))
+			if configs == nil || n != least || !maps.Equal(of, t.Configs) { // ten thousand topics of one request mostly have the same
+				configs, of, least = h.createdConfigs(t.Configs, n), t.Configs, n
 			}
 			rt.Configs = configs
 		}
@@ -98,16 +101,16 @@ func createdSize(resp *kmsg.CreateTopicsResponse) int {
 }
 
 // createdConfigs are the settings of a new topic, of which some were given.
-func (h *Handler) createdConfigs(given map[string]string) []kmsg.CreateTopicsResponseTopicConfig {
+func (h *Handler) createdConfigs(given map[string]string, least int) []kmsg.CreateTopicsResponseTopicConfig {
 	live := h.Live()
-	entries := live.DescribeTopic(given)
+	entries := live.DescribeTopic(given, least)
 	configs := make([]kmsg.CreateTopicsResponseTopicConfig, 0, len(entries))
 	for _, e := range entries {
 		if raw, set := given[e.Name]; set {
 			e.Value = &raw // as it was given, while DescribeConfigs shows how it was understood
 		}
 		rc := kmsg.NewCreateTopicsResponseTopicConfig()
-		rc.Name, rc.Value, rc.ReadOnly, rc.Source, rc.IsSensitive = e.Name, e.Value, e.ReadOnly, int8(live.CreatedSource(e.Name, given)), e.Sensitive
+		rc.Name, rc.Value, rc.ReadOnly, rc.Source, rc.IsSensitive = e.Name, e.Value, e.ReadOnly, int8(live.CreatedSource(e.Name, given, least)), e.Sensitive
 		configs = append(configs, rc)
 	}
 	return configs

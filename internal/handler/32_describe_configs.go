@@ -87,7 +87,7 @@ func (h *Handler) describeResource(r kmsg.DescribeConfigsRequestResource) ([]con
 		if topic == nil {
 			return nil, protocol.UnknownTopicOrPartition, ""
 		}
-		return h.Live().DescribeTopic(topic.Configs), protocol.None, ""
+		return h.Live().DescribeTopic(topic.Configs, topic.Partitions[0].MinISR(0)), protocol.None, ""
 	case resourceBroker:
 		if r.ResourceName == "" {
 			return h.Live().DescribeBrokers(), protocol.None, ""

@@ -146,7 +146,7 @@ func (a anyConfig) ValidateTopicSet(overrides map[string]string) error {
 	return a.cfg.ValidateTopicConfigs(overrides)
 }
 func (a anyConfig) TopicList(string) (string, bool) { return "", false }
-func (a anyConfig) TopicRules(map[string]string, int) controller.Rules {
+func (a anyConfig) TopicRules(map[string]string) controller.Rules {
 	return controller.Rules{MinISR: 1}
 }
 

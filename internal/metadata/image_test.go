@@ -645,3 +645,12 @@ func BenchmarkQuota(b *testing.B) {
 		}
 	}
 }
+
+func TestMinISR(t *testing.T) {
+	for _, c := range []struct{ set, factor, want int }{{0, 1, 1}, {0, 2, 1}, {0, 3, 2}, {0, 5, 2}, {1, 3, 1}, {2, 1, 1}, {2, 3, 2}, {3, 5, 3}, {9, 3, 3}} {
+		p := Partition{Replicas: make([]int32, c.factor+1), Reassignment: &Reassignment{Adding: []int32{7}}}
+		if got := p.MinISR(c.set); got != c.want {
+			t.Errorf("min.insync.replicas=%d of %d replicas: %d, want %d", c.set, c.factor, got, c.want)
+		}
+	}
+}

@@ -58,6 +58,22 @@ func (p *Partition) Factor() int {
 	return len(p.Replicas) - len(p.Reassignment.Adding)
 }
 
+// MinISR is how many replicas must be in sync for acks=all: as many as min.insync.replicas says of the topic, or no more than there are. 0 says that nobody
+// set it: then it is two where there are three or more, and one of fewer. Leader and controller both go by the partition as it stands, so that they
+// agree at each partition epoch: the ELR relies on it.
+func (p *Partition) MinISR(set int) int { return MinISR(set, p.Factor()) }
+
+// MinISR is that of a partition with so many replicas.
+func MinISR(set, factor int) int {
+	switch {
+	case set > 0:
+		return min(set, factor)
+	case factor >= 3:
+		return 2
+	}
+	return 1
+}
+
 // Listener is one address of a broker.
 type Listener struct {
 	Name     string

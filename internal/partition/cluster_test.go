@@ -68,7 +68,7 @@ type node struct {
 // rules ask for two in sync.
 type rules struct{ controller.Configs }
 
-func (rules) TopicRules(map[string]string, int) controller.Rules { return controller.Rules{MinISR: 2} }
+func (rules) TopicRules(map[string]string) controller.Rules { return controller.Rules{MinISR: 2} }
 
 func (rules) ValidateTopicSet(map[string]string) error { return nil }
 

@@ -49,7 +49,7 @@ func (h *Host) changed(p *Partition) {
 type Settings struct {
 	Log           *commitlog.Config
 	Rules         record.Rules  // what a batch must obey
-	MinISR        int           // min.insync.replicas as configured; it is clipped to the replication factor
+	MinISR        int           // min.insync.replicas as configured, 0 where nobody did; see metadata.MinISR
 	LagMax        time.Duration // a follower that was not caught up for so long leaves the ISR
 	DeleteAllowed bool          // records may be deleted by offset: the topic does not only compact
 	Zstd          bool          // compression.type is zstd, which old readers do not know

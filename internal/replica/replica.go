@@ -35,7 +35,7 @@ type Brokers interface {
 // Settings are what replication reads of the topic's and the broker's configuration.
 type Settings struct {
 	Durable bool          // synced ends count (durability=disk), not log ends
-	MinISR  int           // min.insync.replicas; clipped to the replication factor
+	MinISR  int           // min.insync.replicas, 0 where nobody set it; see metadata.MinISR
 	LagMax  time.Duration // a follower that was not caught up for so long leaves the ISR (replica.lag.time.max.ms)
 }
 
@@ -271,9 +271,10 @@ func CheckLeader(is Role, epoch, e LeaderEpoch) error {
 	return nil
 }
 
-// CheckInSync answers whether a batch of acks=all may be appended: the ISR has at least minISR replicas, or all that there are to be.
+// CheckInSync answers whether a batch of acks=all may be appended: the ISR has as many replicas as min.insync.replicas asks for, and the controller thinks so too.
+// Where it keeps an ELR it counts on nothing being committed without those that are in it, whatever is configured here and not there.
 func CheckInSync(p *metadata.Partition, minISR int) error {
-	if len(p.ISR) < min(minISR, p.Factor()) {
+	if len(p.ISR) < p.MinISR(minISR) || len(p.ELR) > 0 {
 		return ErrNotEnoughReplicas
 	}
 	return nil

@@ -300,6 +300,7 @@ func TestHighWatermark(t *testing.T) {
 		"it never goes back":                   {false, 2, []int32{0, 1, 2}, 9, 9, [2]int64{3, 9}, 7, 7},
 		"who never fetched holds it":           {false, 2, []int32{0, 1, 2}, 9, 9, [2]int64{-1, 9}, 3, 3},
 		"it stands below min.insync.replicas":  {false, 2, []int32{0}, 9, 9, [2]int64{-1, -1}, 3, 3},
+		"two of three, where nobody set it":    {false, 0, []int32{0}, 9, 9, [2]int64{-1, -1}, 3, 3},
 		"alone, where that is enough":          {false, 1, []int32{0}, 9, 9, [2]int64{-1, -1}, 3, 9},
 		"who is out of the ISR does not count": {false, 2, []int32{0, 1}, 9, 9, [2]int64{8, -1}, 3, 8},
 	} {
@@ -320,6 +321,29 @@ func TestHighWatermark(t *testing.T) {
 		}
 		if hw := m.HighWatermark(); hw != c.want {
 			t.Errorf("%s: %d, want %d", name, hw, c.want)
+		}
+	}
+}
+
+// TestCheckInSync: acks=all needs as many as are set, or as many as go with the number of replicas, and nothing in the ELR: the controller may have another
+// configuration.
+func TestCheckInSync(t *testing.T) {
+	for _, c := range []struct {
+		replicas, isr, elr []int32
+		minISR             int
+		enough             bool
+	}{
+		{[]int32{0, 1, 2}, []int32{0}, nil, 0, false},
+		{[]int32{0, 1, 2}, []int32{0, 2}, nil, 0, true},
+		{[]int32{0, 1}, []int32{0}, nil, 0, true},
+		{[]int32{0}, []int32{0}, nil, 2, true},
+		{[]int32{0, 1, 2}, []int32{0}, nil, 1, true},
+		{[]int32{0, 1, 2}, []int32{0}, []int32{1}, 1, false},
+		{[]int32{0, 1, 2}, []int32{0, 1}, nil, 3, false},
+	} {
+		err := CheckInSync(&metadata.Partition{Replicas: c.replicas, ISR: c.isr, ELR: c.elr}, c.minISR)
+		if (err == nil) != c.enough {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }

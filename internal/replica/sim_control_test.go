@@ -28,7 +28,7 @@ type rules struct {
 	unclean bool
 }
 
-func (r rules) TopicRules(map[string]string, int) controller.Rules {
+func (r rules) TopicRules(map[string]string) controller.Rules {
 	return controller.Rules{MinISR: r.minISR, Unclean: r.unclean}
 }
 

@@ -570,13 +570,13 @@ func (s *sim) mayLose(n *node) bool {
 	return others+1 <= s.minISR(s.ctl.partition())-1
 }
 
-func (s *sim) minISR(p *metadata.Partition) int { return min(s.settings.MinISR, p.Factor()) }
+func (s *sim) minISR(p *metadata.Partition) int { return p.MinISR(s.settings.MinISR) }
 
 func newSim(seed uint64, bug mutant, how moves) *sim {
 	s := &sim{seed: seed, bug: bug, rng: rand.New(rand.NewPCG(seed, 7)), ids: random.Seeded(seed), now: start, trace: fnv.New64a(), cut: map[[2]int32]time.Time{}}
 	s.settings = Settings{Durable: !s.chance(4), MinISR: 2, LagMax: s.ms(300, 2000)}
 	if s.chance(4) {
-		s.settings.MinISR = 1 + s.rng.IntN(3)
+		s.settings.MinISR = s.rng.IntN(4) // 0: by the number of replicas, which a reassignment changes
 	}
 	s.reckless = s.chance(8) && how == stays
 	s.moves = how
