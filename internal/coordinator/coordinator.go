@@ -68,7 +68,8 @@ func New(opts Options) *Coordinator {
 // Resize tells how many partitions the internal topic has, 0 if it does not exist. Kafka never adds any: keys would move.
 func (c *Coordinator) Resize(partitions int32) { c.partitions.Store(partitions) }
 
-// Lead makes this broker serve a partition in a leader epoch. A shard of an older epoch ends; the new one loads in the background.
+// Lead makes this broker serve a partition in a leader epoch. A shard of an older epoch ends; the new one loads in the background, and
+// lets calls wait for it if there is nothing to load.
 func (c *Coordinator) Lead(index int32, epoch commitlog.LeaderEpoch, p Partition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -168,6 +168,60 @@ func TestLoadAnswersLoading(t *testing.T) {
 	})
 }
 
+// TestCallsWaitForAnEmptyLog asks while a machine is being made: calls wait where there is nothing to load, and are refused where there is.
+func TestCallsWaitForAnEmptyLog(t *testing.T) {
+	for name, c := range map[string]struct {
+		end       int64
+		resign    bool
+		atOnce    any
+		afterward any
+	}{
+		"empty":           {atOnce: nil, afterward: ""},
+		"something in it": {end: 1, atOnce: ErrLoading, afterward: ErrLoading},
+		"lost meanwhile":  {resign: true, atOnce: nil, afterward: ErrNotCoordinator},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gate := make(chan struct{})
+				r := &rig{T: t, log: &fakeLog{end: c.end}}
+				r.Coordinator = New(Options{Clock: clock.Real, Log: slog.New(slog.DiscardHandler), LoadBytes: 1, CommitTimeout: time.Second,
+					Machine: func(int32) Machine { <-gate; return &registers{values: map[string]string{}} },
+					Loaded:  func() any { return note{"L"} }})
+				r.Resize(1)
+				r.Lead(0, 0, r.log)
+				asked := r.ask(get{"a"})
+				r.want(asked, c.atOnce)
+				if got := r.Loading(); got != 1 {
+					t.Errorf("%d partitions are being loaded", got)
+				}
+				if c.resign {
+					r.Resign(0)
+				}
+				close(gate)
+				r.want(asked, c.afterward)
+				if c.afterward == "" {
+					r.want(r.ask(get{"noted"}), "L")
+				}
+				r.Close()
+			})
+		})
+	}
+	t.Run("ended before it began", func(t *testing.T) {
+		bubble(t, func(r *rig) {
+			s := newShard(r.Coordinator, 1, 0, &fakeLog{})
+			var got error
+			if err := s.take(&Call{Request: get{"a"}, done: func(_ any, err error) { got = err }}); err != nil {
+				t.Fatal(err)
+			}
+			s.end()
+			s.run()
+			if !errors.Is(got, ErrNotCoordinator) {
+				t.Errorf("answered %v", got)
+			}
+		})
+	})
+}
+
 func TestRestartReplays(t *testing.T) {
 	bubble(t, func(r *rig) {
 		for i := range 50 {

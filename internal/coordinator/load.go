@@ -14,11 +14,13 @@ const recordBytesMax = 1 << 30
 // load makes a machine and replays the log into it, up to its end: what is not committed yet is decided all the same, since this
 // replica leads. The answers wait for it.
 func (s *shard) load() error {
-	select {
-	case s.c.loads <- struct{}{}:
-		defer func() { <-s.c.loads }()
-	case <-s.stop:
-		return ErrNotCoordinator
+	if !s.empty() {
+		select {
+		case s.c.loads <- struct{}{}:
+			defer func() { <-s.c.loads }()
+		case <-s.stop:
+			return ErrNotCoordinator
+		}
 	}
 	began := s.c.opts.Clock.Now()
 	s.machine, s.parked = s.c.opts.Machine(s.index), map[*Call]struct{}{}

@@ -39,6 +39,7 @@ type phase uint8
 
 const (
 	loading     phase = iota // answers ErrLoading
+	beginning                // lets them wait: it loads a log in which there is nothing
 	active                   // hands them to the machine
 	unavailable              // answers ErrUnavailable: between a failure and the next load
 	ended                    // answers ErrNotCoordinator
@@ -76,8 +77,18 @@ type shard struct {
 }
 
 func newShard(c *Coordinator, index int32, epoch commitlog.LeaderEpoch, p Partition) *shard {
-	return &shard{c: c, index: index, epoch: epoch, partition: p,
+	s := &shard{c: c, index: index, epoch: epoch, partition: p,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), builder: record.NewBuilder(c.opts.Compression)}
+	if s.empty() { // as on the first use of groups: a client that does not ask twice need not fail for a moment
+		s.mu.phase = beginning
+	}
+	return s
+}
+
+// empty says whether a load has nothing to read.
+func (s *shard) empty() bool {
+	logStart, _, _, logEnd := s.partition.Offsets()
+	return logStart == logEnd
 }
 
 // take queues a call, or says why not. Calls without an answer are queued in every phase.
@@ -235,6 +246,9 @@ func (s *shard) refuse(call *Call, err error) {
 
 // park notes calls that the machine will not see, so that drop answers them.
 func (s *shard) park(calls []*Call) {
+	if s.parked == nil {
+		s.parked = map[*Call]struct{}{}
+	}
 	for _, call := range calls {
 		if call.done != nil {
 			s.parked[call] = struct{}{}

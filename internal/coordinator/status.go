@@ -5,7 +5,7 @@ package coordinator
 func (c *Coordinator) Loading() (n int) {
 	for _, s := range c.shards() {
 		s.mu.Lock()
-		if s.mu.phase == loading || s.mu.phase == unavailable {
+		if s.mu.phase == loading || s.mu.phase == beginning || s.mu.phase == unavailable {
 			n++
 		}
 		s.mu.Unlock()

@@ -16,6 +16,14 @@ func invalidGroup(id string) bool { return id == "" || !utf8.ValidString(id) }
 
 // ask hands a request to the machine of a group and passes its response on, or the code that says why there is none.
 func ask[R any](h *Handler, group string, request any, then func(*R, protocol.ErrorCode)) {
+	if h.mayBeBehind() {
+		h.caughtUp(func() { askNow(h, group, request, then) })
+		return
+	}
+	askNow(h, group, request, then)
+}
+
+func askNow[R any](h *Handler, group string, request any, then func(*R, protocol.ErrorCode)) {
 	h.Groups.Do(group, request, func(response any, err error) {
 		if err != nil {
 			then(nil, coordinatorCode(err))
@@ -42,7 +50,7 @@ func askEach[R any](h *Handler, groups []string, request func(i int) any, got fu
 		})
 		return
 	}
-	h.pending.Go(func() {
+	many := func() {
 		var mu sync.Mutex // got is called by the goroutines of several shards
 		var open sync.WaitGroup
 		places := make(chan struct{}, askedAtOnce)
@@ -56,7 +64,7 @@ func askEach[R any](h *Handler, groups []string, request func(i int) any, got fu
 				continue
 			}
 			open.Add(1)
-			ask(h, group, request(i), func(r *R, code protocol.ErrorCode) {
+			askNow(h, group, request(i), func(r *R, code protocol.ErrorCode) {
 				mu.Lock()
 				got(i, r, code)
 				mu.Unlock()
@@ -66,7 +74,8 @@ func askEach[R any](h *Handler, groups []string, request func(i int) any, got fu
 		}
 		open.Wait()
 		then()
-	})
+	}
+	h.caughtUp(func() { h.pending.Go(many) })
 }
 
 // untilGone is for requests that may wait for minutes: when the connection ends before the answer is there, gone gives one, so that what

@@ -108,6 +108,7 @@ type Handler struct {
 	followers   followers
 	producerIDs producerIDs
 	firstUse    firstUse
+	catchUp     catchUp
 	refusals    refusals
 	stats       Stats
 	pending     sync.WaitGroup  // parked fetches, and others that wait

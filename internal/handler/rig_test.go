@@ -102,7 +102,8 @@ type fakeController struct {
 	mu      sync.Mutex
 	asked   int
 	fail    error
-	proceed chan struct{} // if set, a request waits for it
+	proceed chan struct{}     // if set, a request waits for it
+	news    []metadata.Record // of which this broker hears with the next answer
 }
 
 func (f *fakeController) apply(t *testing.T, records ...metadata.Record) {
@@ -127,6 +128,12 @@ func (f *fakeController) Do(ctx context.Context, req controller.Request) (contro
 		return nil, f.fail
 	}
 	img := f.images.Image()
+	if len(f.news) > 0 {
+		if err := f.images.Apply(img.Index()+1, metadata.Encode(f.news)); err != nil {
+			return nil, err
+		}
+		img, f.news = f.images.Image(), nil
+	}
 	records, resp := controller.Step(img, controller.Settings{Configs: anyConfig{cfg: f.cfg}}, req, time.UnixMilli(1), random.Seeded(2))
 	if len(records) > 0 {
 		if err := f.images.Apply(img.Index()+1, metadata.Encode(records)); err != nil {
