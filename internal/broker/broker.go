@@ -106,6 +106,7 @@ type Broker struct {
 	counts      counts
 	memory      memory
 	damages     damages
+	repairs     repairs
 
 	admin       *admin.Server // nil where the configuration opens none
 	adminSocket network.Listener
@@ -246,6 +247,7 @@ func startUntil(ctx context.Context, opts Options) (_ *Broker, err error) {
 	b.quotas, b.connections = quota.NewClients(quotaOptions(b.opts)), quota.NewConnections(quotaOptions(b.opts))
 	b.hosts.start(b.opts.Log)
 	b.cleaning = make(chan config.Cleaner, 1)
+	b.repairs = repairs{wake: make(chan struct{}, 1), waiting: map[string]*repair{}}
 	b.lost = make(chan lostDir, len(b.opts.Config.LogDirs)) // each tells once, and must not wait
 	defer func() {
 		if err != nil {
@@ -320,6 +322,7 @@ func (b *Broker) openDirs() error {
 	cfg := b.opts.Config
 	files := commitlog.NewFileCache(openFilesMax, indexBytesMax)
 	files.OnDamage(b.foundDamage)
+	files.OnUnreadable(b.repairs.add)
 	cluster := b.clusterID
 	if cluster == "" {
 		var err error
@@ -523,6 +526,7 @@ func (b *Broker) startUpkeep() context.Context {
 	b.upkeep.Go(func() { b.retain(upkeep) })
 	b.upkeep.Go(func() { b.compact(upkeep) })
 	b.scrub(upkeep)
+	b.upkeep.Go(func() { b.mend(upkeep) })
 	b.upkeep.Go(func() { b.moveReplicas(upkeep) })
 	b.upkeep.Go(func() { b.tellPlaces(upkeep) })
 	b.upkeep.Go(func() { b.hearLost(upkeep) })

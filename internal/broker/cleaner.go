@@ -22,6 +22,8 @@ func (p cleanable) Dirt(now time.Time) (commitlog.Dirt, error) {
 	return p.Log().Dirt(now, p.HighWatermark())
 }
 
+func (p cleanable) Repairs() int64 { return p.Log().Repairs() }
+
 func (p cleanable) Clean(opts commitlog.CleanOptions) (commitlog.Cleaned, error) {
 	opts.HighWatermark = p.HighWatermark()
 	done, err := p.Log().Clean(opts)

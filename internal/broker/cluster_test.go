@@ -42,6 +42,7 @@ type several struct {
 	own   func(id int) string           // further settings of one
 
 	patience time.Duration // how long a start may take; 0: long
+	clock    clock.Clock   // of all; nil: the real one
 }
 
 const testVoters = "1@n1:9093,2@n2:9093,3@n3:9093"
@@ -90,7 +91,7 @@ func (c *several) startOne(id int, properties string) (*Broker, error) {
 	if c.fault != nil {
 		disk = vfs.NewFault(disk, func(op vfs.Op) error { return c.fault(id, op) })
 	}
-	return startUntil(ctx, Options{Config: cfg, FS: disk, Network: c.net, Log: log})
+	return startUntil(ctx, Options{Config: cfg, FS: disk, Network: c.net, Clock: c.clock, Log: log})
 }
 
 type logTo struct{ t *testing.T }

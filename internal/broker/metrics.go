@@ -25,6 +25,7 @@ type counts struct {
 	recordsRemoved                           metrics.Counter
 	bytesRemoved                             metrics.Counter
 	damaged, scrubbed                        metrics.Counter // places, bytes
+	repaired, repairedBytes                  metrics.Counter
 }
 
 // scrape reads all that the parts of the broker count. What concerns groups has until ctx ends. Its cost grows with the partitions that
@@ -219,6 +220,7 @@ func (r *replicas) sums(t *metadata.Topic) (sums topicSums) {
 
 func (b *Broker) scrapeDisks(s *metrics.Scrape) {
 	s.Count(metrics.Damaged, b.counts.damaged.Load())
+	b.scrapeRepairs(s)
 	s.Count(metrics.Scrubbed, b.counts.scrubbed.Load())
 	for _, d := range b.dirs {
 		now := d.Condition()

@@ -50,12 +50,12 @@ type Cleaned struct {
 	BytesRead, BytesWritten       int64 // with the first reading, for the keys
 }
 
-// Answers of Clean.
+// Answers of Clean and Repair.
 var (
-	// ErrDisturbed: meanwhile the log was truncated, lost segments, or its topic is not to be compacted any more; another pass may
+	// ErrDisturbed: meanwhile the log was truncated, lost segments, is copied or compacted, or its topic is not to be compacted any more; another pass may
 	// begin at once.
-	ErrDisturbed = errors.New("log was cut, or its policy changed, while it was compacted")
-	// ErrNoRoom: the disk has no room for the compacted segments beside the old ones.
+	ErrDisturbed = errors.New("log was cut, or its policy changed, while segments were written anew")
+	// ErrNoRoom: the disk has no room for the new segments beside the old ones.
 	ErrNoRoom = errors.New("too little space on the disk")
 )
 

@@ -182,22 +182,22 @@ func (c *cleaning) group(filter *compact.Filter, group []*segment.Segment) error
 	for _, s := range group {
 		size += s.Size()
 	}
-	if _, err := c.room(0); err != nil {
+	if _, err := c.l.room(0); err != nil {
 		return err
 	}
 	cleaned, err := segment.CreateCleaned(c.l.env.Files, c.l.env.FS, c.l.dir(), group[0].Base())
 	if err != nil {
-		return c.judge(err)
+		return c.l.judge(err)
 	}
 	if err = c.fill(filter, cleaned, group); err == nil {
-		err = c.judge(cleaned.Finish(group[len(group)-1].End()))
+		err = c.l.judge(cleaned.Finish(group[len(group)-1].End()))
 	}
 	if err != nil {
 		_ = cleaned.Abandon() // where files stay the next pass removes them
 		return err
 	}
 	after := cleaned.Size()
-	if err := c.l.replace(group, cleaned, c.cuts); err != nil {
+	if err := c.l.replace(group, []*segment.Segment{cleaned}, c.cuts, func() bool { return c.l.config.Load().Compact }); err != nil {
 		return err
 	}
 	c.done.BytesBefore += size
@@ -212,8 +212,8 @@ const spareBytes = 64 << 20
 
 // room returns how much of the disk a pass may take beside the bytes that it is about to write. What it writes may be much less than what it
 // reads, and a disk that is nearly full needs it most: so it is asked as it goes along.
-func (c *cleaning) room(bytes int) (more int64, err error) {
-	free, err := c.l.env.FS.Free(c.l.dir())
+func (l *Log) room(bytes int) (more int64, err error) {
+	free, err := l.env.FS.Free(l.dir())
 	if err != nil {
 		return 0, nil // then the write finds out
 	}
@@ -260,30 +260,30 @@ func (c *cleaning) flush(to *segment.Segment) error {
 	if err := c.pay(len(c.out)); err != nil {
 		return err
 	}
-	more, err := c.room(len(c.out))
+	more, err := c.l.room(len(c.out))
 	if err != nil {
 		return err
 	}
 	limits := c.cfg.limits()
 	limits.SegmentBytes = min(limits.SegmentBytes, to.Size()+int64(len(c.out))+more) // to allocate blocks ahead
 	if err := to.Append(c.out, limits); err != nil {
-		return c.judge(fmt.Errorf("write %s: %w", to.Path(), err))
+		return c.l.judge(fmt.Errorf("write %s: %w", to.Path(), err))
 	}
 	c.done.BytesWritten += int64(len(c.out))
 	c.out = c.out[:0]
 	return nil
 }
 
-// judge decides what a failed write of a cleaned segment means. A lack of space is no reason to refuse producers: the segment goes away
+// judge decides what a failed write of a segment means that is to take the place of others. A lack of space is no reason to refuse producers: the segment goes away
 // again.
-func (c *cleaning) judge(err error) error {
-	if err == nil || c.l.ended() { // its directory is on its way out
+func (l *Log) judge(err error) error {
+	if err == nil || l.ended() { // its directory is on its way out
 		return err
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", ErrNoRoom, err)
 	}
-	return c.l.env.fail(err)
+	return l.env.fail(err)
 }
 
 // without finds some segments that stood in view one after another; gone says that they do not any more, or are the last.

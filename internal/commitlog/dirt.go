@@ -38,7 +38,7 @@ func (l *Log) Dirt(now time.Time, highWatermark int64) (Dirt, error) {
 		}
 	}
 	v := l.view.Load()
-	if !cfg.Compact || v == nil || l.copied.Load() {
+	if !cfg.Compact || v == nil || l.copied.Load() || l.repairing.Load() {
 		return Dirt{}, nil
 	}
 	from := max(l.marks.cleaned.Load(), l.LogStart())

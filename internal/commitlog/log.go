@@ -50,7 +50,10 @@ type Log struct {
 	unclean  atomic.Bool                 // the last cleaning had no room for all keys
 	deriving chan struct{}               // held by who writes derived files or cuts the log; nil until there are files
 	copied   atomic.Bool                 // a copy of the log is being made, which compaction must not change under it
-	cleans   atomic.Int32                // passes of compaction under way
+	cleans   atomic.Int32                // passes of compaction and repairs under way
+
+	repairing atomic.Bool // segments are repaired, and compaction waits
+	repairs   atomic.Int64
 
 	recovered Recovered
 	replayed  int64 // where the last batch that Replay was given ends
@@ -91,6 +94,7 @@ type inner struct {
 	undeleted    bool  // Delete closed the log and could not rename its directory
 	refused      error // why the files of a resting log cannot be used until the next start
 	oldest       oldest
+	unseen       *unseen // nil: the last start saw all that it walked over
 }
 
 type state uint8

@@ -159,8 +159,9 @@ type opening struct {
 	rescan   bool          // the epochs must be read from all batches
 	end      int64
 
-	lastEpoch int32 // of the batch walked last
-	examine   int64 // base of the segment that is looked through first, since it was found damaged; -1: none is
+	before    *producer.State // what state was before segments with damage were walked
+	lastEpoch int32           // of the batch walked last
+	examine   int64           // base of the segment that is looked through first, since it was found damaged; -1: none is
 }
 
 func (o *opening) run() error {
@@ -173,6 +174,9 @@ func (o *opening) run() error {
 	}
 	for {
 		o.chooseSnapshot()
+		if o.examine >= 0 {
+			o.before = o.state.Clone()
+		}
 		o.loadEpochs()
 		if err := o.loadSegments(); err != nil {
 			if o.damaged(err) {
@@ -198,6 +202,9 @@ func (o *opening) run() error {
 	}
 	l.mu.producers = *o.state
 	l.unstable.Store(true)
+	if o.before != nil && slices.ContainsFunc(o.segments, o.passedOver) {
+		l.mu.unseen = &unseen{o.before, o.known}
+	}
 	o.setMarks()
 	if err := o.finishEpochs(); err != nil {
 		return err
@@ -214,6 +221,11 @@ func (o *opening) run() error {
 		return l.env.FS.SyncDir(l.dir()) // one that came back later would contradict what is appended now
 	}
 	return nil
+}
+
+// passedOver says whether a segment has damage where its batches were walked.
+func (o *opening) passedOver(s *segment.Segment) bool {
+	return slices.ContainsFunc(s.Damages(), func(d segment.Damage) bool { return d.Next > o.known })
 }
 
 // damaged says whether the segments should be loaded again, and one of them be looked through for damage before it is recovered.

@@ -122,6 +122,8 @@ func TestRestingLogAnswersAlike(t *testing.T) {
 		"Recovered":       func(l *Log) any { return l.Recovered() },
 		"RecoveryPoint":   func(l *Log) any { return l.RecoveryPoint() },
 		"Rename":          func(l *Log) any { return []any{l.Rename("other-0"), len(readAllSoft(l))} },
+		"Repair":          func(l *Log) any { done, err := l.Repair(0, RepairOptions{}); return []any{done, err} },
+		"Repairs":         func(l *Log) any { return l.Repairs() },
 		"Replay":          func(l *Log) any { b := tail.build(); b.SetBaseOffset(40); return []any{l.Replay(b), l.LogEnd()} },
 		"ReplayFrom":      func(l *Log) any { return l.ReplayFrom(50, nil) != nil },
 		"Rest":            func(l *Log) any { r, ok := l.Rest(); return []any{r, ok} },

@@ -11,26 +11,31 @@ import (
 	"github.com/moldau/moldau/internal/commitlog/segment"
 )
 
-// # How cleaned segments take their place
+// # How segments that were written anew take their place
+//
+// Compaction makes one segment of a group, a repair one of one, or several of several.
 //
 //	1. NNN.log.cleaned and its indexes are written and synced.            a crash leaves .cleaned files: they go
-//	2. They are renamed to NNN.log.swap, the .log last; sync of the directory.   a crash leaves both: all of it goes
+//	2. They are renamed to NNN.log.swap, the .log last, the first segment after all others; sync of the directory.   a crash leaves both: all of it goes
 //	3. The files of the old segments are renamed to .deleted; sync.       a crash leaves .swap: the start goes on from here
 //	4. NNN.log.swap is renamed to NNN.log; sync.                          likewise
 //
 // Suffixes and the rules for a start are Kafka's, so that either may open what the other left. Readers see the old segments up to the end of
 // step 4, which are held open and need no name, and then the new one.
 
-// replace puts a cleaned segment in the place of the group that it was made of, unless the log was cut since or is not to be compacted any more.
-func (l *Log) replace(group []*segment.Segment, cleaned *segment.Segment, cuts int) (err error) {
+// replace puts segments in the place of the group that they were made of, unless the log was cut since, or is being copied, or wanted says no.
+func (l *Log) replace(group, made []*segment.Segment, cuts int, wanted func() bool) (err error) {
 	defer l.hold()()
 	abandon := func(err error) error {
-		_ = cleaned.Abandon() // where files stay the next pass removes them
+		for _, s := range made {
+			_ = s.Abandon() // where files stay the next pass removes them
+		}
 		return err
 	}
 	l.mu.Lock()
-	disturbed := l.mu.cuts != cuts || l.mu.state != present || !l.config.Load().Compact || l.copied.Load()
+	disturbed := l.mu.cuts != cuts || l.mu.state != present || l.copied.Load()
 	l.mu.Unlock()
+	disturbed = disturbed || !wanted()
 	if _, gone := l.view.Load().without(group); gone || disturbed {
 		return abandon(ErrDisturbed)
 	}
@@ -49,14 +54,14 @@ func (l *Log) replace(group []*segment.Segment, cleaned *segment.Segment, cuts i
 		}
 		pinned++
 	}
-	doomed, err := l.exchange(group, cleaned)
+	doomed, err := l.exchange(group, made)
 	if err != nil {
 		// Nobody knows which names the disk has now; a start finds out.
 		return l.env.failHalfway(fmt.Errorf("replace segments of %s: %w", l.id, err))
 	}
 	l.mu.Lock()
-	l.exchangedLocked(group, cleaned)
-	useless := l.forgetSnapshotsLocked(group[1:])
+	l.exchangedLocked(group, made)
+	useless := l.forgetSnapshotsLocked(group, made)
 	l.mu.Unlock()
 	for _, s := range group {
 		s.Close()
@@ -69,10 +74,17 @@ func (l *Log) replace(group []*segment.Segment, cleaned *segment.Segment, cuts i
 }
 
 // exchange does what the table above says from step 2 on.
-func (l *Log) exchange(group []*segment.Segment, cleaned *segment.Segment) (doomed []doomedFile, err error) {
+func (l *Log) exchange(group, made []*segment.Segment) (doomed []doomedFile, err error) {
 	fsys := l.env.FS
-	if err := cleaned.Move(segment.SwapSuffix); err != nil {
-		return nil, err
+	for i := len(made) - 1; i >= 0; i-- {
+		if i == 0 && len(made) > 1 { // as long as it is not a .swap none of the others counts
+			if err := fsys.SyncDir(l.dir()); err != nil {
+				return nil, err
+			}
+		}
+		if err := made[i].Move(segment.SwapSuffix); err != nil {
+			return nil, err
+		}
 	}
 	if err := fsys.SyncDir(l.dir()); err != nil {
 		return nil, err
@@ -94,8 +106,10 @@ func (l *Log) exchange(group []*segment.Segment, cleaned *segment.Segment) (doom
 	if err := fsys.SyncDir(l.dir()); err != nil {
 		return nil, err
 	}
-	if err := cleaned.Move(""); err != nil {
-		return nil, err
+	for _, s := range made {
+		if err := s.Move(""); err != nil {
+			return nil, err
+		}
 	}
 	return doomed, fsys.SyncDir(l.dir())
 }
@@ -106,13 +120,16 @@ func (l *Log) deletedPath(path string) string {
 	return fmt.Sprintf("%s.%016x%s", path, l.env.Random.Uint64(), segment.DeletedSuffix)
 }
 
-// exchangedLocked shows readers the new segment. Marks that count bytes from the start of the log stay: nothing above the recovery
+// exchangedLocked shows readers the new segments. Marks that count bytes from the start of the log stay: nothing above the recovery
 // point moved.
-func (l *Log) exchangedLocked(group []*segment.Segment, cleaned *segment.Segment) {
+func (l *Log) exchangedLocked(group, made []*segment.Segment) {
 	v := l.view.Load()
 	at, _ := v.without(group)
-	next := slices.Concat(v.segments[:at], []*segment.Segment{cleaned}, v.segments[at+len(group):])
-	size := cleaned.Size()
+	next := slices.Concat(v.segments[:at], made, v.segments[at+len(group):])
+	size := int64(0)
+	for _, s := range made {
+		size += s.Size()
+	}
 	for _, s := range group {
 		size -= s.Size()
 	}
@@ -124,11 +141,14 @@ func (l *Log) exchangedLocked(group []*segment.Segment, cleaned *segment.Segment
 }
 
 // forgetSnapshotsLocked drops the snapshots at the bases of segments that are no more. The one at the end of what is compacted stays.
-func (l *Log) forgetSnapshotsLocked(gone []*segment.Segment) (dropped []int64) {
+func (l *Log) forgetSnapshotsLocked(group, made []*segment.Segment) (dropped []int64) {
 	var keep []int64
-	bases := make(map[int64]bool, len(gone))
-	for _, s := range gone {
+	bases := make(map[int64]bool, len(group))
+	for _, s := range group {
 		bases[s.Base()] = true
+	}
+	for _, s := range made {
+		delete(bases, s.Base())
 	}
 	for _, at := range l.mu.snapshots {
 		if bases[at] {

@@ -265,7 +265,7 @@ func (f *fetch) readAll() bool {
 		})
 		r.result = res
 		if err != nil {
-			r.code = f.errorCode(err)
+			r.code = f.errorCode(err, r.part)
 			enough = true
 			continue
 		}
@@ -360,13 +360,16 @@ func (f *fetch) isLeaderError(code protocol.ErrorCode) bool {
 	return code == protocol.NotLeaderOrFollower || code == protocol.FencedLeaderEpoch
 }
 
-func (f *fetch) errorCode(err error) protocol.ErrorCode {
+func (f *fetch) errorCode(err error, p *partition.Partition) protocol.ErrorCode {
 	code := codeOf(err)
-	if errors.Is(err, commitlog.ErrCorrupt) { // consumers tell their users of the offset, where the other code has them try for ever
+	if errors.Is(err, commitlog.ErrCorrupt) {
 		if f.why == nil {
 			f.why = err
 		}
-		return protocol.CorruptMessage
+		if a, _ := p.State(); len(a.Replicas) <= 1 { // consumers tell their users of the offset, where the other code has them try for ever
+			return protocol.CorruptMessage
+		}
+		code = protocol.StorageError // until it is repaired from another replica
 	}
 	if code == protocol.StorageError {
 		if f.why == nil {

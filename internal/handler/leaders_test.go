@@ -46,7 +46,7 @@ func TestFailedDiskToOldConsumers(t *testing.T) {
 		if v <= 5 {
 			want = protocol.NotLeaderOrFollower
 		}
-		if got := (&fetch{version: v}).errorCode(fmt.Errorf("read: %w", commitlog.ErrOffline)); got != want {
+		if got := (&fetch{version: v}).errorCode(fmt.Errorf("read: %w", commitlog.ErrOffline), nil); got != want {
 			t.Errorf("version %d is answered %s, want %s", v, got, want)
 		}
 	}

@@ -117,15 +117,18 @@ var (
 
 // Disks.
 var (
-	DirFree  = row(disks, GaugeKind, "moldau_directory_free_bytes", "Bytes that may still be written to the file system of a data directory.", "directory")
-	DirSize  = row(disks, GaugeKind, "moldau_directory_size_bytes", "Size of the file system of a data directory.", "directory")
-	DirState = row(disks, GaugeKind, "moldau_directory_state", "1 for the state that a data directory is in, 0 for the others: online; full, when producers are refused; offline, for good.", "directory", "state")
-	Commit   = row(disks, HistogramKind, "moldau_journal_commit_duration_seconds", "Group commits: one write and one sync of the journal for the small appends of many partitions.", "directory")
-	DirWaits = row(disks, GaugeKind, "moldau_directory_sync_waiting_seconds", "For how long the oldest sync, or other call of the disk that is watched, has been under way: of a disk that hangs it grows.", "directory")
-	DirSlow  = row(disks, CounterKind, "moldau_directory_slow_syncs_total", "Group commits and syncs of segment files that took longer than a second.", "directory")
-	Damaged  = row(disks, CounterKind, "moldau_log_damaged_places_total", "Places in segment files whose records are not what was written, found since the start; the log names each with file, position and offsets.")
-	Scrubbed = row(disks, CounterKind, "moldau_scrub_read_bytes_total", "Bytes of old segments that were read to find damage before a client meets it (log.scrub.interval.hours).")
-	SyncTime = row(disks, HistogramKind, "moldau_segment_sync_duration_seconds", "Syncs of the segment files of one partition.", "directory")
+	DirFree        = row(disks, GaugeKind, "moldau_directory_free_bytes", "Bytes that may still be written to the file system of a data directory.", "directory")
+	DirSize        = row(disks, GaugeKind, "moldau_directory_size_bytes", "Size of the file system of a data directory.", "directory")
+	DirState       = row(disks, GaugeKind, "moldau_directory_state", "1 for the state that a data directory is in, 0 for the others: online; full, when producers are refused; offline, for good.", "directory", "state")
+	Commit         = row(disks, HistogramKind, "moldau_journal_commit_duration_seconds", "Group commits: one write and one sync of the journal for the small appends of many partitions.", "directory")
+	DirWaits       = row(disks, GaugeKind, "moldau_directory_sync_waiting_seconds", "For how long the oldest sync, or other call of the disk that is watched, has been under way: of a disk that hangs it grows.", "directory")
+	DirSlow        = row(disks, CounterKind, "moldau_directory_slow_syncs_total", "Group commits and syncs of segment files that took longer than a second.", "directory")
+	Damaged        = row(disks, CounterKind, "moldau_log_damaged_places_total", "Places in segment files whose records are not what was written, found since the start; the log names each with file, position and offsets.")
+	Repaired       = row(disks, CounterKind, "moldau_log_repaired_places_total", "Places of those that were repaired from another replica of the partition.")
+	RepairedBytes  = row(disks, CounterKind, "moldau_log_repaired_bytes_total", "Bytes of record batches that other replicas gave for repairs.")
+	RepairsWaiting = row(disks, GaugeKind, "moldau_log_repairs_waiting", "Segments with damage that are to be repaired from another replica and are not yet.")
+	Scrubbed       = row(disks, CounterKind, "moldau_scrub_read_bytes_total", "Bytes of old segments that were read to find damage before a client meets it (log.scrub.interval.hours).")
+	SyncTime       = row(disks, HistogramKind, "moldau_segment_sync_duration_seconds", "Syncs of the segment files of one partition.", "directory")
 )
 
 // Retention and compaction.

@@ -21,6 +21,7 @@ type Log interface {
 	ID() commitlog.ID
 	Dirt(now time.Time) (commitlog.Dirt, error)
 	Clean(opts commitlog.CleanOptions) (commitlog.Cleaned, error)
+	Repairs() int64 // a log that was damaged is tried again when it is another
 }
 
 // Options configures a Cleaner. Clock, Logs and Log are required.
@@ -42,7 +43,7 @@ type Cleaner struct {
 	opts     Options
 	throttle *throttle
 
-	mu struct { // never held while a log is called
+	mu struct { // never held while a log is called, but for Repairs, which takes no lock
 		sync.Mutex
 		logs map[commitlog.ID]*standing // those of which there is something to remember
 	}
@@ -51,7 +52,8 @@ type Cleaner struct {
 // standing is why a log is not for the taking.
 type standing struct {
 	busy   bool      // a thread has it
-	failed bool      // it is damaged: left alone from now on
+	failed bool      // it is damaged: left alone from now on,
+	since  int64     // until it is repaired: its Repairs by then
 	until  time.Time // not to be tried before
 	warned bool      // that it failed for want of something
 }
@@ -90,7 +92,7 @@ func (c *Cleaner) Step(ctx context.Context) bool {
 	if l == nil {
 		return false
 	}
-	began := c.opts.Clock.Now()
+	began, repairs := c.opts.Clock.Now(), l.Repairs()
 	threads := max(c.opts.Threads, 1)
 	done, err := l.Clean(commitlog.CleanOptions{
 		Now: began, KeyBytes: c.opts.KeyBytes / int64(threads), KeyLoad: c.opts.KeyLoad,
@@ -104,7 +106,7 @@ func (c *Cleaner) Step(ctx context.Context) bool {
 			"segments before", done.SegmentsBefore, "segments after", done.SegmentsAfter,
 			"keys", done.Keys, "more to do", done.Full || err != nil, "took", c.opts.Clock.Now().Sub(began))
 	}
-	c.put(ctx, l, done, err)
+	c.put(ctx, l, repairs, done, err)
 	return true
 }
 
@@ -115,9 +117,10 @@ func (c *Cleaner) take() Log {
 		var best Log
 		var ratio float64
 		for l := range c.opts.Logs() {
+			repairs := l.Repairs()
 			d, err := l.Dirt(now)
 			if err != nil && !ordinary(err) {
-				c.fail(l, err)
+				c.fail(l, repairs, err)
 			}
 			if err == nil && d.Due && (best == nil || d.Ratio() > ratio) && c.free(l, now) {
 				best, ratio = l, d.Ratio()
@@ -133,7 +136,11 @@ func (c *Cleaner) free(l Log, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.mu.logs[l.ID()]
-	return s == nil || !s.busy && !s.failed && !now.Before(s.until)
+	return s == nil || s.free(l, now)
+}
+
+func (s *standing) free(l Log, now time.Time) bool {
+	return !s.busy && (!s.failed || s.since != l.Repairs()) && !now.Before(s.until)
 }
 
 // claim marks the log as taken, unless another thread was faster.
@@ -145,15 +152,15 @@ func (c *Cleaner) claim(l Log, now time.Time) bool {
 		s = &standing{}
 		c.mu.logs[l.ID()] = s
 	}
-	if s.busy || s.failed || now.Before(s.until) {
+	if !s.free(l, now) {
 		return false
 	}
-	s.busy = true
+	s.busy, s.failed = true, false
 	return true
 }
 
 // put gives the log back and remembers how it went.
-func (c *Cleaner) put(ctx context.Context, l Log, done commitlog.Cleaned, err error) {
+func (c *Cleaner) put(ctx context.Context, l Log, repairs int64, done commitlog.Cleaned, err error) {
 	later := c.opts.Clock.Now().Add(c.opts.Backoff)
 	wants := errors.Is(err, commitlog.ErrNoRoom) || errors.Is(err, commitlog.ErrReadOnly)
 	c.mu.Lock()
@@ -173,7 +180,7 @@ func (c *Cleaner) put(ctx context.Context, l Log, done commitlog.Cleaned, err er
 	case warn:
 		c.opts.Log.Warn("cannot compact a log now, trying again from time to time", "partition", l.ID().String(), "error", err)
 	case err != nil && !wants && !ordinary(err) && ctx.Err() == nil:
-		c.fail(l, err)
+		c.fail(l, repairs, err)
 	}
 }
 
@@ -182,19 +189,19 @@ func ordinary(err error) bool {
 	return errors.Is(err, commitlog.ErrClosed) || errors.Is(err, commitlog.ErrDisturbed) || errors.Is(err, commitlog.ErrOffline)
 }
 
-// fail leaves a log alone from now on.
-func (c *Cleaner) fail(l Log, err error) {
+// fail leaves a log alone until it is repaired.
+func (c *Cleaner) fail(l Log, repairs int64, err error) {
 	c.mu.Lock()
 	s := c.mu.logs[l.ID()]
 	if s == nil {
 		s = &standing{}
 		c.mu.logs[l.ID()] = s
 	}
-	again := s.failed
-	s.failed = true
+	again := s.failed && s.since == repairs
+	s.failed, s.since = true, repairs
 	c.mu.Unlock()
 	if !again {
-		c.opts.Log.Warn("cannot compact a log: it is left as it is until the broker starts again", "partition", l.ID().String(), "error", err)
+		c.opts.Log.Warn("cannot compact a log: it is left as it is until it is repaired or the broker starts again", "partition", l.ID().String(), "error", err)
 	}
 }
 

@@ -26,10 +26,13 @@ type fake struct {
 	err   error
 	clean func(commitlog.CleanOptions) (commitlog.Cleaned, error)
 
-	mu     sync.Mutex
-	cleans int
-	looks  int
+	mu      sync.Mutex
+	cleans  int
+	looks   int
+	repairs int64
 }
+
+func (f *fake) Repairs() int64 { return f.repairs }
 
 func (f *fake) ID() commitlog.ID {
 	return commitlog.ID{Topic: f.name, TopicID: uuid.UUID{1}}

@@ -200,17 +200,26 @@ func (r *Reader) Next() (record.Batch, error) {
 	}
 	h, err := r.w.header(r.pos)
 	if err != nil {
-		return nil, err
+		return nil, r.met(err)
 	}
 	b, err := r.w.batch(r.pos, Length(h))
 	if err != nil {
-		return nil, err
+		return nil, r.met(err)
 	}
 	if err := b.CheckCRC(); err != nil {
-		return nil, fmt.Errorf("%w: %s at %d: %w", ErrCorrupt, r.w.s.log.path, r.pos, err)
+		return nil, r.met(fmt.Errorf("%w: %s at %d: %w", ErrCorrupt, r.w.s.log.path, r.pos, err))
 	}
 	r.pos += Length(b)
 	return b, nil
+}
+
+// met has damage told that is not known yet.
+func (r *Reader) met(err error) error {
+	if corrupt(err) && !isDamage(err) {
+		r.w.s.survey()
+	}
+	r.w.s.tellUnreadable(err)
+	return err
 }
 
 // Close lets go of the file.

@@ -17,6 +17,8 @@ type FileCache struct {
 	indexBytes int64
 	onDamage   atomic.Pointer[func(*DamageError)]
 
+	onUnreadable atomic.Pointer[func(path string)]
+
 	mu struct {
 		sync.Mutex
 		unused    list[*File]    // open files without a user, the longest unused last

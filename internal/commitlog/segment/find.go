@@ -133,6 +133,7 @@ func (s *Segment) Read(offset, maxBytes, end int64, atLeastOne bool) (slice Slic
 	} else if fatal != nil {
 		err = fatal
 	}
+	s.tellUnreadable(err)
 	return slice, ok, err
 }
 

@@ -44,7 +44,9 @@ type Options struct {
 
 	OnRead   func(bytes int64)
 	OnDamage func(*segment.DamageError) // hears of each damaged place once a round
-	Warn     func(error)                // hears of files that could not be read
+	// OnUnreadable hears of each .log file of which the disk does not give back a part.
+	OnUnreadable func(path string)
+	Warn         func(error) // hears of files that could not be read
 }
 
 // Scrubber reads one directory.
@@ -183,6 +185,9 @@ func (s *Scrubber) folder(ctx context.Context, dir string) error {
 		err := s.segment(ctx, dir, p)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if segment.Unreadable(err) {
+			s.opts.OnUnreadable(filepath.Join(dir, segment.Name(p.base, segment.LogSuffix)))
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			failed = errors.Join(failed, err)

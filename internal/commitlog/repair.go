@@ -1,0 +1,256 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/moldau/moldau/internal/commitlog/epoch"
+	"github.com/moldau/moldau/internal/commitlog/producer"
+	"github.com/moldau/moldau/internal/commitlog/segment"
+	"github.com/moldau/moldau/internal/record"
+)
+
+// RepairOptions are what a repair needs.
+type RepairOptions struct {
+	HighWatermark int64 // nothing from there on is asked of another replica: it may have other records
+	Buffer        int   // bytes for reading, and for writing; default 256 KiB
+	// Fetch returns whole batches as another replica has them, from the one on that holds offset, the next one where none does, and its high
+	// watermark, below which they lie. They are used before the next call, and nothing in them is believed.
+	Fetch func(offset int64) (batches []byte, highWatermark int64, err error)
+	// Throttle is called with the bytes that were read or are about to be written, and waits as long as it sees fit. Its error ends the repair.
+	// Nil: no limit.
+	Throttle func(bytes int) error
+}
+
+func (o RepairOptions) withDefaults() RepairOptions {
+	if o.Buffer <= 0 {
+		o.Buffer = 256 << 10
+	}
+	o.Buffer = max(o.Buffer, record.HeaderSize)
+	if o.Throttle == nil {
+		o.Throttle = func(int) error { return nil }
+	}
+	return o
+}
+
+// Repaired tells what a repair did.
+type Repaired struct {
+	Places  []segment.Damage // that are whole again; none: there was nothing to do
+	Fetched int64            // bytes that another replica gave
+}
+
+// Answers of Repair.
+var (
+	// ErrUncommitted: what is damaged is not known to be committed yet.
+	ErrUncommitted = errors.New("damaged records are not known to be committed")
+	// ErrForeign: what the other replica gave is not what is missing here.
+	ErrForeign = errors.New("another replica's batches are not those that are missing")
+)
+
+// Repair looks through the segment with that base, and where it finds damage has what was there from another replica: it writes the segment anew, of
+// its own good batches and of those that Fetch gives, and puts it in the place of the old one as compaction does. It says whose batches it takes:
+//
+//   - their CRCs are right, and they lie below the high watermark;
+//   - their offsets fill the damaged range without a gap, and reach over none of its ends;
+//   - their leader epochs are those that the log knows to have been at these offsets. An offset and an epoch name one batch in all replicas
+//     that ever had it. Where the log may have read its epochs off batches while these were missing, the batch behind them has to be the same here and there.
+//
+// Of a compacted log no single range is exchanged: which records are still in it is decided by those of other ranges, differently in each replica. All of it
+// that this replica may have compacted is taken from one other, and is compacted again here.
+//
+// No lock is held meanwhile but for moments. One call at a time.
+func (l *Log) Repair(base int64, opts RepairOptions) (Repaired, error) {
+	if err := l.env.Err(); err != nil {
+		return Repaired{}, err
+	}
+	if err := l.Wake(); err != nil {
+		return Repaired{}, err
+	}
+	l.repairing.Store(true) // before it is looked whether a pass is under way
+	defer l.repairing.Store(false)
+	passes := l.cleans.Add(1)
+	defer l.cleans.Add(-1)
+	if passes > 1 || l.copied.Load() {
+		return Repaired{}, fmt.Errorf("repair %s: %w", l.id, ErrDisturbed)
+	}
+	r := &repair{l: l, opts: opts.withDefaults(), cfg: l.config.Load(), next: -1}
+	err := r.run(base)
+	switch {
+	case err == nil:
+		return r.done, nil
+	case l.ended():
+		err = ErrClosed
+	case errors.Is(err, fs.ErrNotExist):
+		err = ErrDisturbed // retention took a segment away
+	}
+	for _, s := range r.made {
+		_ = s.Abandon() // where files stay the next repair or compaction removes them
+	}
+	return Repaired{}, fmt.Errorf("repair %s: %w", l.id, err)
+}
+
+// Repairs counts the calls of Repair that had something to do, and did it.
+func (l *Log) Repairs() int64 { return l.repairs.Load() }
+
+// repair is one call.
+type repair struct {
+	l    *Log
+	opts RepairOptions
+	cfg  *Config
+	cuts int
+	out  []byte
+	done Repaired
+
+	made  []*segment.Segment // the last is written
+	next  int64              // offset after the batch taken last; below 0: none was
+	epoch int32              // of that batch
+	found []epoch.Entry      // leader epochs that the log knows otherwise
+	whole bool               // all of it comes from the other replica
+	state *producer.State    // then, for what it aborted
+}
+
+func (r *repair) run(base int64) error {
+	l := r.l
+	l.mu.Lock()
+	r.cuts = l.mu.cuts
+	l.mu.Unlock()
+	v, at := r.find(base)
+	if at < 0 {
+		return nil // retention, compaction or a truncation took it
+	}
+	s := v.segments[at]
+	// A segment of its own, of which no reader knows: what is read here neither pushes out what clients read, nor is it told to them.
+	files := segment.NewFileCache(1, 1)
+	defer files.Close()
+	own := segment.Open(files, l.env.FS, l.dir(), base, s.Size(), s.End())
+	defer own.Close()
+	places, err := own.Places(func(n int64) error { return r.opts.Throttle(int(n)) })
+	if err != nil {
+		return err
+	}
+	if len(places) == 0 {
+		if len(s.Damages()) > 0 { // it was read wrongly, and is not any more
+			_, err = s.Survey(nil)
+		}
+		return err
+	}
+	if r.whole = r.cfg.Compact || l.Cleaned() > 0; r.whole {
+		return r.prefix(at, places)
+	}
+	for _, d := range places {
+		if d.Next > r.opts.HighWatermark && d.Next > l.LogStart() {
+			return fmt.Errorf("offsets %d to %d of %s, high watermark %d: %w", d.First, d.Next-1, s.Path(), r.opts.HighWatermark, ErrUncommitted)
+		}
+	}
+	group, err := r.group(base, base)
+	if err != nil {
+		return err
+	}
+	return r.one(group[0], own, places)
+}
+
+// find returns the segments, and where the one with that base is; -1: nowhere.
+func (r *repair) find(base int64) (*view, int) {
+	v := r.l.view.Load()
+	if v == nil {
+		return nil, -1
+	}
+	return v, slices.IndexFunc(v.segments, func(s *segment.Segment) bool { return s.Base() == base })
+}
+
+// group makes the segments with bases from first to last ones that may be replaced: none of them is the active one, all lie below the recovery point, which is durable.
+func (r *repair) group(first, last int64) ([]*segment.Segment, error) {
+	l := r.l
+	if v, at := r.find(last); at >= 0 && at == len(v.segments)-1 {
+		if err := l.Roll(); err != nil {
+			return nil, err
+		}
+	}
+	v, to := r.find(last)
+	from := -1
+	if v != nil {
+		_, from = r.find(first)
+	}
+	if from < 0 || to < from || to == len(v.segments)-1 {
+		return nil, ErrDisturbed
+	}
+	group := slices.Clone(v.segments[from : to+1])
+	if len(group) > maxGroup {
+		return nil, fmt.Errorf("%d segments at once, at most %d", len(group), maxGroup)
+	}
+	if _, err := l.derive(); err != nil {
+		return nil, err
+	}
+	end := group[len(group)-1].End()
+	if l.RecoveryPoint() < end {
+		if _, err := l.SyncFiles(); err != nil {
+			return nil, err
+		}
+	}
+	if l.RecoveryPoint() < end {
+		return nil, ErrDisturbed
+	}
+	if l.env.OnClean != nil {
+		if err := l.env.OnClean(l); err != nil {
+			return nil, err
+		}
+	}
+	return group, l.clearCleaned()
+}
+
+// one writes a segment anew whose file own reads: what is good as it is, the places from another replica.
+func (r *repair) one(s, own *segment.Segment, places []segment.Damage) error {
+	if err := r.create(s.Base()); err != nil {
+		return err
+	}
+	aborted, err := s.AllAborted()
+	if err != nil {
+		return err
+	}
+	for _, a := range aborted {
+		r.to().NoteAborted(a)
+	}
+	pos := int64(0)
+	for _, d := range places {
+		if err := r.keep(own, pos, d.From); err != nil {
+			return err
+		}
+		if err := r.fill(s, d); err != nil {
+			return fmt.Errorf("offsets %d to %d of %s: %w", d.First, d.Next-1, s.Path(), err)
+		}
+		pos = d.To
+	}
+	if err := r.keep(own, pos, s.Size()); err != nil {
+		return err
+	}
+	if err := r.finish(s.End()); err != nil {
+		return err
+	}
+	return r.replace([]*segment.Segment{s}, places)
+}
+
+// keep copies the batches between two positions of the segment's file.
+func (r *repair) keep(own *segment.Segment, from, to int64) error {
+	if from >= to {
+		return nil
+	}
+	in, err := own.NewReaderAt(from, to, make([]byte, r.opts.Buffer))
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	for {
+		b, err := in.Next()
+		if err != nil || b == nil {
+			return err
+		}
+		if err := r.opts.Throttle(len(b)); err != nil {
+			return err
+		}
+		if err := r.write(b); err != nil {
+			return err
+		}
+	}
+}
