@@ -178,3 +178,28 @@ func TestPowerCutAfterKill(t *testing.T) {
 		w.d.Abort()
 	}
 }
+
+// TestFullDiskAfterAKill: a directory is killed, and the next start believes the journal, which is in several files, and syncs none of the logs. The disk is full for a
+// moment, which has files of the journal freed: not before the logs with entries in them are synced.
+func TestFullDiskAfterAKill(t *testing.T) {
+	w, disk := manyFiles(t)
+	must(t, w.open(options(disk)))
+	if r := w.d.Recovery(); r.ReplayedBytes == 0 || w.d.committer.journal.Sequence() < 3 {
+		t.Fatalf("recovery is %+v, of %d files: this test shows nothing", r, w.d.committer.journal.Sequence())
+	}
+	w.d.isFull(nil)
+	w.d.probe()
+	for w.d.committer.reclaimFiles() { // as it was told to
+	}
+	w.waitAgain()
+	for n := range w.models {
+		must(t, w.same(n))
+	}
+	must(t, w.append(2, 300, 2, true, true)) // says which files of the journal are needed
+	for _, model := range vfs.AllSurvivors {
+		if err := w.check(options(disk.Peek(model, 1))); err != nil {
+			t.Errorf("a power cut, %s: %v", model, err)
+		}
+	}
+	must(t, w.d.Abort())
+}

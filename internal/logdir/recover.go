@@ -286,14 +286,21 @@ func (r *recovery) pin() {
 	c := r.d.committer
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	last := r.scan.Sequence()
-	for sequence := r.scan.Oldest(); sequence <= last; sequence++ {
+	for sequence := r.scan.Oldest(); sequence <= r.scan.Sequence(); sequence++ {
 		c.mu.files[sequence] = nil
 	}
-	for st := range r.replay {
-		if l := st.log.Load(); l != nil { // else it could not be opened
-			st.committing.journaled = l.LogEnd()
-			c.mu.files[last] = append(c.mu.files[last], st)
+	for st, entries := range r.replay {
+		l := st.log.Load()
+		if l == nil {
+			continue // it could not be opened
+		}
+		st.committing.journaled = l.LogEnd()
+		in := uint64(0)
+		for _, e := range entries[r.kept[st]:] {
+			if e.Sequence != in { // they come in the order of the files
+				in = e.Sequence
+				c.mu.files[in] = append(c.mu.files[in], st)
+			}
 		}
 	}
 }

@@ -47,6 +47,13 @@ func powerCutOf(t *testing.T, sizes journal.Options) (*world, *vfs.Mem) {
 	return w, left
 }
 
+// manyFiles is powerCut with all that was acknowledged in several files of the journal.
+func manyFiles(t *testing.T) (*world, *vfs.Mem) {
+	sizes := options(nil).journal
+	sizes.Files = 64 // so that none becomes free
+	return powerCutOf(t, sizes)
+}
+
 // goOn opens a directory in which log 0 cannot be opened, and appends to log 1 until the journal's files were all used again.
 func (w *world) goOn(opts Options) error {
 	if err := w.open(opts); err != nil {

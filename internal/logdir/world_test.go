@@ -135,6 +135,15 @@ func (w *world) giveUp() {
 	}
 }
 
+// waitAgain ends what giveUp began.
+func (w *world) waitAgain() {
+	for _, m := range w.models {
+		m.mu.Lock()
+		m.failed = false
+		m.mu.Unlock()
+	}
+}
+
 func (w *world) log(n int, durable bool) (*commitlog.Log, error) {
 	if l := w.logs[n]; l != nil {
 		return l, nil
@@ -292,6 +301,15 @@ func (m *model) compare(l *commitlog.Log) error {
 		}
 	}
 	return nil
+}
+
+// same says how a log differs from its model.
+func (w *world) same(n int) error {
+	l, err := w.log(n, true)
+	if err != nil {
+		return err
+	}
+	return w.model(n).compare(l)
 }
 
 func must(t *testing.T, err error) {
