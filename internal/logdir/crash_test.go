@@ -95,7 +95,7 @@ func (w *world) firstWork() error {
 func (w *world) remove(n int) error {
 	m := w.model(n)
 	m.mu.Lock()
-	m.acked = 0
+	m.acked, m.log = 0, nil // what is acknowledged while it goes is owed to nobody
 	m.mu.Unlock()
 	if err := w.d.Remove(logID(n)); err != nil {
 		return err
