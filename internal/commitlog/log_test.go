@@ -224,6 +224,29 @@ func TestCommitter(t *testing.T) {
 	}
 }
 
+// TestSyncOfAClosedLog: who syncs a log that was closed before its files were synced is told so, and nothing counts as synced for it.
+func TestSyncOfAClosedLog(t *testing.T) {
+	for what, end := range map[string]func(*Log) error{
+		"closed":  func(l *Log) error { return l.Close(false) },
+		"deleted": (*Log).Delete,
+	} {
+		w := newWorld(t, vfs.NewMem())
+		l := w.open(t, Config{Durable: true}, Recovery{Missing: true})
+		if _, err := l.Append(batchSpec{}.build(), 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := end(l); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.SyncFiles(); !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: sync: %v", what, err)
+		}
+		if l.RecoveryPoint() != 0 || l.SyncedEnd() != 0 {
+			t.Errorf("%s: recovery point %d, synced to %d", what, l.RecoveryPoint(), l.SyncedEnd())
+		}
+	}
+}
+
 func TestRoll(t *testing.T) {
 	day := 24 * time.Hour.Milliseconds()
 	for name, c := range map[string]struct {

@@ -22,12 +22,13 @@ type capture struct {
 	newFiles bool
 	epochs   *epoch.Cache
 	write    bool // the epochs
+	ended    bool // the log was closed before its files were synced: nobody can sync them any more
 }
 
 // SyncFiles makes the segment files durable up to the log end it found (fdatasync of each file with unsynced bytes, the directory
 // where files are new, the leader epochs where they changed) and raises RecoveryPoint and SyncedEnd to it. It is a capture, as
 // ReadUnsynced. It holds no lock while it syncs. An error has taken the Env offline, unless it is
-// ErrReadOnly or tells of a lack of descriptors, after which it is to be called again.
+// ErrReadOnly or tells of a lack of descriptors, after which it is to be called again, or ErrClosed: the log was closed or deleted before.
 func (l *Log) SyncFiles() (end int64, err error) {
 	if err := l.env.offline(); err != nil {
 		return l.RecoveryPoint(), err
@@ -36,6 +37,10 @@ func (l *Log) SyncFiles() (end int64, err error) {
 		return l.RecoveryPoint(), nil
 	}
 	c, release := l.capture()
+	if c.ended {
+		release()
+		return l.RecoveryPoint(), ErrClosed
+	}
 	end, due, err := l.syncCapture(c)
 	release()
 	if due {
@@ -103,6 +108,7 @@ func (l *Log) captureLocked() capture {
 	l.mu.dirtySince = time.Time{}
 	from := l.marks.recovery.Load()
 	if l.mu.state != present || l.UnflushedBytes() == 0 {
+		c.ended = l.mu.state == closed && l.UnflushedBytes() > 0
 		return c
 	}
 	for _, s := range l.segments() {
