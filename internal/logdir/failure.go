@@ -28,6 +28,12 @@ func (d *Dir) fail(err error) {
 	})
 }
 
+// gone is fail for a sync, and returns what its caller is told: that nothing passes here, whatever the sync failed for.
+func (d *Dir) gone(err error) error {
+	d.fail(err)
+	return fmt.Errorf("%w: %w", commitlog.ErrOffline, err)
+}
+
 // offline says whether the directory is.
 func (d *Dir) offline() bool {
 	return d.failure.err.Load() != nil || errors.Is(d.env.Err(), commitlog.ErrOffline)

@@ -231,6 +231,11 @@ func (d *Dir) setAside(st *state) error {
 	if err := d.keepUnopened(st); err != nil { // the next start makes a folder of its own for them
 		return fmt.Errorf("set %s aside: %w", st.id, err)
 	}
+	if l := st.log.Load(); l != nil { // what only the journal has must be in the files before it is void there
+		if _, err := l.SyncFiles(); err != nil {
+			return fmt.Errorf("set %s aside: %w", st.id, err)
+		}
+	}
 	if err := d.release(st); err != nil {
 		return fmt.Errorf("set %s aside: %w", st.id, err)
 	}
@@ -266,8 +271,7 @@ func (d *Dir) renameTo(folder string, partition commitlog.ID, suffix string) (st
 	// Without a descriptor to sync with, a crash may bring the old name back, as that of a log nobody knows; another log of that name syncs
 	// the directory before anything in it is durable.
 	if err := d.opts.FS.SyncDir(d.opts.Path); err != nil && !vfs.NoDescriptors(err) {
-		d.fail(err)
-		return "", err
+		return "", d.gone(err)
 	}
 	return to, nil
 }

@@ -190,7 +190,7 @@ func (d *Dir) touch() error {
 	}
 	if err := d.opts.FS.SyncDir(d.opts.Path); err != nil {
 		if !vfs.NoDescriptors(err) { // else it is tried again before anything is changed
-			d.fail(err)
+			err = d.gone(err)
 		}
 		return fmt.Errorf("sync %s: %w", d.opts.Path, err)
 	}
