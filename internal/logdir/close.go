@@ -59,7 +59,7 @@ func (d *Dir) closeClean() error {
 	if err := errors.Join(d.closeLogs(clean), d.during(d.committer.journal.Close), d.during(d.closeUnopened)); err != nil || !clean {
 		return err
 	}
-	if len(d.report.Failed) > 0 {
+	if d.unrecovered() {
 		return nil // what recovery could not open is not clean, and the journal may be needed for it
 	}
 	if err := d.Checkpoint(); err != nil {

@@ -353,6 +353,9 @@ func (c *committer) withoutJournal(err error, settles []*settle) {
 		c.mu.Lock()
 		c.mu.blocked = append(c.mu.blocked, settles...)
 		c.mu.Unlock()
+	case c.journal.Broken():
+		c.d.fail(err)
+		c.refuse(settles)
 	default:
 		err = c.d.judge(err)
 		for _, s := range settles {

@@ -21,8 +21,8 @@
 // is as any other with entries in it. All other logs are synced at once. Each step may be repeated after a crash in it, and no crash, however
 // many there were before, finds another state than the invariant's.
 //
-// A log that could not be opened, or not be written to, keeps its entries for the next start, however far the journal goes on meanwhile:
-// before a file of it is used again they are copied into a second one.
+// A log that could not be opened, or not be written to, keeps its entries until it can be, however far the journal goes on meanwhile: before a file of it
+// is used again they are copied into a second one. Where space or descriptors were missing it is tried again by whoever asks for the log, else by the next start.
 //
 // A log that is cut back or removed is first settled in the journal: earlier entries are void. Hence replay only ever adds.
 //

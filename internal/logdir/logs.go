@@ -17,7 +17,8 @@ import (
 // is called each time the log's SyncedEnd rises, by the goroutine that synced it: it must not block, nor call back into the Dir. A
 // truncation may be faster than the call, so the receiver asks the log for its SyncedEnd where the log is cut at all.
 //
-// A directory of the same name that belongs to another topic id, and that nobody asked for, is set aside.
+// A directory of the same name that belongs to another topic id, and that nobody asked for, is set aside. A log that could not be opened for lack of
+// space or descriptors is tried again by each call.
 func (d *Dir) Log(id commitlog.ID, cfg *commitlog.Config, onSynced func(end int64)) (*commitlog.Log, error) {
 	if err := d.touch(); err != nil {
 		return nil, err
@@ -32,7 +33,9 @@ func (d *Dir) Log(id commitlog.ID, cfg *commitlog.Config, onSynced func(end int6
 		return nil, fmt.Errorf("log %s: %w", id, errGoing)
 	}
 	if st.err != nil {
-		return nil, fmt.Errorf("log %s: %w", id, st.err)
+		if err := d.reopen(st); err != nil {
+			return nil, fmt.Errorf("log %s: %w", id, err)
+		}
 	}
 	if onSynced != nil {
 		st.onSynced.Store(&onSynced)

@@ -28,6 +28,7 @@ type Report struct {
 // recovery is the work of recover, shared by its goroutines.
 type recovery struct {
 	d       *Dir
+	late    bool // of a log that Open could not open; the Dir is in use
 	scan    *journal.Scan
 	replay  map[*state][]journal.Entry
 	kept    map[*state]int // so many of those are from earlier runs, which could not open the log
@@ -63,14 +64,14 @@ func (d *Dir) recover() error {
 		}
 		each(states, d.opts.SyncWorkers, r.log)
 	}
-	r.report.Logs, r.report.Took = len(states), d.opts.Clock.Now().Sub(began)
-	d.report = r.report
 	if d.offline() {
 		return d.env.Err()
 	}
 	if err := r.settleKept(); err != nil {
 		return err
 	}
+	r.report.Logs, r.report.Took = len(states), d.opts.Clock.Now().Sub(began)
+	d.report = r.report
 	d.forgetMissing()
 	if err := d.checkpointRecovery(); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return err // without space it stays as it is, and the next recovery scans more
@@ -95,19 +96,8 @@ func (d *Dir) recover() error {
 // sort gives each log the entries that it may need: those after its last settle entry, which is one of the same journal. What was kept is
 // void there before anything settles the log in the other.
 func (r *recovery) sort() {
-	collect := func(entries []journal.Entry) map[journal.LogID][]journal.Entry {
-		byID := map[journal.LogID][]journal.Entry{}
-		for _, e := range entries {
-			if e.Kind == journal.KindSettle {
-				delete(byID, e.Log)
-				continue
-			}
-			byID[e.Log] = append(byID[e.Log], e)
-		}
-		return byID
-	}
 	d := r.d
-	kept, byID := collect(d.unopened.scan.Entries), collect(r.scan.Entries)
+	kept, byID := unsettled(d.unopened.scan.Entries), unsettled(r.scan.Entries)
 	for of, entries := range kept {
 		byID[of] = append(entries, byID[of]...)
 	}
@@ -144,6 +134,19 @@ func (r *recovery) sort() {
 	}
 }
 
+// unsettled returns the entries of each log after its last settle entry.
+func unsettled(entries []journal.Entry) map[journal.LogID][]journal.Entry {
+	byID := map[journal.LogID][]journal.Entry{}
+	for _, e := range entries {
+		if e.Kind == journal.KindSettle {
+			delete(byID, e.Log)
+			continue
+		}
+		byID[e.Log] = append(byID[e.Log], e)
+	}
+	return byID
+}
+
 // syncedFiles returns up to where a log's files were synced, as its entries tell. No group takes batches before all below are synced, in the
 // journal or in the files: what the entries lack is in the files, and so is what lies before it.
 func syncedFiles(entries []journal.Entry) int64 {
@@ -176,78 +179,113 @@ func (r *recovery) log(st *state) {
 	if st.err == nil && st.id.TopicID.IsZero() {
 		return // nothing in it was acknowledged, or Kafka of old wrote it: recovered when it is asked for
 	}
+	if len(r.replay[st]) > 0 {
+		st.committing.last = r.scan.Sequence() // until the files are removed; if they stay, a cut or a removal must settle
+	}
+	trusted := false
 	if st.err == nil {
-		st.err = r.open(st)
+		var l *commitlog.Log
+		if l, trusted, st.err = r.open(st); st.err == nil {
+			st.log.Store(l)
+			r.d.committer.add(st)
+			if !trusted {
+				r.d.rests.synced(st)
+			}
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if st.err != nil {
-		if errors.Is(st.err, syscall.ENOSPC) || errors.Is(st.err, commitlog.ErrReadOnly) {
-			r.keep = true
-		}
-		if r.report.Failed == nil {
-			r.report.Failed = map[commitlog.ID]error{}
-		}
-		r.report.Failed[st.id] = st.err
-		if entries := r.replay[st]; len(entries) > 0 {
-			if entries = entries[r.kept[st]:]; len(entries) > 0 {
-				r.keep = true
-				r.d.unopened.waiting[st] = entries
-				st.committing.last = r.scan.Sequence() // its removal must settle
-			}
-			if r.kept[st] > 0 {
-				r.d.unopened.kept[st] = true
-			}
-			st.err = fmt.Errorf("%w; %d journal entries of it are kept for the next start", st.err, len(r.replay[st]))
-		}
-		r.d.opts.Warn(fmt.Errorf("recover log %s: %w", st.id, st.err))
+	if st.err == nil {
+		r.report.Recovered++
 		return
 	}
-	r.report.Recovered++
+	r.failedLocked(st)
+	if errors.Is(st.err, syscall.ENOSPC) || errors.Is(st.err, commitlog.ErrReadOnly) {
+		r.keep = true
+	}
+	if entries := r.replay[st]; len(entries) > 0 {
+		if entries = entries[r.kept[st]:]; len(entries) > 0 {
+			r.keep = true
+			r.d.unopened.waiting[st] = entries
+		}
+		if r.kept[st] > 0 {
+			r.d.unopened.kept[st] = true
+		}
+		st.err = fmt.Errorf("%w; %d journal entries of it are kept %s", st.err, len(r.replay[st]), keptUntil(st.err))
+	}
+	r.d.opts.Warn(fmt.Errorf("recover log %s: %w", st.id, st.err))
 }
 
-func (r *recovery) open(st *state) error {
-	l, err := r.d.newLog(st, &commitlog.Config{Durable: true})
-	if err != nil {
-		return err
+// failedLocked notes a log that could not be opened.
+func (r *recovery) failedLocked(st *state) {
+	st.unrecovered = true
+	if r.report.Failed == nil {
+		r.report.Failed = map[commitlog.ID]error{}
 	}
-	ended := l.LogEnd()
+	r.report.Failed[st.id] = st.err
+}
+
+// keptUntil says when a log is tried again that could not be opened.
+func keptUntil(err error) string {
+	if lacks(err) {
+		return "until there is what it lacks"
+	}
+	return "for the next start"
+}
+
+// recoveryConfig is that of a log while it is recovered. What the journal has of it was acknowledged, and has a right to the last space.
+var recoveryConfig = &commitlog.Config{Durable: true, Reserved: true}
+
+// errLostLate is why a log is not served before the next start that lacks what was synced: whoever heard of this one was not told so.
+var errLostLate = errors.New("records that were durable are gone, which the next start tells")
+
+// open returns the log with what the journal has of it. It is synced in its files unless trusted says that the journal, which must stay, has what they
+// may lack.
+func (r *recovery) open(st *state) (l *commitlog.Log, trusted bool, err error) {
+	l, err = r.d.newLog(st, recoveryConfig)
+	if err != nil {
+		return nil, false, err
+	}
+	ended, found := l.LogEnd(), l.Recovered()
+	// That the log begins where the journal does, with nothing below it, does not make good for what was synced there.
+	gone := ended == st.found.Begins && min(st.found.Begins, st.found.Point) > max(st.found.LogStart, 0)
+	point := max(st.found.Point, st.found.Synced)
+	lost := found.Lost && (ended < point || gone)
+	if lost && !st.lost {
+		if r.late { // nothing was replayed, so that the next start finds it so
+			return nil, false, errors.Join(fmt.Errorf("%w: it ends at offset %d, below its recovery point %d", errLostLate, ended, point), l.Close(false))
+		}
+		st.lost = true
+		r.mu.Lock()
+		r.report.Lost = append(r.report.Lost, st.id)
+		r.mu.Unlock()
+		r.d.opts.Warn(fmt.Errorf("log %s ends at offset %d, below its recovery point %d: records that were durable are gone", st.id, ended, point))
+	}
 	if err := r.replayAll(st, l); err != nil {
-		return errors.Join(err, l.Close(false))
+		return nil, false, errors.Join(err, l.Close(false))
 	}
 	// What the journal has need not be synced now: the journal stays until the files are, as those of any log.
-	fromBefore := r.kept[st] > 0 // then the files must have all before it is served: what is kept is void from then on
+	now := r.late || r.kept[st] > 0 // then the files must have all before it is served: what is kept is void from then on
 	// Nor does a journal stay that was mended.
-	trusted, full := len(r.replay[st]) > 0 && !fromBefore && len(r.scan.Mended) == 0 && l.TrustReplayed(), false
+	full := false
+	trusted = len(r.replay[st]) > 0 && !now && len(r.scan.Mended) == 0 && l.TrustReplayed()
 	if !trusted {
 		_, err = l.SyncFiles()
-		full = err != nil && !fromBefore && r.d.committer.later(st, err) // reads go on, and the journal stays until there is space
+		full = err != nil && !now && r.d.committer.later(st, err) // reads go on, and the journal stays until there is space
 		if err != nil && !full {
-			return errors.Join(err, l.Close(false))
+			return nil, false, errors.Join(err, l.Close(false))
 		}
 	}
-	found := l.Recovered()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.keep = r.keep || full || trusted
 	r.report.ScannedBytes += found.ScannedBytes
 	r.report.TruncatedBytes += found.TruncatedBytes
-	// That the log begins where the journal does, with nothing below it, does not make good for what was synced there.
-	gone := ended == st.found.Begins && min(st.found.Begins, st.found.Point) > max(st.found.LogStart, 0)
-	switch point := max(st.found.Point, st.found.Synced); {
-	case found.Lost && (ended < point || gone):
-		r.report.Lost = append(r.report.Lost, st.id)
-		r.d.opts.Warn(fmt.Errorf("log %s ends at offset %d, below its recovery point %d: records that were durable are gone", st.id, ended, point))
-	case found.TruncatedBytes > 0:
+	if !lost && found.TruncatedBytes > 0 {
 		r.d.opts.Warn(fmt.Errorf("log %s: %d bytes from offset %d on are torn and were cut off, as a crash leaves them behind what is known to be synced; with the journal it ends at offset %d",
 			st.id, found.TruncatedBytes, ended, l.LogEnd()))
 	}
-	st.log.Store(l)
-	r.d.committer.add(st)
-	if !trusted {
-		r.d.rests.synced(st)
-	}
-	return nil
+	return l, trusted, nil
 }
 
 func (r *recovery) replayAll(st *state, l *commitlog.Log) error {
@@ -265,20 +303,36 @@ func (r *recovery) replayAll(st *state, l *commitlog.Log) error {
 		r.mu.Lock()
 		r.report.ReplayedBytes += e.Bytes
 		r.mu.Unlock()
-		st.committing.last = r.scan.Sequence() // until the files are removed; if they stay, a cut must settle
 	}
 	return nil
 }
 
-// settleKept voids what was kept of logs that are open now.
+// settleKept voids what was kept of logs that are open now. Without room for that they are not: what is kept would come back behind whatever cuts them.
 func (r *recovery) settleKept() error {
+	d := r.d
 	var open []*state
 	for st := range r.kept {
 		if st.err == nil {
 			open = append(open, st)
 		}
 	}
-	return r.d.settleUnopened(open, r.foreign)
+	err := d.settleUnopened(open, r.foreign)
+	if !errors.Is(err, errUnsettled) || !lacks(err) {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, st := range open {
+		if closeErr := d.putBack(st); closeErr != nil {
+			return errors.Join(err, closeErr)
+		}
+		st.err = err
+		r.failedLocked(st)
+		r.report.Recovered--
+		d.unopened.kept[st] = true
+		d.opts.Warn(fmt.Errorf("recover log %s: %w", st.id, err))
+	}
+	return nil
 }
 
 // pin keeps the journal's files until the logs with entries in them are synced, as if they had been written just now.

@@ -14,13 +14,15 @@ type state struct {
 
 	opening  sync.Mutex                    // one opens it
 	log      atomic.Pointer[commitlog.Log] // nil until it is opened
-	err      error                         // why recovery could not open it; set before the Dir is handed out
+	err      error                         // why it could not be opened; after Open guarded by opening
 	onSynced atomic.Pointer[func(end int64)]
 	handed   atomic.Bool // Log returned it: it belongs to a partition
 	removing atomic.Bool // it is to go, but may be there still: Remove could not remove it yet, or a move left it
 	going    atomic.Bool // Remove was told to remove it, and will: nobody may have it again
 	gone     bool        // it did, guarded by opening
-	index    int         // in Dir.mu.order, guarded by Dir.mu
+	// unrecovered says that a start which was not clean could not open it, lost that it ended below what was synced. After Open guarded by opening.
+	unrecovered, lost bool
+	index             int // in Dir.mu.order, guarded by Dir.mu
 
 	rest   *commitlog.Rest // it rests, as Open found; nil: its files are to be opened
 	looked int             // so often it was not ready to be described; the checkpoint writer's
