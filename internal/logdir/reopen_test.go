@@ -241,7 +241,7 @@ func TestNoRoomToVoidWhatWasKept(t *testing.T) {
 // TestLostIsToldByTheNextStart: a log that was not even read by the start, and lacks what was synced, is not served when it is tried again: who was told
 // at the start what is lost does not know. The next start tells.
 func TestLostIsToldByTheNextStart(t *testing.T) {
-	w, disk := powerCut(t)
+	w, disk := manyFiles(t)
 	writeFile(t, disk, filepath.Join(root, recoveryPointFile), "0\n1\ntopic-0 0 100\n")
 	writeFile(t, disk, filepath.Join(root, logID(0).DirName(), "00000000000000000000.log"), "")
 	var lack atomic.Bool
