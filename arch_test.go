@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 	"bench/failover":   {"bench/node"},
 	"bench/steady":     {"bench/node"},
 	"bench/compaction": {},
-	"bench/many":       {},
+	"bench/many":       {"bench/node"},
 	"bench/quotas":     {"bench/node"},
 	"bench/race":       {},
 	"bench/durability": {"internal/logdir", "internal/commitlog", "internal/record"},

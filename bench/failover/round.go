@@ -335,37 +335,18 @@ func (r *round) roles(broker int) (led, followed []int32, err error) {
 
 // elect asks for the preferred leaders of all partitions; what is wrong with that shows in the metadata.
 func (r *round) elect(away int) error {
-	return r.ask(away, func(c *node.Conn) error {
-		req := kmsg.NewPtrElectLeadersRequest()
-		req.SetVersion(2)
-		req.TimeoutMillis = 5000
-		t := kmsg.NewElectLeadersRequestTopic()
-		t.Topic, t.Partitions = topic, r.every()
-		req.Topics = append(req.Topics, t)
-		_, err := c.Ask(req)
-		return err
-	})
+	return r.ask(away, func(c *node.Conn) error { return c.ElectPreferred(topic, r.every()) })
 }
 
 // quorumLeader returns the broker that leads the quorum.
 func (r *round) quorumLeader(away int) (leader int, err error) {
 	err = r.ask(away, func(c *node.Conn) error {
-		req := kmsg.NewPtrDescribeQuorumRequest()
-		req.SetVersion(1)
-		t := kmsg.NewDescribeQuorumRequestTopic()
-		t.Topic = "__cluster_metadata"
-		t.Partitions = append(t.Partitions, kmsg.NewDescribeQuorumRequestTopicPartition())
-		req.Topics = append(req.Topics, t)
-		resp, err := c.Ask(req)
-		if err != nil {
-			return err
+		id, err := c.QuorumLeader()
+		if err == nil && id <= 0 {
+			err = errors.New("the quorum has no leader")
 		}
-		topics := resp.(*kmsg.DescribeQuorumResponse).Topics
-		if len(topics) != 1 || len(topics[0].Partitions) != 1 || topics[0].Partitions[0].LeaderID <= 0 {
-			return errors.New("the quorum has no leader")
-		}
-		leader = int(topics[0].Partitions[0].LeaderID) - 1
-		return nil
+		leader = int(id) - 1
+		return err
 	})
 	return leader, err
 }

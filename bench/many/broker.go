@@ -25,6 +25,11 @@ type broker interface {
 	remove() error
 }
 
+const (
+	moldauName = "Moldau"
+	kafkaName  = "Apache Kafka"
+)
+
 type moldau struct {
 	options
 	work string
@@ -48,7 +53,7 @@ func newMoldau(o options) (*moldau, error) {
 	return m, err
 }
 
-func (m *moldau) name() string { return "Moldau" }
+func (m *moldau) name() string { return moldauName }
 func (m *moldau) addr() string { return fmt.Sprintf("127.0.0.1:%d", m.port) }
 func (m *moldau) pid() int     { return m.cmd.Process.Pid }
 
@@ -93,7 +98,7 @@ type kafka struct {
 
 func newKafka(o options) *kafka { return &kafka{port: o.port + 2} }
 
-func (k *kafka) name() string { return "Apache Kafka" }
+func (k *kafka) name() string { return kafkaName }
 func (k *kafka) addr() string { return fmt.Sprintf("127.0.0.1:%d", k.port) }
 
 func (k *kafka) script(args ...string) (string, error) {

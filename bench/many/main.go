@@ -1,11 +1,18 @@
 // Command many measures what many partitions cost a broker that it starts itself:
 //
 //	go run ./bench/many [-topics 10000] [-partitions 1] [-requests 1] [-settle 45s] [-phases create,cost,empty,filled] [-kafka]
+//	go run ./bench/many -phases cluster [-replicated 2000] [-rounds 3] [-idle 10s] [-check] [-kafka]
 //
 // It makes the topics with a client and waits until all of them have leaders in a Metadata answer; looks at memory, open files, maps and CPU of
 // the process; produces to one topic, with and without the many others; and starts the broker again, after SIGTERM and after SIGKILL, until
 // the first topic, the last one and some between have taken a record and given it back: with all topics empty, then with a record in
 // each. With -kafka the same is done to Apache Kafka (bench/kafka.sh), first. The answer is a table in Markdown and a line that sums it up.
+//
+// The phase cluster is of its own: three brokers as processes on loopback and one topic of three replicas of each partition. It says how long it takes until all
+// are led and in sync, what the brokers need in memory and CPU, and then kills one of them again and again, first one that does not lead the
+// quorum, then the one that does: until every partition has a leader that lives, in the Metadata of both survivors, until each has acknowledged a
+// record with acks=all, and, when the broker is started again, until all replicas are in sync. Every partition must have a
+// leader within a second; with -check it fails where one has not.
 package main
 
 import (
@@ -15,6 +22,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,11 +30,12 @@ import (
 
 type options struct {
 	topics, partitions, requests int
-	settle, idle                 time.Duration
+	replicated, rounds           int
+	settle, idle, poll           time.Duration
 	phases                       string
 	binary, config, dir          string
 	port                         int
-	kafka                        bool
+	kafka, check                 bool
 }
 
 func main() {
@@ -36,11 +45,15 @@ func main() {
 	flag.IntVar(&o.requests, "requests", 1, "requests that they are made with")
 	flag.DurationVar(&o.settle, "settle", 45*time.Second, "how long records lie before the broker is killed that is to have its files written; 0: leave that out")
 	flag.DurationVar(&o.idle, "idle", 10*time.Second, "how long CPU is measured while nothing happens")
-	flag.StringVar(&o.phases, "phases", "create,cost,empty,filled", "what to measure")
+	flag.StringVar(&o.phases, "phases", "create,cost,empty,filled", "what to measure; cluster: of three brokers")
+	flag.IntVar(&o.replicated, "replicated", 2000, "partitions of three replicas, of the phase cluster")
+	flag.IntVar(&o.rounds, "rounds", 3, "how often the phase cluster kills each kind of broker; Apache Kafka's once at most")
+	flag.DurationVar(&o.poll, "poll", 5*time.Millisecond, "how long the phase cluster waits between two requests for Metadata")
+	flag.BoolVar(&o.check, "check", false, "fail where the phase cluster misses its bar")
 	flag.StringVar(&o.binary, "bin", "", "Moldau's binary; default: it is built")
 	flag.StringVar(&o.config, "config", "", "a file of settings for Moldau")
 	flag.StringVar(&o.dir, "dir", "", "where the data goes; default: a temporary directory")
-	flag.IntVar(&o.port, "port", 19650, "port of Moldau; the one of Kafka is two above")
+	flag.IntVar(&o.port, "port", 19650, "port of Moldau; the one of Kafka is two above; of the phase cluster the 90 above must be free")
 	flag.BoolVar(&o.kafka, "kafka", false, "Apache Kafka, too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -52,38 +65,51 @@ func main() {
 }
 
 func run(ctx context.Context, o options) (err error) {
+	phases := strings.Split(o.phases, ",")
+	if slices.Contains(phases, "cluster") {
+		if err := clusters(ctx, o); err != nil || len(phases) == 1 {
+			return err
+		}
+	}
 	var columns []*column
+	var brokers []broker
 	if o.kafka {
-		columns = append(columns, &column{broker: newKafka(o)})
+		brokers = append(brokers, newKafka(o))
 	}
 	m, err := newMoldau(o)
 	if err != nil {
 		return err
 	}
-	columns = append(columns, &column{broker: m})
-	for _, c := range columns {
-		b := &bench{options: o, broker: c.broker, rows: &c.rows}
+	for _, each := range append(brokers, m) {
+		b := &bench{options: o, broker: each, column: &column{name: each.name()}}
+		columns = append(columns, b.column)
 		err := b.run(ctx)
-		if err = errors.Join(err, c.broker.remove()); err != nil {
-			return fmt.Errorf("%s: %w", c.broker.name(), err)
+		if err = errors.Join(err, each.remove()); err != nil {
+			return fmt.Errorf("%s: %w", each.name(), err)
 		}
 	}
 	printTable(columns)
 	return nil
 }
 
-// column is what was measured of one broker.
+// column is what was measured of one system.
 type column struct {
-	broker broker
-	rows   []row
+	name string
+	rows []row
 }
 
 type row struct{ what, figure string }
 
+func (c *column) note(what, format string, args ...any) {
+	r := row{what, fmt.Sprintf(format, args...)}
+	c.rows = append(c.rows, r)
+	fmt.Fprintf(os.Stderr, "%s: %s: %s\n", c.name, r.what, r.figure)
+}
+
 func printTable(columns []*column) {
 	fmt.Print("| what |")
 	for _, c := range columns {
-		fmt.Printf(" %s |", c.broker.name())
+		fmt.Printf(" %s |", c.name)
 	}
 	fmt.Printf("\n| --- |%s\n", strings.Repeat(" --- |", len(columns)))
 	last := columns[len(columns)-1]
@@ -104,14 +130,8 @@ func printTable(columns []*column) {
 // bench is the run of one broker.
 type bench struct {
 	options
+	*column
 	broker broker
-	rows   *[]row
-}
-
-func (b *bench) note(what, format string, args ...any) {
-	r := row{what, fmt.Sprintf(format, args...)}
-	*b.rows = append(*b.rows, r)
-	fmt.Fprintf(os.Stderr, "%s: %s: %s\n", b.broker.name(), r.what, r.figure)
 }
 
 func ms(d time.Duration) string {

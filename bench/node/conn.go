@@ -108,6 +108,37 @@ func (c *Conn) Metadata(topic string) (*kmsg.MetadataResponse, error) {
 	return resp.(*kmsg.MetadataResponse), nil
 }
 
+// QuorumLeader asks which broker leads the quorum, and so decides for the cluster; -1: none is known.
+func (c *Conn) QuorumLeader() (int32, error) {
+	req := kmsg.NewPtrDescribeQuorumRequest()
+	req.SetVersion(1)
+	t := kmsg.NewDescribeQuorumRequestTopic()
+	t.Topic = "__cluster_metadata"
+	t.Partitions = append(t.Partitions, kmsg.NewDescribeQuorumRequestTopicPartition())
+	req.Topics = append(req.Topics, t)
+	resp, err := c.Ask(req)
+	if err != nil {
+		return -1, err
+	}
+	topics := resp.(*kmsg.DescribeQuorumResponse).Topics
+	if len(topics) != 1 || len(topics[0].Partitions) != 1 {
+		return -1, errors.New("the answer is not about the metadata log")
+	}
+	return topics[0].Partitions[0].LeaderID, nil
+}
+
+// ElectPreferred asks that the preferred brokers lead these partitions; what becomes of it shows in the metadata.
+func (c *Conn) ElectPreferred(topic string, partitions []int32) error {
+	req := kmsg.NewPtrElectLeadersRequest()
+	req.SetVersion(2)
+	req.TimeoutMillis = 5000
+	t := kmsg.NewElectLeadersRequestTopic()
+	t.Topic, t.Partitions = topic, partitions
+	req.Topics = append(req.Topics, t)
+	_, err := c.Ask(req)
+	return err
+}
+
 // answers makes one ApiVersions request on a connection of its own.
 func answers(addr string) bool {
 	c, err := Dial(addr)

@@ -21,8 +21,13 @@ type Usage struct {
 }
 
 // Use reads what the broker takes at the moment.
-func (b *Broker) Use() (Usage, error) {
-	root := filepath.Join("/proc", strconv.Itoa(b.PID))
+func (b *Broker) Use() (Usage, error) { return use(b.PID) }
+
+// Use reads what the process of a broker takes at the moment.
+func (c *Cluster) Use(i int) (Usage, error) { return use(c.pids[i]) }
+
+func use(pid int) (Usage, error) {
+	root := filepath.Join("/proc", strconv.Itoa(pid))
 	status, err := os.ReadFile(filepath.Join(root, "status"))
 	if err != nil {
 		return Usage{}, err
