@@ -34,7 +34,7 @@ type watched struct {
 	conn     uint64    // by which that came; 0: none
 	ready    bool      // it wants to serve
 	dialing  bool
-	again    bool // dial once more when the dial has ended: a connection was lost meanwhile
+	again    bool // dial once more when the dial, or the change, has ended: a connection was lost meanwhile
 	dialed   time.Time
 	gone     bool // its connection was lost and a dial refused, and it was not heard since
 	changing bool
@@ -145,14 +145,19 @@ func (d *detector) ended(now time.Time, id int32, how dialed, brokers []*metadat
 		w.gone = true
 	}
 	all := d.look(now, brokers)
-	if !w.gone && w.conn == 0 && !w.changing && (w.again || how == answered && serves(id, brokers)) {
+	again := w.again
+	w.again = false
+	switch {
+	case w.gone || w.conn != 0 || !again && (how != answered || !w.changing && !serves(id, brokers)):
+	case w.changing:
+		w.again = true // when the change has ended
+	default:
 		a := d.dial(now, id, w)
-		if !w.again {
+		if !again {
 			a.after = redialPause
 		}
 		all = append(all, a)
 	}
-	w.again = false
 	return all
 }
 
@@ -164,8 +169,9 @@ func (d *detector) changed(now time.Time, id int32, brokers []*metadata.Broker) 
 	}
 	w.changing = false
 	all := d.look(now, brokers)
-	if w.conn == 0 && !w.gone && !w.changing && !w.dialing && serves(id, brokers) {
-		all = append(all, d.dial(now, id, w)) // its connection was lost meanwhile, and a dial that was answered then was not repeated
+	if w.again && w.conn == 0 && !w.gone && !w.changing && !w.dialing && serves(id, brokers) {
+		w.again = false
+		all = append(all, d.dial(now, id, w))
 	}
 	return all
 }
