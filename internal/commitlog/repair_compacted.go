@@ -9,7 +9,8 @@ import (
 	"github.com/moldau/moldau/internal/record"
 )
 
-// prefix replaces all segments of a compacted log up to the damaged one, and to the end of what this replica may have compacted.
+// prefix replaces all segments of a compacted log below the high watermark but the active one, where that is not damaged: what another replica had
+// compacted before it gave it may lie anywhere in them, and of two replicas one may have a value that the other has lost together with its tombstone.
 func (r *repair) prefix(at int, places []segment.Damage) error {
 	l := r.l
 	v := l.view.Load()
@@ -17,6 +18,9 @@ func (r *repair) prefix(at int, places []segment.Damage) error {
 		return ErrDisturbed
 	}
 	at = max(at, v.floor(max(l.Cleaned()-1, 0)))
+	for at+2 < len(v.segments) && v.segments[at+1].End() <= r.opts.HighWatermark {
+		at++
+	}
 	group, err := r.group(v.segments[0].Base(), v.segments[at].Base())
 	if err != nil {
 		return err
@@ -59,11 +63,15 @@ func (r *repair) prefix(at int, places []segment.Damage) error {
 	if err := r.finish(end); err != nil {
 		return err
 	}
-	if err := r.replace(group, places); err != nil {
-		return err
-	}
+	// The other may have compacted less. A mark above that would, after a crash, have a pass drop a tombstone and leave what it deletes; so it goes
+	// first, and durably.
 	l.mu.Lock()
-	l.marks.cleaned.Store(0) // the other may have compacted less
+	l.marks.cleaned.Store(0)
 	l.mu.Unlock()
-	return nil
+	if l.env.OnClean != nil {
+		if err := l.env.OnClean(l); err != nil {
+			return err
+		}
+	}
+	return r.replace(group, places)
 }

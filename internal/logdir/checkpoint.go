@@ -218,9 +218,12 @@ func (d *Dir) checkpointStartsHeld() error {
 }
 
 // cleaning is told before segments of a log are compacted. What a pass leans on must outlive a crash: the recovery point, and the log
-// start, below which it looks at no key.
-func (d *Dir) cleaning(*commitlog.Log) error {
-	return d.checkpointRecovery()
+// start, below which it looks at no key; and what had been through compaction, where a repair takes that back.
+func (d *Dir) cleaning(l *commitlog.Log) error {
+	if err := d.checkpointRecovery(); err != nil || l.Cleaned() > 0 {
+		return err
+	}
+	return d.checkpointCleaned()
 }
 
 // checkpointCleanedHeld writes the ends of what compaction has been through; checkpoints.writing is held. One that is too low has a log

@@ -17,7 +17,7 @@ import (
 // 8 bytes of a double, highest first. An entity with quotas is a byte each for user, client id and address: 0 it has none, 1 the
 // default, 2 a name, which follows. The body of a PartitionChangeRecord starts with a bit set of the fields that are present (changeLeader and following). An unknown kind,
 // version or bit, or a body that is longer than its fields, is an error: what a newer version writes must not be half
-// understood, it must not be written before all nodes know it (a feature level guards that).
+// understood, it must not be written before all nodes know it. Nothing guards that yet: nodes of different builds do not go together.
 const entryVersion = 1
 
 // Bits of PartitionChangeRecord and BrokerChangeRecord. They are frozen.
