@@ -8,52 +8,54 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
+const longStep = 40 * time.Millisecond
+
+// restClock counts waits of longStep, which are over at once.
+type restClock struct {
+	*clock.Manual
+	rests int
+}
+
+func (c *restClock) After(d time.Duration) <-chan time.Time {
+	if d != longStep {
+		return c.Manual.After(d)
+	}
+	c.rests++
+	over := make(chan time.Time, 1)
+	over <- c.Now()
+	return over
+}
+
 // TestBackgroundRests has a step of a removal take long, as one does where the file system gives the blocks back to its disk.
 func TestBackgroundRests(t *testing.T) {
-	manual := clock.NewManual(time.Unix(1_700_000_000, 0))
-	opts := options(vfs.NewMem())
-	opts.Clock = manual
-	d := mustOpen(t, opts)
-	defer d.Close()
-	b := &background{d: d, wake: make(chan struct{}, 1), stop: make(chan struct{})}
 	for _, c := range []struct {
 		again, low bool
-		rests      time.Duration
+		rests      int
 	}{
-		{true, false, 40 * time.Millisecond},
+		{true, false, 1},
 		{false, false, 0},
 		{true, true, 0}, // what is removed makes room
 	} {
-		b.mu.jobs = nil
+		watched := &restClock{Manual: clock.NewManual(time.Unix(1_700_000_000, 0))}
+		opts := options(vfs.NewMem())
+		opts.Clock = watched
+		d := mustOpen(t, opts)
+		b := &background{d: d, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+		d.low.Store(c.low)
 		b.add(func() (bool, error) {
-			manual.Advance(40 * time.Millisecond)
+			watched.Advance(longStep)
 			return c.again, nil
 		})
-		d.low.Store(c.low)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			b.step()
-		}()
-		rested := time.Duration(0)
-		for over := false; !over; {
-			if c.rests == 0 {
-				<-done
-				break
-			}
-			select {
-			case <-done:
-				over = true
-			default:
-				manual.Advance(time.Millisecond)
-				rested += time.Millisecond
-			}
+		if !b.step() {
+			t.Fatal("no step")
 		}
-		if rested < c.rests {
-			t.Errorf("again %v, low on space %v: it rested %v of %v", c.again, c.low, rested, c.rests)
+		if watched.rests != c.rests {
+			t.Errorf("again %v, low on space %v: it rested %d times", c.again, c.low, watched.rests)
 		}
 		if left := len(b.mu.jobs); (left == 1) != c.again {
 			t.Errorf("again %v, low on space %v: %d jobs left", c.again, c.low, left)
 		}
+		d.low.Store(false)
+		must(t, d.Close())
 	}
 }
