@@ -184,29 +184,7 @@ func TestCrashWhileItIsOpenedLate(t *testing.T) {
 
 // TestNoRoomToVoidWhatWasKept: a start that opens a log of which entries were kept, and has no room to note that, does without the log until there is some.
 func TestNoRoomToVoidWhatWasKept(t *testing.T) {
-	w := newWorld()
-	mem := vfs.NewMem()
-	for life := range 2 {
-		must(t, w.open(options(mem)))
-		for i := range 4 {
-			must(t, w.append(i, 300, 1, true, true))
-		}
-		if life == 0 {
-			must(t, w.d.Close())
-		}
-	}
-	disk := mem.Peek(vfs.LoseUnsynced, 1)
-	must(t, w.d.Abort())
-	unreadable := func(disk vfs.FS, logs ...int) vfs.FS {
-		return vfs.NewFault(disk, func(op vfs.Op) error {
-			for _, n := range logs {
-				if op.Kind == vfs.OpOpen && strings.Contains(op.Name, logID(n).DirName()) {
-					return syscall.EIO
-				}
-			}
-			return nil
-		})
-	}
+	w, disk := livedTwice(t, 4)
 	must(t, w.open(options(unreadable(disk, 0, 2))))
 	must(t, w.round())
 	must(t, w.d.Abort())

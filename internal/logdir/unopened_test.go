@@ -16,14 +16,36 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-// unreadable is a disk on which the files of log 0 cannot be opened.
-func unreadable(disk vfs.FS) vfs.FS {
+// unreadable is a disk on which the files of some logs cannot be opened.
+func unreadable(disk vfs.FS, logs ...int) vfs.FS {
 	return vfs.NewFault(disk, func(op vfs.Op) error {
-		if op.Kind == vfs.OpOpen && strings.Contains(op.Name, logID(0).DirName()) {
-			return syscall.EIO
+		for _, n := range logs {
+			if op.Kind == vfs.OpOpen && strings.Contains(op.Name, logID(n).DirName()) {
+				return syscall.EIO
+			}
 		}
 		return nil
 	})
+}
+
+// livedTwice returns a world of so many logs, with records of two lives of which the second ended by a power cut, and its disk. All entries lie in one
+// file of the journal.
+func livedTwice(t *testing.T, logs int) (*world, *vfs.Mem) {
+	t.Helper()
+	w := newWorld()
+	mem := vfs.NewMem()
+	for life := range 2 {
+		must(t, w.open(options(mem)))
+		for i := range logs {
+			must(t, w.append(i, 300, 1, true, true))
+		}
+		if life == 0 {
+			must(t, w.d.Close())
+		}
+	}
+	disk := mem.Peek(vfs.LoseUnsynced, 1)
+	must(t, w.d.Abort())
+	return w, disk
 }
 
 // powerCut returns a world whose logs 0 and 1 are acknowledged and, for the most part, in the journal alone, and what is left of its disk.
@@ -85,7 +107,7 @@ func TestUnopenedLogKeepsItsJournal(t *testing.T) {
 	for _, model := range vfs.AllSurvivors {
 		w, disk := powerCut(t)
 		for range 2 {
-			must(t, w.goOn(options(unreadable(disk))))
+			must(t, w.goOn(options(unreadable(disk, 0))))
 			disk = disk.Crash(model, 2)
 		}
 		must(t, w.check(options(disk)))
@@ -121,7 +143,7 @@ func TestCrashWhileEntriesAreKept(t *testing.T) {
 			}
 			return nil
 		})
-		err := w.goOn(options(unreadable(fault)))
+		err := w.goOn(options(unreadable(fault, 0)))
 		if left == nil {
 			must(t, err)
 			t.Logf("%d points", at-1)
@@ -172,7 +194,7 @@ func TestErrorWhileEntriesAreKept(t *testing.T) {
 					return &vfs.Partial{N: op.N / 2, Err: cause}
 				}
 				return cause
-			}))))
+			}), 0)))
 			if !hit.Load() {
 				must(t, err)
 				t.Logf("%v: %d points", cause, at-1)
@@ -187,29 +209,7 @@ func TestErrorWhileEntriesAreKept(t *testing.T) {
 
 // TestUnopenedLogs: of several logs whose entries are kept one is set aside, one is removed, and one is opened, and cut, while another cannot be.
 func TestUnopenedLogs(t *testing.T) {
-	w := newWorld()
-	mem := vfs.NewMem()
-	for life := range 2 {
-		must(t, w.open(options(mem)))
-		for i := range 5 { // into one file of the journal
-			must(t, w.append(i, 300, 1, true, true))
-		}
-		if life == 0 {
-			must(t, w.d.Close())
-		}
-	}
-	disk := mem.Peek(vfs.LoseUnsynced, 1)
-	must(t, w.d.Abort())
-	unreadable := func(disk vfs.FS, logs ...int) vfs.FS {
-		return vfs.NewFault(disk, func(op vfs.Op) error {
-			for _, n := range logs {
-				if op.Kind == vfs.OpOpen && strings.Contains(op.Name, logID(n).DirName()) {
-					return syscall.EIO
-				}
-			}
-			return nil
-		})
-	}
+	w, disk := livedTwice(t, 5)
 	must(t, w.open(options(unreadable(disk, 0, 2, 3, 4))))
 	must(t, w.d.Quarantine(logID(3)))
 	madeAgain := func(disk *vfs.Mem) { // of what was kept; what its files had was set aside with them
@@ -259,7 +259,7 @@ func TestNoDescriptorForWhatIsKept(t *testing.T) {
 			return syscall.EMFILE
 		}
 		return nil
-	})))
+	}), 0))
 	must(t, w.open(opts))
 	u, st := &w.d.unopened, w.d.lookup(logID(0))
 	waiting := func() int {
