@@ -179,3 +179,7 @@ func (b *budget) grant() {
 
 // plenty says that less than half of the budget is used: then a connection may be given what it says it will need.
 func (b *budget) plenty(n int64) bool { return b.used.Load()+n < b.limit/2 }
+
+// keeps says whether a buffer of n bytes that is not needed any more is worth keeping for the next: making one of many megabytes costs more than
+// reading the request into it, and keeping many of them when memory is short costs what is short.
+func (b *budget) keeps(n int64) bool { return sort(n) == 0 || b.used.Load()+n < b.limit/4 }

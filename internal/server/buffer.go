@@ -6,14 +6,13 @@ import (
 )
 
 // Buffers come in classes of a power of two and a sixteenth more, so that a batch of a round size fits its class with the frame around
-// it. They are reused as they are, never zeroed. Those of more than maxPooled are made and dropped: they are few, and what lies in a pool lives for two
-// collections more, uncounted and perhaps never to be used again, which of small buffers is little. From maxClass on the classes are hugeStep apart: a power of
-// two would have the largest request take a third more than it has.
+// it. They are reused as they are, never zeroed. What lies in a pool lives for up to two collections more and counts as nothing, which of small buffers is
+// little; large ones are kept only while little of the budget is used (budget.keeps), so that a flood of them leaves nothing. Those above maxClass are made and
+// dropped, and their classes are hugeStep apart: a power of two would have the largest request take a third more than it has.
 const (
-	maxPooled = 21 // 2 MiB: what counts as small (smallMost)
-	minClass  = 9  // 512 bytes
-	maxClass  = 24 // 16 MiB
-	hugeStep  = 4 << 20
+	minClass = 9  // 512 bytes
+	maxClass = 24 // 16 MiB
+	hugeStep = 4 << 20
 )
 
 // buffer is a pooled run of memory.
@@ -22,7 +21,7 @@ type buffer struct {
 	class int
 }
 
-var pools [maxPooled + 1]sync.Pool
+var pools [maxClass + 1]sync.Pool
 
 // classOf returns the smallest class that holds n bytes.
 func classOf(n int) int {
@@ -43,7 +42,7 @@ func classBytes(class int) int64 {
 }
 
 func newBuffer(class int) *buffer {
-	if class <= maxPooled {
+	if class <= maxClass {
 		if b, ok := pools[class].Get().(*buffer); ok {
 			return b
 		}
@@ -51,8 +50,9 @@ func newBuffer(class int) *buffer {
 	return &buffer{b: make([]byte, classBytes(class)), class: class}
 }
 
-func (b *buffer) free() {
-	if b.class <= maxPooled {
+// free gives b up, whose memory has been given back to m.
+func (b *buffer) free(m *budget) {
+	if b.class <= maxClass && m.keeps(classBytes(b.class)) {
 		pools[b.class].Put(b)
 	}
 }

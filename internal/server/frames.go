@@ -268,6 +268,7 @@ func (f *frames) await(w *waiter) error {
 }
 
 func (f *frames) giveUp(b *buffer) {
-	f.c.server.memory.give(classBytes(b.class))
-	b.free()
+	m := &f.c.server.memory
+	m.give(classBytes(b.class))
+	b.free(m)
 }

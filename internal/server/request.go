@@ -70,9 +70,9 @@ func (r *Request) Drop() {
 	b := r.exchange.buffer
 	r.exchange.buffer, r.Body = nil, nil
 	if b != nil {
-		n := classBytes(b.class)
-		b.free()
-		r.Conn.server.memory.give(n)
+		m := &r.Conn.server.memory
+		m.give(classBytes(b.class))
+		b.free(m)
 	}
 }
 
@@ -201,13 +201,15 @@ func (m *budget) giveAll(b *buffer, small, large int64) {
 		} else {
 			large += n
 		}
-		b.free()
 	}
 	if large > 0 {
 		m.giveLarge(large)
 	}
 	if small != 0 {
 		m.giveForced(small)
+	}
+	if b != nil {
+		b.free(m)
 	}
 }
 

@@ -736,15 +736,34 @@ func TestBufferClasses(t *testing.T) {
 			t.Errorf("%d bytes get class %d of %d", n, c, classBytes(c))
 		}
 	}
-	if got := classBytes(maxPooled); got != smallMost {
-		t.Errorf("buffers of up to %d bytes are kept, and of up to %d are small", got, smallMost)
-	}
-	for range 100 {
-		b := newBuffer(maxPooled + 1)
-		b.free()
-		if newBuffer(maxPooled+1) == b {
-			t.Fatal("a large buffer is kept")
+}
+
+// A large buffer is kept for the next request while little of the budget is used, or each would be made anew; and not otherwise, or a flood of them
+// would leave memory that nobody counts.
+func TestLargeBuffersAreKeptWhileThereIsMuchRoom(t *testing.T) {
+	class := classOf(smallMost + 1)
+	m := &budget{limit: 5 * classBytes(class)}
+	again := func() (n int) {
+		for range 100 {
+			b := newBuffer(class)
+			b.free(m)
+			if newBuffer(class) == b {
+				n++
+			}
 		}
+		return n
+	}
+	if n := again(); n == 0 {
+		t.Error("no large buffer is kept though nothing of the budget is used")
+	}
+	for pools[class].Get() != nil { // none of those is left
+	}
+	m.force(classBytes(class))
+	if n := again(); n != 0 {
+		t.Errorf("%d large buffers of 100 are kept while memory is used", n)
+	}
+	if b := newBuffer(classOf(smallMost)); !m.keeps(classBytes(b.class)) {
+		t.Error("a small buffer is not kept")
 	}
 }
 
