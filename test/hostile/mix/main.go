@@ -104,9 +104,9 @@ func run(ctx context.Context) error {
 		fmt.Printf("         %s\n", line)
 	}
 
-	// What was cut off is noticed within the stall time-out; buffers are collected a little later.
+	// What was cut off is noticed within the idle time-out; buffers are collected a little later.
 	var left holding
-	for range 60 {
+	for range 90 {
 		if err := pause(ctx, time.Second); err != nil {
 			return err
 		}

@@ -31,10 +31,10 @@ type process struct {
 }
 
 // properties are what differs from the defaults: old segments go every few seconds, because minutes of records at full speed do not fit on
-// every disk.
+// every disk, and idle connections after a minute: of one whose requests wait for ever, and who went away with more unread, that is all that ends it.
 // The memory is what docs/operations.md says of these settings: requests have the least that there is, 256 MiB, and 1.5 x 96 and 112 are added.
 const (
-	properties = "log.retention.check.interval.ms=5000\nstate.memory.max.bytes=100663296\n"
+	properties = "log.retention.check.interval.ms=5000\nconnections.max.idle.ms=60000\nstate.memory.max.bytes=100663296\n"
 	budgetMiB  = 256 + 144 + 112
 )
 
