@@ -120,7 +120,7 @@ func (l *Log) snapshotAt(base int64) error {
 	defer l.hold()()
 	l.mu.Lock()
 	have := slices.Contains(l.mu.snapshots, base)
-	snapshots, present := slices.Clone(l.mu.snapshots), l.mu.state == present
+	snapshots, present := slices.Clone(l.mu.snapshots), l.mu.state == present && (l.mu.unseen == nil || base <= l.mu.unseen.from)
 	l.mu.Unlock()
 	if have {
 		return nil

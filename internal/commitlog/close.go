@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 
 	"github.com/moldau/moldau/internal/commitlog/epoch"
 	"github.com/moldau/moldau/internal/commitlog/segment"
@@ -20,7 +19,7 @@ func (l *Log) Close(clean bool) error {
 	if e == nil {
 		return err
 	}
-	return e.close(l.finish(e.c, *e.snap))
+	return e.close(l.finish(e.c))
 }
 
 // end makes the log one that takes nothing any more. Without an Ending it is closed.
@@ -35,9 +34,10 @@ func (l *Log) end(clean bool) (*Ending, error) {
 	l.mu.state = closed
 	e.segments = l.segments()
 	var err error
+	due := false
 	if clean && files {
 		if err = l.env.offline(); err == nil {
-			e.c, e.snap, err = l.finishLocked()
+			e.c, due, err = l.finishLocked()
 		}
 	}
 	l.mu.Unlock()
@@ -45,7 +45,7 @@ func (l *Log) end(clean bool) (*Ending, error) {
 		e.release()
 		return nil, nil
 	}
-	if err != nil || e.snap == nil {
+	if err != nil || !due {
 		return nil, e.close(err)
 	}
 	return e, nil
@@ -58,7 +58,6 @@ type Ending struct {
 	release  func() // of the log
 	segments []*segment.Segment
 	c        capture
-	snap     *snapshot
 }
 
 // BeginClose is the first step: everything is written but what must not be durable before the rest is. It returns nil where nothing is left to do.
@@ -96,7 +95,7 @@ func (e *Ending) begin() error {
 func (e *Ending) Describe() error {
 	l := e.l
 	err := l.env.fail(vfs.RenameTemp(l.env.FS, filepath.Join(l.dir(), epoch.Name)))
-	for _, snap := range e.snapshots() {
+	for _, snap := range e.l.mu.pending {
 		if err == nil {
 			err = l.env.fail(vfs.WriteTemp(l.env.FS, l.snapshotPath(snap.offset), snap.data))
 		}
@@ -109,7 +108,7 @@ func (e *Ending) Describe() error {
 
 // Complete is the third: the snapshots take their place.
 func (e *Ending) Complete() error {
-	for _, snap := range e.snapshots() {
+	for _, snap := range e.l.mu.pending {
 		if err := e.l.env.fail(vfs.RenameTemp(e.l.env.FS, e.l.snapshotPath(snap.offset))); err != nil {
 			return e.close(err)
 		}
@@ -120,15 +119,13 @@ func (e *Ending) Complete() error {
 // End is the last one: the log is closed. An error that the owner had with making the steps durable may end it sooner.
 func (e *Ending) End(err error) {
 	if err == nil {
-		for _, snap := range e.snapshots() {
+		for _, snap := range e.l.mu.pending {
 			e.l.tookSnapshot(snap.offset)
 		}
 		e.l.raise(e.c)
 	}
 	_ = e.close(err)
 }
-
-func (e *Ending) snapshots() []snapshot { return append(slices.Clone(e.l.mu.pending), *e.snap) }
 
 // close lets the files go, and the log.
 func (e *Ending) close(err error) error {
@@ -139,34 +136,35 @@ func (e *Ending) close(err error) error {
 	return err
 }
 
-// finishLocked writes what a clean stop leaves; the snapshot is nil when the files are complete already.
-func (l *Log) finishLocked() (capture, *snapshot, error) {
+// finishLocked writes what a clean stop leaves, but for what is to be synced; due is false when the files are complete already.
+func (l *Log) finishLocked() (c capture, due bool, err error) {
 	end := l.marks.logEnd.Load()
 	k := len(l.mu.snapshots)
 	if k > 0 && l.mu.snapshots[k-1] == end && l.mu.sinceDerived == 0 && len(l.mu.sealed) == 0 && l.UnflushedBytes() == 0 &&
 		!l.mu.newEpochs && !l.mu.newFiles && !l.mu.newDir {
-		return capture{}, nil, nil
+		return capture{}, false, nil
 	}
 	v := l.view.Load()
 	if v == nil {
-		return capture{}, nil, nil
+		return capture{}, false, nil
 	}
 	active := v.active()
 	if err := active.WriteIndexes(true); err != nil {
-		return capture{}, nil, l.env.fail(fmt.Errorf("close %s: %w", l.id, err))
+		return capture{}, false, l.env.fail(fmt.Errorf("close %s: %w", l.id, err))
 	}
 	if err := active.Trim(); err != nil {
-		return capture{}, nil, l.env.fail(fmt.Errorf("close %s: %w", l.id, err))
+		return capture{}, false, l.env.fail(fmt.Errorf("close %s: %w", l.id, err))
 	}
 	l.mu.newFiles, l.mu.newEpochs = true, true
 	l.mu.state = present // for captureLocked
-	c := l.captureLocked()
+	c = l.captureLocked()
 	l.mu.state = closed
-	return c, &snapshot{end, l.mu.producers.Encode()}, nil
+	l.snapshotLocked(end)
+	return c, true, nil
 }
 
 // finish syncs it.
-func (l *Log) finish(c capture, snap snapshot) error {
+func (l *Log) finish(c capture) error {
 	if err := l.sync(c); err != nil {
 		return l.env.failSync(err)
 	}
@@ -175,7 +173,7 @@ func (l *Log) finish(c capture, snap snapshot) error {
 			return l.env.failSync(fmt.Errorf("close %s: %w", l.id, err))
 		}
 	}
-	for _, snap := range append(l.mu.pending, snap) {
+	for _, snap := range l.mu.pending {
 		if err := l.writeSnapshot(snap); err != nil {
 			return err
 		}

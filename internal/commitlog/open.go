@@ -176,6 +176,9 @@ func (o *opening) run() error {
 		o.chooseSnapshot()
 		if o.examine >= 0 {
 			o.before = o.state.Clone()
+			if err := o.dropNewer(); err != nil {
+				return err
+			}
 		}
 		o.loadEpochs()
 		if err := o.loadSegments(); err != nil {
@@ -206,6 +209,9 @@ func (o *opening) run() error {
 		l.mu.unseen = &unseen{o.before, o.known}
 	}
 	o.setMarks()
+	if l.mu.unseen != nil {
+		l.mu.sinceDerived = o.walked()
+	}
 	if err := o.finishEpochs(); err != nil {
 		return err
 	}
@@ -221,6 +227,17 @@ func (o *opening) run() error {
 		return l.env.FS.SyncDir(l.dir()) // one that came back later would contradict what is appended now
 	}
 	return nil
+}
+
+// walked is how many bytes the next start walks as long as no newer snapshot is written.
+func (o *opening) walked() (n int64) {
+	for _, s := range o.segments[o.first:] {
+		n += s.Size()
+	}
+	if pos, ok, err := o.segments[o.first].Find(o.known); err == nil && ok {
+		n -= pos
+	}
+	return n
 }
 
 // passedOver says whether a segment has damage where its batches were walked.
@@ -267,6 +284,15 @@ func (o *opening) dropSnapshots(offset int64) {
 		_ = o.l.env.FS.Remove(o.l.snapshotPath(o.ls.snapshots[k-1]))
 	}
 	o.ls.snapshots = o.ls.snapshots[:k]
+}
+
+// dropNewer removes the snapshots above the one that was chosen before batches with damage among them are walked: what is derived from those is not what they vouch for.
+func (o *opening) dropNewer() error {
+	have := len(o.ls.snapshots)
+	if o.dropSnapshots(o.known); len(o.ls.snapshots) == have {
+		return nil
+	}
+	return o.l.env.FS.SyncDir(o.l.dir())
 }
 
 func (l *Log) readSnapshot(offset int64) (*producer.State, error) {

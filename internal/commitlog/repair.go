@@ -118,7 +118,7 @@ func (r *repair) run(base int64) error {
 	l.mu.Unlock()
 	v, at := r.find(base)
 	if at < 0 {
-		return nil // retention, compaction or a truncation took it
+		return l.seeProducers() // retention, compaction or a truncation took it
 	}
 	s := v.segments[at]
 	// A segment of its own, of which no reader knows: what is read here neither pushes out what clients read, nor is it told to them.
@@ -132,9 +132,11 @@ func (r *repair) run(base int64) error {
 	}
 	if len(places) == 0 {
 		if len(s.Damages()) > 0 { // it was read wrongly, and is not any more
-			_, err = s.Survey(nil)
+			if _, err := s.Survey(nil); err != nil {
+				return err
+			}
 		}
-		return err
+		return l.seeProducers() // which may have failed
 	}
 	if r.whole = r.cfg.Compact || l.Cleaned() > 0; r.whole {
 		return r.prefix(at, places)

@@ -55,6 +55,9 @@ func (l *Log) DeleteOld(now time.Time, highWatermark int64) (Deleted, error) {
 			return Deleted{}, err
 		}
 	}
+	if err := l.giveUpUnseen(l.segments()[n].Base()); err != nil {
+		return Deleted{}, err
+	}
 	if l.hasPending() {
 		// What is known of the producers whose batches go must be on the disk before; where that has no room, space is worth more.
 		release()

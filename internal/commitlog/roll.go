@@ -248,8 +248,11 @@ func (l *Log) deriveAgain(sealed []*segment.Segment, pending []snapshot, err err
 // maxPending bounds the snapshots that wait for derive; many rolls in a row leave only the newest.
 const maxPending = 8
 
-// snapshotLocked notes the producers' state before offset, for derive.
+// snapshotLocked notes the producers' state before offset, for derive, unless it is not all there is to know.
 func (l *Log) snapshotLocked(offset int64) {
+	if l.mu.unseen != nil && l.mu.sinceDerived < derivedEvery {
+		return
+	}
 	if len(l.mu.pending) == maxPending {
 		l.mu.pending = append([]snapshot(nil), l.mu.pending[1:]...)
 	}

@@ -78,6 +78,9 @@ func (l *Log) forgetLocked(offset int64) (removed []*segment.Segment, err error)
 		return nil, err
 	}
 	l.mu.cuts++
+	if u := l.mu.unseen; u != nil && end <= u.from {
+		l.mu.unseen = nil
+	}
 	l.view.Store(&view{keep})
 	size, before := int64(0), l.marks.size.Load()
 	for _, s := range keep {
@@ -196,6 +199,7 @@ func (l *Log) truncateFully(offset int64) error {
 		return changed
 	})
 	l.mu.producers.Clear()
+	l.mu.unseen = nil
 	l.mu.synced = mark{}
 	l.setEnds(offset)
 	l.marks.cleaned.Store(0)

@@ -56,6 +56,18 @@ func (s *Segment) NoteAborted(a Aborted) {
 	s.mu.Unlock()
 }
 
+// RelistAborted writes the aborted transactions whose marker lies at or above an offset anew: those that are given.
+func (s *Segment) RelistAborted(from int64, entries []Aborted) error {
+	if err := s.loadAborted(); err != nil {
+		return err
+	}
+	s.truncateAborted(from)
+	s.mu.Lock()
+	s.mu.aborted = append(s.mu.aborted[:len(s.mu.aborted):len(s.mu.aborted)], entries...)
+	s.mu.Unlock()
+	return s.writeAborted()
+}
+
 // ListsAborted says whether there are entries in the file, as far as the segment was asked for them.
 func (s *Segment) ListsAborted() bool {
 	s.mu.RLock()
