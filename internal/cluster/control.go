@@ -124,6 +124,8 @@ func (n *Node) dial(address string) dialed {
 		return answered
 	case network.Refused(err):
 		return refused
+	case network.HungUp(err):
+		return answered
 	}
 	return silent
 }

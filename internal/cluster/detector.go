@@ -65,7 +65,7 @@ const redialPause = 50 * time.Millisecond
 type dialed uint8
 
 const (
-	answered dialed = 1
+	answered dialed = 1 // also by hanging up at once
 	refused  dialed = 2
 	silent   dialed = 3 // nothing came back, which says nothing
 )

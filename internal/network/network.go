@@ -55,6 +55,10 @@ func Host(a Addr) string {
 // Refused says whether a dial found nobody who listens: the machine answers, and the process is not there.
 func Refused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 
+// HungUp says whether a dial found somebody who was there and closed the connection before the dial was over. So does a process that ends and has
+// not closed all of its sockets yet: the next dial will be refused, or find a process that lives.
+func HungUp(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
+
 // WriteAll writes buffers one after another, with one call where the connection can.
 func WriteAll(conn Conn, buffers [][]byte) (int64, error) {
 	if _, ok := conn.(*net.TCPConn); !ok {

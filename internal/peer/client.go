@@ -194,7 +194,7 @@ func (c *Client) run() {
 			if had && network.Refused(err) && c.options.Lost != nil {
 				c.options.Lost()
 			}
-			had = false
+			had = had && network.HungUp(err) // by a process that is ending, perhaps: it refuses the next one then
 			c.drop(err, true)
 			pause = min(max(2*pause, backoffMin), backoffMax)
 			select {

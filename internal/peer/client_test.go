@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -205,6 +208,15 @@ func TestCloseAnswersAll(t *testing.T) {
 	}
 }
 
+func await(t *testing.T, what string, from chan struct{}) {
+	t.Helper()
+	select {
+	case <-from:
+	case <-within(t).Done():
+		t.Fatalf("waited for %s", what)
+	}
+}
+
 // TestLost: the end of a process is told, the end of a connection is not.
 func TestLost(t *testing.T) {
 	net := network.NewMem()
@@ -216,26 +228,49 @@ func TestLost(t *testing.T) {
 	opts.Lost = func() { lost <- struct{}{} }
 	c := New(opts)
 	defer c.Close()
-	await := func(what string, from chan struct{}) {
-		t.Helper()
-		select {
-		case <-from:
-		case <-within(t).Done():
-			t.Fatalf("waited for %s", what)
-		}
-	}
-	await("a connection", up)
+	await(t, "a connection", up)
 	if _, err := c.Call(within(t), protocol.KeyNodeInfo, []byte("close")); !errors.Is(err, ErrLost) {
 		t.Fatal(err)
 	}
-	await("another connection", up)
+	await(t, "another connection", up)
 	if len(lost) > 0 {
 		t.Fatal("a node that answers is told to be lost")
 	}
 	o.stop()
-	await("the loss", lost)
+	await(t, "the loss", lost)
 	o = newOther(t, net)
-	await("the node to be back", up)
+	await(t, "the node to be back", up)
 	o.stop()
-	await("the second loss", lost)
+	await(t, "the second loss", lost)
+}
+
+// hangsUp is a network in which every dial that would be refused first finds a process that closes the connection meanwhile.
+type hangsUp struct {
+	network.Network
+	next bool
+}
+
+func (h *hangsUp) Dial(ctx context.Context, addr string) (network.Conn, error) {
+	conn, err := h.Network.Dial(ctx, addr)
+	if h.next = network.Refused(err) && !h.next; h.next {
+		err = &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNRESET)}
+	}
+	return conn, err
+}
+
+// TestLostWhileItCloses: a process that ends may still be dialled, and close that connection as it ends. Its loss is told all the same.
+func TestLostWhileItCloses(t *testing.T) {
+	mem := network.NewMem()
+	o := newOther(t, mem)
+	up, lost := make(chan struct{}, 10), make(chan struct{}, 10)
+	opts := options(mem)
+	opts.Network = &hangsUp{Network: mem}
+	opts.Keep = true
+	opts.Up = func() { up <- struct{}{} }
+	opts.Lost = func() { lost <- struct{}{} }
+	c := New(opts)
+	defer c.Close()
+	await(t, "a connection", up)
+	o.stop()
+	await(t, "the loss", lost)
 }
