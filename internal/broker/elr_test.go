@@ -22,7 +22,7 @@ func (c *several) apart(brokers ...int) {
 	started := make(chan *Broker)
 	properties := map[int]string{}
 	for id := 1; id <= 3; id++ {
-		properties[id] = fmt.Sprintf("process.roles=controller\nnode.id=%[1]d\ncontroller.quorum.voters=%[2]s\nlisteners=CONTROLLER://n%[1]d:9093\n", id, testVoters)
+		properties[id] = c.voter(id)
 	}
 	for _, id := range brokers {
 		properties[id] = c.alone(id)
@@ -49,15 +49,22 @@ func (c *several) apart(brokers ...int) {
 	}
 }
 
+// voter are the properties of a node that votes and hosts nothing.
+func (c *several) voter(id int) string {
+	return fmt.Sprintf("process.roles=controller\nnode.id=%[1]d\ncontroller.quorum.voters=%[2]s\nlisteners=CONTROLLER://n%[1]d:9093\n", id, testVoters)
+}
+
 // alone are the properties of a broker that does not vote.
 func (c *several) alone(id int) string {
 	return fmt.Sprintf("process.roles=broker\nnode.id=%[1]d\ncontroller.quorum.voters=%[2]s\nlisteners=PLAINTEXT://n%[1]d:9092\nlistener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n", id, testVoters)
 }
 
 // again starts a broker that does not vote once more.
-func (c *several) again(id int) {
+func (c *several) again(id int) { c.startAgain(id, c.alone(id)) }
+
+func (c *several) startAgain(id int, properties string) {
 	c.t.Helper()
-	n, err := c.startOne(id, c.alone(id)+"controller.listener.names=CONTROLLER\nlog.dirs=data\n"+c.extra)
+	n, err := c.startOne(id, properties+"controller.listener.names=CONTROLLER\nlog.dirs=data\n"+c.extra)
 	if err != nil {
 		c.t.Fatalf("start node %d: %v", id, err)
 	}
@@ -123,4 +130,27 @@ func TestLeadersFromELR(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestELRFollowsFiles: a controller that becomes active goes by its own file, which may ask for fewer replicas in sync than the one before did.
+func TestELRFollowsFiles(t *testing.T) {
+	c := newSeveral(t, "min.insync.replicas=2\n")
+	c.apart(4, 5)
+	c.until("two brokers that serve", c.nodes[1], unfenced(4, 5))
+	admin := kadm.NewClient(c.client(kgo.SeedBrokers("n4:9092", "n5:9092")))
+	if resp, err := admin.CreateTopic(t.Context(), 1, 2, nil, "orders"); err != nil || resp.Err != nil {
+		t.Fatal(err, resp.Err)
+	}
+	c.inSync("orders")
+	c.kill(5)
+	elr := func(want ...int32) func(*metadata.Image) bool {
+		return func(img *metadata.Image) bool { return slices.Equal(img.Topic("orders").Partitions[0].ELR, want) }
+	}
+	c.until("the replica that is away to be in the ELR", c.nodes[4], elr(5))
+	c.extra = "min.insync.replicas=1\n"
+	for id := 1; id <= 3; id++ {
+		c.kill(id)
+		c.startAgain(id, c.voter(id))
+	}
+	c.until("the ELR to be empty", c.nodes[4], elr())
 }

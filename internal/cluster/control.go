@@ -49,6 +49,7 @@ func (n *Node) watch(d *detector, term *uint64) <-chan struct{} {
 		*term = st.Term
 		n.Log.Info("this node is the active controller", "epoch", st.Term)
 		n.nameCluster()
+		n.reviseELRs()
 		n.perform(d.lead(n.Clock.Now(), n.Images.Image().Brokers()))
 	case !st.Ready && d.active:
 		d.stop()
@@ -81,6 +82,22 @@ func (n *Node) nameCluster() {
 		defer cancel()
 		if _, err := n.loop.Do(ctx, &controller.StartCluster{ClusterID: id}); err != nil {
 			n.Log.Warn("name the cluster", "error", err) // the next active controller does
+		}
+	})
+}
+
+// reviseELRs lets what the controller before this one decided follow this node's min.insync.replicas. Leaders commit nothing beside an ELR, so one that
+// is not needed any more must go.
+func (n *Node) reviseELRs() {
+	n.spawn(func() {
+		ctx, cancel := n.within(n.life, doTimeout)
+		defer cancel()
+		response, err := n.loop.Do(ctx, &controller.ReviseELRs{})
+		switch {
+		case err != nil:
+			n.Log.Warn("look whether eligible leader replicas are still needed", "error", err) // the next active controller does
+		case response.(*controller.ReviseELRsResponse).Revised > 0:
+			n.Log.Info("eligible leader replicas follow min.insync.replicas", "partitions", response.(*controller.ReviseELRsResponse).Revised)
 		}
 	})
 }

@@ -189,7 +189,7 @@ func (s *step) alterResource(a *AlterResource, asked int32) Error {
 		s.add(&metadata.ConfigRecord{Resource: a.Resource, Name: name, Value: changed[name]})
 	}
 	if _, ok := changed[minISR]; ok && (a.Resource.Type == metadata.ResourceTopic || a.Resource.Type == metadata.ResourceBroker) {
-		s.revise(a.Resource)
+		s.revise()
 	}
 	return Error{}
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"slices"
 	"testing"
 
@@ -163,6 +164,18 @@ func TestUncleanLeaderRecovers(t *testing.T) {
 	}
 }
 
+// fileMinISR is the table of a node whose file sets min.insync.replicas.
+type fileMinISR struct {
+	configs
+	least int
+}
+
+func (c fileMinISR) TopicRules(overrides map[string]string) Rules {
+	r := c.configs.TopicRules(overrides)
+	r.MinISR = cmp.Or(r.MinISR, c.least)
+	return r
+}
+
 // TestELRFollowsMinISR: what an operator makes of min.insync.replicas, of a topic or of all, tells who may be elected: with a smaller one records are committed
 // without those that are in the ELR.
 func TestELRFollowsMinISR(t *testing.T) {
@@ -183,6 +196,14 @@ func TestELRFollowsMinISR(t *testing.T) {
 		{"one of all brokers", func(b *bench) { set(b, metadata.ResourceBroker, "", "1") }, nil},
 		{"two, as before", func(b *bench) { set(b, metadata.ResourceTopic, "a", "2") }, []int32{1}},
 		{"one of another topic", func(b *bench) { set(b, metadata.ResourceTopic, "b", "1") }, []int32{1}},
+		{"one in the file of a new active controller", func(b *bench) {
+			b.settings.Configs = fileMinISR{configs{}, 1}
+			b.do(&ReviseELRs{})
+		}, nil},
+		{"two in the file of a new active controller", func(b *bench) {
+			b.settings.Configs = fileMinISR{configs{}, 2}
+			b.do(&ReviseELRs{})
+		}, []int32{1}},
 	} {
 		b := newBench(t, 1, 3)
 		for _, name := range []string{"a", "b"} {

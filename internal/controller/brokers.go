@@ -96,6 +96,9 @@ func (r *RegisterBroker) step(s *step) Response {
 		s.strike(r.ID, lost)
 	}
 	s.add(&metadata.BrokerRecord{Broker: b})
+	if !b.Fenced { // of the same incarnation: one of its directories may be back
+		s.revise()
+	}
 	if r.Unfence && b.Fenced {
 		s.settle()
 		s.unfence(s.img.Broker(r.ID))

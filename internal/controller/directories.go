@@ -75,6 +75,7 @@ func (r *AssignDirectories) step(s *step) Response {
 		number int32
 	}
 	seen := map[key]bool{}
+	revise := false
 	for _, asked := range slices.Backward(r.Replicas) { // the last counts
 		p := s.img.Partition(asked.TopicID, asked.Number)
 		at := key{asked.TopicID, asked.Number}
@@ -91,6 +92,10 @@ func (r *AssignDirectories) step(s *step) Response {
 		directories[place] = asked.Directory
 		s.add(&metadata.PartitionChangeRecord{TopicID: asked.TopicID, Number: asked.Number, Directories: directories})
 		resp.Assigned++
+		revise = revise || len(p.ELR)+len(p.LastKnownELR) > 0
+	}
+	if revise { // the replica may have been offline where it was
+		s.revise()
 	}
 	return resp
 }

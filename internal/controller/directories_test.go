@@ -193,3 +193,43 @@ func TestLeaderWithoutItsDirectoryGivesWay(t *testing.T) {
 	state(Unfenced, 3)
 	is("any that is alive may lead", "first", 3, []int32{3}, nil)
 }
+
+// TestELRWhileTheLeaderIsOffline: a leader whose data directory is offline commits nothing, so who had every record may lead whatever becomes of
+// min.insync.replicas meanwhile. It goes by that again when the replica is online.
+func TestELRWhileTheLeaderIsOffline(t *testing.T) {
+	for _, c := range []struct {
+		what string
+		then func(b *bench, state func(BrokerState, int32))
+		lead int32
+		elr  []int32
+	}{
+		{"nothing", func(*bench, func(BrokerState, int32)) {}, 0, []int32{1}},
+		{"who may lead is back", func(_ *bench, state func(BrokerState, int32)) { state(Unfenced, 1) }, 1, nil},
+		{"another replica is back", func(_ *bench, state func(BrokerState, int32)) { state(Unfenced, 2) }, 0, []int32{1}},
+		{"the directory is back", func(b *bench, _ func(BrokerState, int32)) {
+			old := b.img.Broker(0)
+			b.do(&RegisterBroker{ClusterID: "cluster", ID: 0, Incarnation: old.Incarnation, Directories: append(slices.Clone(old.Directories), uuid.UUID{50}), Unfence: true})
+		}, 0, nil},
+		{"the replica is elsewhere", func(b *bench, _ func(BrokerState, int32)) {
+			b.do(&AssignDirectories{Broker: 0, Replicas: []AssignDirectory{{b.img.Topic("a").ID, 0, b.img.Broker(0).Directories[0]}}})
+		}, 0, nil},
+	} {
+		b := newBench(t, 3, 3)
+		broker, bad := b.img.Broker(0), uuid.UUID{50}
+		b.do(&RegisterBroker{ClusterID: "cluster", ID: 0, Incarnation: broker.Incarnation, Directories: []uuid.UUID{broker.Directories[0], bad}, Unfence: true})
+		b.create(NewTopic{Name: "a", Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{0, 1, 2}}}})
+		b.do(&AssignDirectories{Broker: 0, Replicas: []AssignDirectory{{b.img.Topic("a").ID, 0, bad}}})
+		state := func(state BrokerState, id int32) {
+			b.do(&AlterBroker{ID: id, Epoch: b.img.Broker(id).Epoch, State: state})
+		}
+		state(Fenced, 2)
+		state(Fenced, 1)
+		b.do(&LoseDirectories{Broker: 0, Epoch: b.img.Broker(0).Epoch, Directories: []uuid.UUID{bad}})
+		b.do(&AlterConfigs{Resources: []AlterResource{{Resource: metadata.Resource{Type: metadata.ResourceTopic, Name: "a"},
+			Ops: []ConfigOp{{"min.insync.replicas", OpSet, new("1")}}}}})
+		c.then(b, state)
+		if p := b.img.Topic("a").Partitions[0]; p.Leader != c.lead || !slices.Equal(p.ISR, []int32{c.lead}) || !slices.Equal(p.ELR, c.elr) {
+			t.Errorf("%s: led by %d with the ISR %v and the ELR %v, want %d and %v", c.what, p.Leader, p.ISR, p.ELR, c.lead, c.elr)
+		}
+	}
+}

@@ -41,7 +41,7 @@ func (c *change) record() *metadata.PartitionChangeRecord {
 	if leader != metadata.NoLeader && !metadata.Has(isr, leader) {
 		// The ISR is empty, or the election unclean: the leader is all that is in sync.
 		isr = []int32{leader}
-		if unclean || len(isr) >= metadata.MinISR(c.rules.MinISR, to.factor()) {
+		if unclean || c.whole(p, isr, to.factor()) {
 			elr, known = []int32{}, []int32{}
 		} else {
 			elr = slices.DeleteFunc(slices.Clone(elr), func(id int32) bool { return id == leader })
@@ -77,9 +77,16 @@ func (c *change) record() *metadata.PartitionChangeRecord {
 	return r
 }
 
+// whole says that an ISR commits records, with no need of an ELR. A leader whose data directory is offline commits nothing: who had every record has every
+// record still.
+func (c *change) whole(p *metadata.Partition, isr []int32, factor int) bool {
+	commit := filter(isr, func(id int32) bool { return c.online(p, id) })
+	return len(commit) >= metadata.MinISR(c.rules.MinISR, factor)
+}
+
 // eligible returns the ELR and the last known ELR beside an ISR.
 func (c *change) eligible(p *metadata.Partition, to assignment, isr []int32) (elr, known []int32) {
-	if len(isr) >= metadata.MinISR(c.rules.MinISR, to.factor()) {
+	if c.whole(p, isr, to.factor()) {
 		return nil, nil
 	}
 	for _, id := range to.replicas {
@@ -145,25 +152,30 @@ func (s *step) rules(t *metadata.Topic) Rules {
 // minISR is the setting that the ELR goes by.
 const minISR = "min.insync.replicas"
 
-// revise lets the ELRs follow a change of min.insync.replicas, of one topic or of all brokers: where the ISR is large enough now records are committed without
-// those that are in an ELR.
-func (s *step) revise(changed metadata.Resource) {
+type (
+	// ReviseELRs lets the ELRs follow min.insync.replicas as the node has it that decides this: its file may say otherwise than that of the one that decided
+	// before. Response: ReviseELRsResponse.
+	ReviseELRs struct{}
+
+	// ReviseELRsResponse says of how many partitions the ELR is another now.
+	ReviseELRsResponse struct{ Revised int }
+)
+
+// urgent: beside an ELR nothing is committed.
+func (*ReviseELRs) urgent() bool { return true }
+
+func (r *ReviseELRs) step(s *step) Response {
+	s.revise()
+	return &ReviseELRsResponse{Revised: len(s.records)}
+}
+
+// revise lets the ELRs follow what has changed beside the ISRs: min.insync.replicas, and where the replicas are. Where the ISR is large enough now records are
+// committed without those that are in an ELR.
+func (s *step) revise() {
 	s.settle()
-	for t := range s.img.Topics() {
-		if changed.Type == metadata.ResourceTopic && t.Name != changed.Name {
-			continue
-		}
-		for i, p := range t.Partitions {
-			if len(p.ELR)+len(p.LastKnownELR) == 0 {
-				continue
-			}
-			c := change{topic: t, number: int32(i), isr: p.ISR, lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: s.rules(t)}
-			c.rules.Unclean = false // nobody asked for that
-			if r := c.record(); r != nil {
-				s.add(r)
-			}
-		}
-	}
+	s.sweep(func(p *metadata.Partition) bool { return len(p.ELR)+len(p.LastKnownELR) > 0 }, func(_ *metadata.Partition, c *change) {
+		c.rules.Unclean = false // nobody asked for that
+	})
 }
 
 // active says which brokers may lead as the image stands.

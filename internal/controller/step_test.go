@@ -647,7 +647,7 @@ func checkInvariants(t *testing.T, before, after *metadata.Image, records []meta
 				}
 			}
 			old := before.Partition(topic.ID, int32(i))
-			if len(p.ISR) >= p.MinISR(rules.MinISR) && len(p.ELR) > 0 {
+			if online := filter(p.ISR, func(id int32) bool { return p.Online(after.Broker(id)) }); len(online) >= p.MinISR(rules.MinISR) && len(p.ELR) > 0 {
 				t.Fatalf("I11: ELR beside a whole ISR: %s", where)
 			}
 			if len(p.ISR)+len(p.ELR) == 0 && p.Leader != metadata.NoLeader {

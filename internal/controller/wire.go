@@ -31,6 +31,7 @@ var wire = func() map[string]wireTypes {
 		{new(RaiseLeaderEpochs), new(RaiseLeaderEpochsResponse)},
 		{new(Reassign), new(ReassignResponse)},
 		{new(RegisterBroker), new(RegisterBrokerResponse)},
+		{new(ReviseELRs), new(ReviseELRsResponse)},
 		{new(StartCluster), new(StartClusterResponse)},
 	} {
 		table[nameOf(t.request)] = t
