@@ -142,9 +142,25 @@ func TestGrowthLeavesWhatAnOperatorChose(t *testing.T) {
 	has(0, 1)
 	again()
 	has(0, 1)
-	// Where it has as few as it is, and is to have, for want of brokers, it may be told to stay so.
-	b.do(&AlterBroker{ID: 2, Epoch: b.img.Broker(2).Epoch, State: Unregistered})
-	reassign("__consumer_offsets", 1, 1, 0)
-	b.do(&RegisterBroker{ClusterID: "cluster", ID: 2, Incarnation: uuid.UUID{2}, Directories: []uuid.UUID{{3}}, Unfence: true})
-	has(1, 2)
+	reassign("__consumer_offsets", 0, 2) // elsewhere, and no more
+	again()
+	if p := at(0); !p.Chosen || len(assigned(p).target()) != 1 {
+		t.Fatalf("%+v", p)
+	}
+}
+
+// TestGrowthGoesOnAfterAMove: who moves a partition to as many replicas as it had, for want of brokers, does not want fewer than the others get.
+func TestGrowthGoesOnAfterAMove(t *testing.T) {
+	b := newBench(t, 1, 2)
+	b.settings.InternalFactors = map[string]int16{"__consumer_offsets": 3}
+	b.create(NewTopic{Name: "__consumer_offsets", Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{0, 1}}, {1, []int32{0, 1}}}})
+	if e := b.do(&Reassign{Partitions: []Reassignment{{"__consumer_offsets", 0, []int32{1, 0}}}}).(*ReassignResponse).Errors[0]; e.Failed() {
+		t.Fatal(e)
+	}
+	b.register(2, 3)
+	for i, p := range b.img.Topic("__consumer_offsets").Partitions {
+		if len(p.Replicas) != 3 {
+			t.Errorf("partition %d has the replicas %v", i, p.Replicas)
+		}
+	}
 }

@@ -74,9 +74,14 @@ func (s *step) reassign(a *Reassignment, keepFactor bool) Error {
 }
 
 // chosen adds the record of what an operator made of a partition, which is to have so many replicas now; nil where that is no change. Of a topic that grows
-// it is noted whether he wants fewer.
+// it is noted whether he wants fewer; a move to as many as there were to be says nothing of that.
 func (s *step) chosen(t *metadata.Topic, number int32, r *metadata.PartitionChangeRecord, replicas int) {
-	if few := replicas < int(s.settings.InternalFactors[t.Name]); few != t.Partitions[number].Chosen {
+	p := t.Partitions[number]
+	few := p.Chosen
+	if replicas != len(assigned(p).target()) {
+		few = replicas < int(s.settings.InternalFactors[t.Name])
+	}
+	if few != p.Chosen {
 		if r == nil {
 			r = &metadata.PartitionChangeRecord{TopicID: t.ID, Number: number}
 		}
