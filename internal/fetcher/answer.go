@@ -103,9 +103,25 @@ func (s *source) hand(p *protocol.FetchedPartition) {
 	}
 	st.busy = true
 	f.mu.Unlock()
+	if !p.Diverges && p.Error != protocol.OffsetOutOfRange {
+		s.carry(st, asked, p, answered, s)
+		return
+	}
+	// The log is to be cut, with several syncs. When a leader goes that is so of many partitions at once, and others that follow the new one, of which
+	// somebody's acks=all may wait, must not stand behind them all.
+	cut := *p
+	cut.Records = nil // they would be in the frame, and are for nothing
+	f.work.Go(func() {
+		f.cutting <- struct{}{}
+		s.carry(st, asked, &cut, answered, nil)
+		<-f.cutting
+	})
+}
 
+// carry lets a replica take an answer, and looks what it asks next, for a source that is about to speak, or for nobody.
+func (s *source) carry(st *follow, asked replica.FetchRequest, p *protocol.FetchedPartition, answered bool, speaks *source) {
+	f := s.f
 	err := follows(st.replica, asked, p)
-
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	st.busy = false
@@ -123,7 +139,7 @@ func (s *source) hand(p *protocol.FetchedPartition) {
 			st.pause, st.told = 0, false
 		}
 	}
-	f.lookLocked(st.replica, s)
+	f.lookLocked(st.replica, speaks)
 }
 
 // follows lets a replica take an answer.

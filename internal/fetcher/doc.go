@@ -6,7 +6,7 @@
 // leader answers the first. So an acks=all costs the append at the leader, one way, append and sync here, and one way back.
 //
 // Invariants: a partition is asked of one broker at a time, the one that its replica follows; at most one answer with records is under way for it; its
-// answers are taken one after another. A partition or a broker that fails is asked again after a pause which grows to replica.fetch.backoff.ms, and at
+// answers are taken one after another, and no partition waits until the log of another one is cut. A partition or a broker that fails is asked again after a pause which grows to replica.fetch.backoff.ms, and at
 // once when its leader or leader epoch changes. What is held in memory is one answer a source.
 //
 // Beside that, Committed reads what is committed of a partition from any replica, for a repair, on a connection of its own.

@@ -48,7 +48,8 @@ type Fetcher struct {
 	options Options
 	life    context.Context
 	end     context.CancelFunc
-	work    sync.WaitGroup // a goroutine a source, and the reader of its connection
+	work    sync.WaitGroup // a goroutine a source, the reader of its connection, and one for each log that is to be cut
+	cutting chan struct{}  // those that are at it
 
 	mu      sync.Mutex // guards what follows, and all of sources and follows; the lock of a replica's state is taken after it
 	closed  bool
@@ -80,9 +81,12 @@ type follow struct {
 	told    bool                 // the log has what is wrong
 }
 
+// cutsMax bounds the logs that are cut at the same time: a disk syncs some together hardly slower than one.
+const cutsMax = 8
+
 // New returns a fetcher that follows nobody yet.
 func New(o Options) *Fetcher {
-	f := &Fetcher{options: o, all: make(map[Replica]*follow), sources: make(map[int32]*source)}
+	f := &Fetcher{options: o, cutting: make(chan struct{}, cutsMax), all: make(map[Replica]*follow), sources: make(map[int32]*source)}
 	f.life, f.end = context.WithCancel(context.Background())
 	return f
 }

@@ -33,6 +33,7 @@ type fake struct {
 	hw      int64
 	err     error
 	answers []replica.FetchAnswer
+	slow    chan struct{} // if set, an answer by which the log is cut waits for it
 }
 
 func newFake(n int32, leader int32) *fake {
@@ -49,6 +50,9 @@ func (p *fake) NextFetch() (int32, replica.FetchRequest, bool) {
 }
 
 func (p *fake) AppendAsFollower(r replica.FetchRequest, a replica.FetchAnswer, batches []byte) error {
+	if p.slow != nil && (a.Diverging != nil || a.Err != nil) {
+		<-p.slow
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.answers = append(p.answers, a)
@@ -336,6 +340,38 @@ func TestFollows(t *testing.T) {
 }
 
 // TestTellsLogStart: a partition that waits for records tells where its log begins, once it has followed its leader's log start.
+// TestCutsHoldUpNobody: while the log of a partition is cut, which takes syncs, others that follow the same leader go on.
+func TestCutsHoldUpNobody(t *testing.T) {
+	diverges, beyond := records(0, 5, "", 0), failed(0, 5, protocol.OffsetOutOfRange)
+	diverges.DivergingEpoch = &protocol.EpochEndOffset{Epoch: 1, EndOffset: 3}
+	beyond.LogStartOffset = 3
+	for what, answer := range map[string]protocol.FetchResponsePartition{"diverges": diverges, "begins anew": beyond} {
+		t.Run(what, func(t *testing.T) {
+			r := newRig(t)
+			cut, other := newFake(0, 1), newFake(1, 1)
+			cut.slow, cut.r.Offset, cut.r.LastEpoch = make(chan struct{}), 5, 2
+			r.f.Changed(other)
+			r.next(1).answer(77)
+			r.f.Changed(cut)
+			done := sync.OnceFunc(func() { close(cut.slow) })
+			t.Cleanup(done)
+			asked := func(want string) *ask {
+				t.Helper()
+				a := r.asks(1)
+				if got := a.show(); !strings.Contains(got, want) {
+					t.Errorf("asked %s, want %s", got, want)
+				}
+				return a
+			}
+			asked(" 0 at 5 ").answer(77, answer, records(1, 0, "xy", 0))
+			asked(" 1 at 2 ").answer(77, records(1, 2, "z", 0))
+			asked(" 1 at 3 ")
+			done()
+			asked(" 0 at 3 ")
+		})
+	}
+}
+
 func TestTellsLogStart(t *testing.T) {
 	r := newRig(t)
 	r.f.Changed(newFake(0, 1))
