@@ -23,7 +23,7 @@ func Command(to *client.Options) *cobra.Command {
 follow it, with how far each is behind the leader; and the partitions that are not as they should be, the worst first:
 
   offline           no leader: nothing can be produced or consumed
-  under-min-isr     fewer in-sync replicas than min.insync.replicas, so that acks=all is refused
+  under-min-isr     fewer in-sync replicas than min.insync.replicas, or eligible leaders besides them, so that acks=all is refused
   under-replicated  fewer in-sync replicas than replicas
 
 A partition that is offline counts under each of the three. A broker is fenced while the controller does not count on it; one that is

@@ -22,6 +22,7 @@ import (
 type fake struct {
 	old        bool // knows nothing that is newer than Metadata
 	leaderless bool // no node leads the quorum
+	waits      bool // a partition with two replicas in sync has an ELR
 	broken     error
 	asked      []string
 }
@@ -93,6 +94,9 @@ func (f *fake) answer(req kmsg.Request) (kmsg.Response, error) {
 		}
 		resp := &kmsg.DescribeTopicPartitionsResponse{Topics: []kmsg.DescribeTopicPartitionsResponseTopic{{Topic: &name}}}
 		p := kmsg.DescribeTopicPartitionsResponseTopicPartition{Partition: at}
+		if f.waits && at == 0 {
+			p.EligibleLeaderReplicas = []int32{1}
+		}
 		if at == 1 {
 			p.EligibleLeaderReplicas, p.LastKnownELR = []int32{2}, []int32{1}
 		}
@@ -156,6 +160,15 @@ under-replicated  ill    0          2       1,2,3     2,3  2        -    -
 	short := printed(t, r, output.Table, 1)
 	if !strings.HasSuffix(short, "offline  ill    2          -       1,2       1    2        -    -\nand 3 more, which --top 0 shows\n") {
 		t.Errorf("with --top 1: %s", short)
+	}
+}
+
+// TestELR: what has one is refused acks=all, also where the broker that was asked for min.insync.replicas has a smaller one than the controller.
+func TestELR(t *testing.T) {
+	r := seen(t, &fake{waits: true})
+	i := slices.IndexFunc(r.Problems, func(p illPartition) bool { return p.Topic == "ill" && p.Partition == 0 })
+	if got := r.Problems[i]; got.Problem != underMinISR || r.Partitions.UnderMinISR != 4 {
+		t.Errorf("%+v, %+v", got, r.Partitions)
 	}
 }
 

@@ -204,7 +204,8 @@ func (r *report) judge(a *answers, topic string, p kmsg.MetadataResponseTopicPar
 		r.Partitions.UnderReplicated++
 		one.Problem = underReplicated
 	}
-	if !led || len(p.ISR) < min(one.MinISR, len(p.Replicas)) { // more replicas than there are to be are not waited for
+	// More replicas than there are to be are not waited for. With an ELR the controller's min.insync.replicas is not met, whatever the broker that was asked has.
+	if !led || len(p.ISR) < min(one.MinISR, len(p.Replicas)) || len(one.ELR) > 0 {
 		r.Partitions.UnderMinISR++
 		one.Problem = underMinISR
 	}
