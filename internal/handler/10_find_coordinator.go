@@ -17,7 +17,7 @@ import (
 //	v5  and v6 need no change here: what they announce are codes of transactions (KIP-890) and the new kind of key
 //
 // The first question creates __consumer_offsets. Kafka answers COORDINATOR_NOT_AVAILABLE meanwhile; here the answer waits for
-// the topic, which spares the client a retry. Transactions and share groups are not served yet: they are refused with codes that
+// the topic a moment, which spares the client a retry. Transactions and share groups are not served yet: they are refused with codes that
 // clients take as fatal, since those that say "not yet" would have them ask for ever.
 
 // Kinds of keys. The numbers are Kafka's and frozen.

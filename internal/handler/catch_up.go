@@ -12,11 +12,11 @@ import (
 // may be there before the leader has heard of the topic, and clients that do not ask twice would fail for it. So a broker of several that knows of no
 // such topic looks whether it is behind before it says that it keeps no groups.
 
-// catchUpMax is for how long a request waits for that; the client is told to look elsewhere then.
+// catchUpMax is for how long a request of groups waits for the controller; the client is told to look elsewhere, or to come again, then.
 const catchUpMax = 2 * time.Second
 
 // catchUp are requests that wait for the newest metadata. Those that come while the controller is being asked wait for the next time: what
-// they know of may be newer than the answer.
+// they know of may be newer than the answer. Where there is no answer they wait no longer: they would wait for the same controller.
 type catchUp struct {
 	mu      sync.Mutex // guards what follows
 	waiting []func()
@@ -57,21 +57,30 @@ func (h *Handler) catchUpAll() {
 		if len(waiting) == 0 {
 			return
 		}
-		h.hearNews()
+		if !h.hearNews() {
+			c.mu.Lock()
+			waiting, c.waiting = append(waiting, c.waiting...), nil
+			c.mu.Unlock()
+		}
 		for _, then := range waiting {
 			then()
 		}
 	}
 }
 
-// hearNews asks the controller for nothing: when that is answered, the metadata that it had are known here.
-func (h *Handler) hearNews() {
+// hearNews asks the controller for nothing: when that is answered, the metadata that it had are known here. It says whether it was.
+func (h *Handler) hearNews() bool {
 	if !h.mayBeBehind() {
-		return
+		return true
 	}
+	_, err := h.askController(&controller.CreateTopics{ValidateOnly: true})
+	return err == nil
+}
+
+// askController asks for what a request of groups waits for. Without a controller the client's other requests would wait behind it.
+func (h *Handler) askController(request controller.Request) (controller.Response, error) {
 	ctx, cancel := context.WithCancel(h.life)
-	timer := h.Clock.AfterFunc(catchUpMax, cancel)
-	_, _ = h.Controller.Do(ctx, &controller.CreateTopics{ValidateOnly: true}) // a failure leaves what is known
-	timer.Stop()
-	cancel()
+	defer cancel()
+	defer h.Clock.AfterFunc(catchUpMax, cancel).Stop()
+	return h.Controller.Do(ctx, request)
 }

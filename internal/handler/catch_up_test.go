@@ -109,6 +109,26 @@ func TestGroupsWithoutController(t *testing.T) {
 	})
 }
 
+// TestGroupsWithoutControllerMeanwhile come while the controller is asked in vain: it is not waited for once more.
+func TestGroupsWithoutControllerMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newBehind(t)
+		r.controller.proceed = make(chan struct{})
+		began := r.h.Clock.Now()
+		for range 3 {
+			w := r.dial()
+			w.send(4, heartbeat())
+			synctest.Wait() // it has come
+			defer func() {
+				resp, err := w.receive(4, heartbeat())
+				if took := r.h.Clock.Now().Sub(began); err != nil || resp.(*kmsg.HeartbeatResponse).ErrorCode != int16(protocol.NotCoordinator) || took != catchUpMax {
+					t.Errorf("answered %+v, %v after %s", resp, err, took)
+				}
+			}()
+		}
+	})
+}
+
 // TestGroupsAskedMeanwhile come while the controller answers what was asked before: they know of what it may have decided since.
 func TestGroupsAskedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -136,6 +136,19 @@ func TestOffsetsTopicThatCannotBeMade(t *testing.T) {
 	}
 }
 
+// TestFirstUseWithoutController waits for it a moment: what the client asks on the same connection would wait as long.
+func TestFirstUseWithoutController(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "")
+		r.controller.proceed = make(chan struct{})
+		began := r.h.Clock.Now()
+		resp := roundTrip[*kmsg.FindCoordinatorResponse](r.dial(), 2, find(keyGroup, "orders"))
+		if took := r.h.Clock.Now().Sub(began); resp.ErrorCode != int16(protocol.CoordinatorNotAvailable) || took != catchUpMax {
+			t.Errorf("answered %+v after %s", resp, took)
+		}
+	})
+}
+
 // TestFirstUseEndsWithTheBroker stops while the controller does not answer.
 func TestFirstUseEndsWithTheBroker(t *testing.T) {
 	r := newRig(t, "")

@@ -83,7 +83,7 @@ func (h *Handler) makeOffsetsTopic() {
 
 func (h *Handler) createOffsetsTopic() error {
 	create := &controller.CreateTopics{Topics: []controller.NewTopic{h.newOffsetsTopic(h.Metadata.Image())}}
-	resp, err := h.Controller.Do(h.life, create)
+	resp, err := h.askController(create)
 	if err != nil {
 		return err
 	}
