@@ -30,6 +30,18 @@ What is *cluster-wide* can be changed while the brokers run, for all of them or 
 or Kafka's ` + "`kafka-configs`" + `). It acts at once, it is kept in the metadata, and it wins over what a broker is started with: first what is set
 for the one broker, then what is set for all, then flags, environment and file.
 
+Each node of a cluster reads its own file. Nothing checks that the files agree, and all must say the same of
+
+- ` + "`controller.quorum.voters`" + `, ` + "`controller.listener.names`" + `, ` + "`inter.broker.listener.name`" + ` and ` + "`listener.security.protocol.map`" + `, by which nodes find each other;
+- what stands for topics that do not set it themselves, as the column "Broker setting" [below](#topic) names it: each replica goes by the file of its node, and
+  by ` + "`min.insync.replicas`" + ` and ` + "`unclean.leader.election.enable`" + ` the active controller goes too;
+- what the active controller goes by, which may be any of the voters: ` + "`num.partitions`" + `, ` + "`default.replication.factor`" + `, ` + "`broker.session.timeout.ms`" + `,
+  ` + "`auto.leader.rebalance.enable`" + `, ` + "`leader.imbalance.check.interval.seconds`" + `;
+- what is done by whichever broker a client comes to first, or by the one that a group comes to when another dies: ` + "`auto.create.topics.enable`" + `,
+  ` + "`offsets.*`" + `, ` + "`group.*`" + `.
+
+What is set for all brokers while they run is the same everywhere.
+
 `)
 	groups := []struct {
 		class Class

@@ -87,7 +87,11 @@ func (h *Handler) describeResource(r kmsg.DescribeConfigsRequestResource) ([]con
 		if topic == nil {
 			return nil, protocol.UnknownTopicOrPartition, ""
 		}
-		return h.Live().DescribeTopic(topic.Configs, topic.Partitions[0].MinISR(0)), protocol.None, ""
+		least := 0 // the partitions may have different numbers of replicas, and Kafka has one value for all
+		for _, p := range topic.Partitions {
+			least = max(least, p.MinISR(0))
+		}
+		return h.Live().DescribeTopic(topic.Configs, least), protocol.None, ""
 	case resourceBroker:
 		if r.ResourceName == "" {
 			return h.Live().DescribeBrokers(), protocol.None, ""

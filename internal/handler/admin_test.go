@@ -150,3 +150,20 @@ func TestAnswersOfAdminAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestMinISROfUnequalPartitions: a topic has one min.insync.replicas for all its partitions, and nobody set it: it is that of the partition with the most replicas.
+func TestMinISROfUnequalPartitions(t *testing.T) {
+	r := newRig(t, "")
+	records := []metadata.Record{&metadata.TopicRecord{Name: "a", ID: uuid.UUID{1}}}
+	for i, replicas := range [][]int32{{testNode}, {testNode, 8, 9}, {testNode, 8}} {
+		records = append(records, &metadata.PartitionRecord{TopicID: uuid.UUID{1}, Number: int32(i),
+			Partition: metadata.Partition{Replicas: replicas, ISR: replicas, Directories: make([]uuid.UUID, len(replicas)), Leader: testNode}})
+	}
+	r.controller.apply(t, records...)
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: resourceTopic, ResourceName: "a", ConfigNames: []string{"min.insync.replicas"}}}
+	resp := roundTrip[*kmsg.DescribeConfigsResponse](r.dial(), 4, req)
+	if got := resp.Resources[0].Configs; len(got) != 1 || *got[0].Value != "2" {
+		t.Errorf("%+v", got)
+	}
+}
