@@ -125,18 +125,18 @@ func (c *committer) reclaimFiles() bool {
 	if left == 0 || left < c.journal.Files()/2 {
 		return false
 	}
-	var failed atomic.Bool
+	var gaveUp atomic.Bool // a sync failed, or the stop needs no free files any more, and syncs many logs sooner together
 	each(logs, reclaimers, func(st *state) {
-		if failed.Load() || c.inFiles(st) {
+		if gaveUp.Load() || c.inFiles(st) {
 			return
 		}
 		c.acquire(st)
 		defer c.release(st)
-		if !c.inFiles(st) && !c.syncFiles(st) {
-			failed.Store(true)
+		if !c.inFiles(st) && (c.stopping() || !c.syncFiles(st)) {
+			gaveUp.Store(true)
 		}
 	})
-	if failed.Load() {
+	if gaveUp.Load() {
 		return false
 	}
 	err := c.d.keepUnopened(nil)
@@ -154,6 +154,12 @@ func (c *committer) reclaimFiles() bool {
 	c.journal.Retire(last)
 	c.unblockLocked()
 	return true
+}
+
+func (c *committer) stopping() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.stopped
 }
 
 // inLeftFiles returns the logs with entries in files that are not written any more, the last of those files, and how many they are.

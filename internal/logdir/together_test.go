@@ -3,11 +3,13 @@ package logdir
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/commitlog/segment"
 	"github.com/moldau/moldau/internal/logdir/journal"
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -73,6 +75,44 @@ func TestManyAreClosedTogether(t *testing.T) {
 			}
 			must(t, d.Close())
 		})
+	}
+}
+
+// TestStopDoesNotFreeFiles closes a directory while the logs of the journal's old files are synced, a few at a time, to free those. Those whose turn
+// has not come are left to the stop, which syncs all together.
+func TestStopDoesNotFreeFiles(t *testing.T) {
+	mem, w := vfs.NewMem(), newWorld()
+	var syncs atomic.Int64
+	var holds atomic.Bool
+	goOn := make(chan struct{})
+	opts := options(vfs.NewFault(mem, func(op vfs.Op) error {
+		if holds.Load() && op.Kind == vfs.OpDatasync && strings.HasSuffix(op.Name, segment.LogSuffix) {
+			syncs.Add(1)
+			<-goOn
+		}
+		return nil
+	}))
+	opts.manyUnsynced, opts.journal.Files = 1, 64 // so that none becomes free yet
+	must(t, w.open(opts))
+	for i := range 4 * len(w.models) {
+		must(t, w.append(i%len(w.models), 300, 1, true, true))
+	}
+	must(t, w.d.Abort())
+	opts.journal.Files = 3
+	must(t, w.open(opts))
+	holds.Store(true)
+	signal(w.d.committer.reclaim)
+	until(t, "files are synced", func() bool { return syncs.Load() == reclaimers })
+	closed := make(chan error)
+	go func() { closed <- w.d.Close() }()
+	until(t, "the stop has begun", w.d.committer.stopping)
+	close(goOn)
+	must(t, <-closed)
+	if n := syncs.Load(); n != reclaimers {
+		t.Errorf("%d logs of %d were synced one by one", n, len(w.models))
+	}
+	for _, model := range vfs.AllSurvivors {
+		must(t, w.check(options(mem.Peek(model, 1))))
 	}
 }
 
