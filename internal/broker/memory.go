@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	memoryLook = 5 * time.Second
-	// quietBytes is how much is allocated between two looks at most while there is hardly anything to do.
-	quietBytes = 1 << 20
+	memoryLook = time.Second
+	// quietBytes is how much is allocated between two looks at most while there is hardly anything to do, and quietShare the part of what is in use
+	// for which the same holds: looking after a hundred thousand idle partitions allocates, too.
+	quietBytes = 256 << 10
+	quietShare = 256
 	// quietLooks is how many such looks come before memory is given back, so that a short pause costs nothing.
 	quietLooks = 2
 	// wornBytes must have been allocated since the last time, or be free; otherwise there is little to give back.
@@ -35,7 +37,7 @@ type spareMemory struct {
 // look is told how much was allocated since the start, how much is in use and how much is free already, and says whether to give memory
 // back now.
 func (m *spareMemory) look(allocated, live, free uint64) bool {
-	if allocated-m.allocated > quietBytes {
+	if allocated-m.allocated > max(quietBytes, live/quietShare) {
 		m.quiet = 0
 	} else {
 		m.quiet++

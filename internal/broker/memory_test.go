@@ -1,6 +1,9 @@
 package broker
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestSpareMemory lets load come and go: memory is given back twice after each load, not during one, not after next to nothing, and
 // later where much of it is in use, and when it has become free by itself.
@@ -26,8 +29,8 @@ func TestSpareMemory(t *testing.T) {
 	}
 	looks("load", 100*mb, 50*mb, ".....")
 	looks("after it", mb/100, 5*mb, ".xx.....")
-	looks("little by little", mb, 5*mb, "......")
-	looks("and again", mb, 5*mb, ".xx......")
+	looks("little by little", mb/4, 5*mb, strings.Repeat(".", 30))
+	looks("and again", mb/4, 5*mb, ".xx......")
 	looks("some load", 3*mb, 5*mb, "....")
 	looks("a pause", 0, 5*mb, ".")
 	looks("some load again", 3*mb, 5*mb, "....")
@@ -36,6 +39,8 @@ func TestSpareMemory(t *testing.T) {
 	looks("after it", 0, 200*mb, ".....")
 	looks("more of it", 10*mb, 200*mb, "....")
 	looks("after that", 0, 200*mb, ".xx..")
+	looks("much in use, and its upkeep", mb, 400*mb, strings.Repeat(".", 98))
+	looks("of which little is left in the end", mb, 400*mb, ".xx..")
 	free = 60 * mb
 	looks("connections that have gone", 0, 5*mb, "xx...")
 }

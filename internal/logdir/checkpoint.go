@@ -96,6 +96,7 @@ type checkpoints struct {
 	written map[string][]byte
 	prints  map[string]fingerprint // of what was written last
 	scratch []Offset
+	states  []*state     // of checkpointed
 	bytes   atomic.Int64 // synced in segment files since the recovery points were last written
 	// stale says that the files may name a partition whose log is gone. The files know no topic ids, so another log of that
 	// name must not begin before they are written again.

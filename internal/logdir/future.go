@@ -487,16 +487,18 @@ func (d *Dir) findFutureLocked(name string, id commitlog.ID) *Future {
 }
 
 // checkpointed returns the logs and copies that are in the checkpoints, at one moment: a copy that becomes a log meanwhile is there as the
-// one or the other. Without its recovery point a log that was compacted would be scanned, and cut at the first gap.
+// one or the other. Without its recovery point a log that was compacted would be scanned, and cut at the first gap. The list is good until the next
+// call; checkpoints.writing is held.
 func (d *Dir) checkpointed() []*state {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := append([]*state(nil), d.mu.order...)
+	all := append(d.checkpoints.states[:0], d.mu.order...)
 	for _, f := range d.mu.futures {
 		if f.announced {
 			all = append(all, f.st)
 		}
 	}
+	d.checkpoints.states = all
 	return all
 }
 
