@@ -344,3 +344,32 @@ func TestGivesUpInBoundedTime(t *testing.T) {
 		}
 	}
 }
+
+// TestRemovalsShareSyncs removes a topic of two logs on a disk that makes the first removal wait for the second: one after the other they would hold
+// up the metadata for two syncs each.
+func TestRemovalsShareSyncs(t *testing.T) {
+	var removing atomic.Bool
+	var renames atomic.Int64
+	both := make(chan struct{})
+	var n *node
+	n = start(t, vfs.NewFault(vfs.NewMem(), func(op vfs.Op) error {
+		if removing.Load() && op.Kind == vfs.OpRename && strings.Contains(op.To, "-delete") {
+			if renames.Add(1) == 2 {
+				close(both)
+			}
+			select {
+			case <-both:
+			case <-n.context().Done():
+				t.Error("a removal waits for the one before it")
+			}
+		}
+		return nil
+	}), "")
+	n.create("gone", 2, nil)
+	n.produce("gone", 10, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	removing.Store(true)
+	n.remove("gone")
+	if got := renames.Load(); got != 2 {
+		t.Errorf("%d folders were renamed", got)
+	}
+}
