@@ -146,8 +146,13 @@ func (k *kafka) remove() error {
 // look notes what the process uses.
 func (b *bench) look(ctx context.Context, when string) error {
 	pid := b.broker.pid()
-	began, before, err := time.Now(), time.Duration(0), error(nil)
-	if before, err = cpu(pid); err != nil {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	before, err := cpu(pid)
+	if err != nil {
 		return err
 	}
 	select {
@@ -160,10 +165,6 @@ func (b *bench) look(ctx context.Context, when string) error {
 		return err
 	}
 	percent := 100 * float64(after-before) / float64(time.Since(began))
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return err
-	}
 	rss := 0
 	for line := range strings.Lines(string(status)) {
 		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {

@@ -119,8 +119,17 @@ func (b *bench) cost(ctx context.Context, what string) error {
 	return nil
 }
 
-// fill puts a record into every partition, some hundred with each request.
+// fill puts the records into every partition, one after another, some hundred with each request.
 func (b *bench) fill() error {
+	for range b.records {
+		if err := b.fillOnce(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) fillOnce() error {
 	c, err := dial(b.broker.addr())
 	if err != nil {
 		return err
@@ -201,6 +210,7 @@ func (b *bench) serve() error {
 type conn struct {
 	net.Conn
 	sent int32
+	read int // bytes of the last answer
 }
 
 func dial(addr string) (*conn, error) {
@@ -244,6 +254,7 @@ func (c *conn) ask(version int16, req kmsg.Request) (kmsg.Response, error) {
 		return nil, err
 	}
 	body := make([]byte, binary.BigEndian.Uint32(size[:]))
+	c.read = len(body)
 	if _, err := io.ReadFull(c, body); err != nil {
 		return nil, err
 	}

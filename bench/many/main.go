@@ -1,12 +1,12 @@
 // Command many measures what many partitions cost a broker that it starts itself:
 //
-//	go run ./bench/many [-topics 10000] [-partitions 1] [-requests 1] [-settle 45s] [-phases create,cost,empty,filled] [-kafka]
+//	go run ./bench/many [-topics 10000] [-partitions 1] [-requests 1] [-records 1] [-settle 45s] [-phases create,cost,empty,filled,user] [-kafka]
 //	go run ./bench/many -phases cluster [-replicated 2000] [-rounds 3] [-idle 10s] [-check] [-kafka]
 //
 // It makes the topics with a client and waits until all of them have leaders in a Metadata answer; looks at memory, open files, maps and CPU of
 // the process; produces to one topic, with and without the many others; and starts the broker again, after SIGTERM and after SIGKILL, until
-// the first topic, the last one and some between have taken a record and given it back: with all topics empty, then with a record in
-// each. With -kafka the same is done to Apache Kafka (bench/kafka.sh), first. The answer is a table in Markdown and a line that sums it up.
+// the first topic, the last one and some between have taken a record and given it back: with all topics empty, then with records in
+// each. The phase user then asks for all topics as people's tools do, reads a thousand partitions in a group, and removes all. With -kafka the same is done to Apache Kafka (bench/kafka.sh), first. The answer is a table in Markdown and a line that sums it up.
 //
 // The phase cluster is of its own: three brokers as processes on loopback and one topic of three replicas of each partition. It says how long it takes until all
 // are led and in sync, what the brokers need in memory and CPU, and then kills one of them again and again, first one that does not lead the
@@ -30,6 +30,7 @@ import (
 
 type options struct {
 	topics, partitions, requests int
+	records                      int
 	replicated, rounds           int
 	settle, idle, poll           time.Duration
 	phases                       string
@@ -43,9 +44,10 @@ func main() {
 	flag.IntVar(&o.topics, "topics", 10_000, "topics")
 	flag.IntVar(&o.partitions, "partitions", 1, "partitions of each")
 	flag.IntVar(&o.requests, "requests", 1, "requests that they are made with")
+	flag.IntVar(&o.records, "records", 1, "records that each partition is filled with, a batch each")
 	flag.DurationVar(&o.settle, "settle", 45*time.Second, "how long records lie before the broker is killed that is to have its files written; 0: leave that out")
 	flag.DurationVar(&o.idle, "idle", 10*time.Second, "how long CPU is measured while nothing happens")
-	flag.StringVar(&o.phases, "phases", "create,cost,empty,filled", "what to measure; cluster: of three brokers")
+	flag.StringVar(&o.phases, "phases", "create,cost,empty,filled,user", "what to measure; cluster: of three brokers")
 	flag.IntVar(&o.replicated, "replicated", 2000, "partitions of three replicas, of the phase cluster")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often the phase cluster kills each kind of broker; Apache Kafka's once at most")
 	flag.DurationVar(&o.poll, "poll", 5*time.Millisecond, "how long the phase cluster waits between two requests for Metadata")
@@ -181,7 +183,17 @@ func (b *bench) run(ctx context.Context) error {
 		}
 	}
 	if has("filled") {
-		return b.filled(ctx)
+		if err := b.filled(ctx); err != nil {
+			return err
+		}
+	}
+	if has("user") {
+		if !has("filled") {
+			if err := b.fill(); err != nil {
+				return err
+			}
+		}
+		return b.user(ctx)
 	}
 	return nil
 }
@@ -191,11 +203,11 @@ func (b *bench) filled(ctx context.Context) error {
 	if err := b.fill(); err != nil {
 		return err
 	}
-	b.note("a record into each", "%s", ms(time.Since(began)))
+	b.note(fmt.Sprintf("%d record(s) into each", b.records), "%s", ms(time.Since(began)))
 	if err := b.restart(ctx, "filled just now, kill -9", true); err != nil {
 		return err
 	}
-	if err := b.look(ctx, "filled"); err != nil {
+	if err := b.look(ctx, "filled just now, killed and started again"); err != nil {
 		return err
 	}
 	if err := b.restart(ctx, "filled, clean stop", false); err != nil {
@@ -204,6 +216,11 @@ func (b *bench) filled(ctx context.Context) error {
 	if err := b.look(ctx, "filled, started again"); err != nil {
 		return err
 	}
+	if strings.Contains(b.phases, "cost") {
+		if err := b.cost(ctx, "one record, among others that have some"); err != nil {
+			return err
+		}
+	}
 	if b.settle == 0 {
 		return nil
 	}
@@ -211,6 +228,9 @@ func (b *bench) filled(ctx context.Context) error {
 		return err
 	}
 	time.Sleep(b.settle)
+	if err := b.look(ctx, fmt.Sprintf("filled %v ago", b.settle)); err != nil {
+		return err
+	}
 	return b.restart(ctx, fmt.Sprintf("filled %v ago, kill -9", b.settle), true)
 }
 
@@ -231,10 +251,14 @@ func (b *bench) restart(ctx context.Context, what string, kill bool) error {
 		return err
 	}
 	first := time.Since(began)
+	used, err := cpu(b.broker.pid())
+	if err != nil {
+		return err
+	}
 	if err := b.serve(); err != nil {
 		return err
 	}
-	b.note(what+": start to the first answer", "%s", ms(first))
+	b.note(what+": start to the first answer, CPU until then", "%s, %s", ms(first), ms(used))
 	b.note(what+": start to records of first, last and 8 others", "%s", ms(time.Since(began)))
 	return nil
 }
