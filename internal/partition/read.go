@@ -193,16 +193,20 @@ func (p *Partition) known(iso Isolation) error {
 }
 
 // EndOffsetForEpoch answers OffsetForLeaderEpoch: the largest epoch known that is at most the one asked for, and where it
-// ends (KIP-101, KIP-279).
+// ends (KIP-101, KIP-279); -1 and -1 for one above the leader's. A consumer may ask for an epoch in which nothing was appended: one that began at the end has it from
+// ListOffsets, and what it has read is there.
 func (p *Partition) EndOffsetForEpoch(asked, current commitlog.LeaderEpoch) (commitlog.LeaderEpoch, int64, error) {
 	p.roleMu.RLock()
 	defer p.roleMu.RUnlock()
 	if err := p.checkLeaderLocked(current); err != nil {
 		return NoEpoch, -1, err
 	}
-	if asked != NoEpoch && asked == p.role.Load().epoch {
-		return asked, p.Log().LogEnd(), nil // also while nothing was appended in this epoch
+	if asked == NoEpoch || asked > p.role.Load().epoch {
+		return NoEpoch, -1, nil
 	}
-	epoch, end := p.Log().EndOffsetFor(asked)
+	_ = p.Log().Wake() // not under mu; what is refused knows no epochs
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	epoch, end := p.mu.machine.EpochEnd(asked)
 	return epoch, end, nil
 }

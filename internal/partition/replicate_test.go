@@ -201,6 +201,39 @@ func TestOffsetsOfANewLeader(t *testing.T) {
 	})
 }
 
+// TestEpochWithoutRecords: a consumer that began at the end asks for the leader epoch of that moment, of which there may be no record, when another broker leads. All that it
+// has read is there: it is not to be told that the log was cut.
+func TestEpochWithoutRecords(t *testing.T) {
+	c := newCluster(t, true)
+	c.produce(4)
+	c.until("all to be committed", c.allCommitted)
+	lead := func(id int32) *partition.Partition {
+		t.Helper()
+		c.do(&controller.Reassign{Partitions: []controller.Reassignment{{Topic: "orders", Replicas: []int32{id, (id + 1) % 3, (id + 2) % 3}}}})
+		c.do(&controller.BalanceLeaders{Most: 1})
+		c.until("the new leader to know what is committed", func() bool {
+			_, err := c.nodes[id].p.ListOffset(partition.Latest, partition.ReadUncommitted, partition.NoEpoch)
+			return err == nil
+		})
+		return c.nodes[id].p
+	}
+	began, err := lead(1).ListOffset(partition.Latest, partition.ReadUncommitted, partition.NoEpoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := lead(2)
+	for range 2 {
+		epoch, end, err := next.EndOffsetForEpoch(began.Epoch, partition.NoEpoch)
+		if err != nil || epoch < 0 || epoch > began.Epoch || end != began.Offset {
+			t.Errorf("a reader that is at %+v is told that the log left it at %d, in epoch %d, %v", began, end, epoch, err)
+		}
+		c.produce(1) // the same when there are records of the new epoch
+	}
+	if epoch, end, err := next.EndOffsetForEpoch(100, partition.NoEpoch); epoch != -1 || end != -1 || err != nil {
+		t.Errorf("of an epoch to come: %d, %d, %v", epoch, end, err)
+	}
+}
+
 // TestShrinkAndExpand: who lags or is dead leaves the ISR, below its minimum nothing is committed, and who is back joins again.
 func TestShrinkAndExpand(t *testing.T) {
 	both(t, func(t *testing.T, c *cluster) {

@@ -99,7 +99,7 @@ func (m *Machine) Look(r FetchRequest) FetchAnswer {
 	}
 	if r.LastEpoch != NoEpoch {
 		// The epochs begin at the log start: of one before it they only say that it ended there, wherever that follower's log may have left this one.
-		e, end := m.epochEnd(r.LastEpoch)
+		e, end := m.EpochEnd(r.LastEpoch)
 		untold := end == r.Offset && end <= a.LogStart && r.LogStart < a.LogStart && r.LastEpoch < m.leaderEpoch()
 		if e < r.LastEpoch || end < r.Offset || untold {
 			a.Diverging = &Diverging{e, end}
@@ -146,8 +146,8 @@ func (m *Machine) counted(f *follower) int64 {
 	return f.logEnd
 }
 
-// epochEnd answers OffsetForLeaderEpoch. The leader epoch itself counts from its start on, though no record may have it yet.
-func (m *Machine) epochEnd(e LeaderEpoch) (LeaderEpoch, int64) {
+// EpochEnd answers OffsetForLeaderEpoch as leader. The leader epoch itself counts from its start on, though no record may have it yet.
+func (m *Machine) EpochEnd(e LeaderEpoch) (LeaderEpoch, int64) {
 	if e >= m.leaderEpoch() {
 		return m.leaderEpoch(), m.log.LogEnd()
 	}
