@@ -318,7 +318,7 @@ func (p *produce) appendOne(part *partition.Partition, records []byte, now int64
 	if settings.Rules.TimestampType == record.LogAppendTime || info.Duplicate {
 		out.LogAppendTimeMs = info.Timestamp // of the original, for a duplicate, whatever the topic says
 	}
-	if p.req.Acks == -1 && info.Last >= part.HighWatermark() {
+	if p.req.Acks == -1 && !part.Committed(info.Last+1, info.Epoch) {
 		p.waits = append(p.waits, produceWait{Wait: partition.Wait{End: info.Last + 1, Epoch: info.Epoch}, p: p, part: part, topic: topic, index: index})
 	}
 	return nil

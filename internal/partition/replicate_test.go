@@ -201,6 +201,35 @@ func TestOffsetsOfANewLeader(t *testing.T) {
 	})
 }
 
+// TestCommittedInItsEpoch: what a leader appended and lost with its place is not committed because those that came in its place are.
+func TestCommittedInItsEpoch(t *testing.T) {
+	both(t, func(t *testing.T, c *cluster) {
+		c.produce(1)
+		c.until("all to be committed", c.allCommitted)
+		old := c.leader().p
+		info, err := old.Append(batch(1), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := info.Last + 1
+		if old.Committed(end, info.Epoch) {
+			t.Error("committed before anybody fetched")
+		}
+		c.do(&controller.AlterBroker{ID: 0, Epoch: c.img.Broker(0).Epoch, State: controller.Fenced})
+		c.do(&controller.AlterBroker{ID: 0, Epoch: c.img.Broker(0).Epoch, State: controller.Unfenced})
+		c.produce(2)
+		c.until("the old leader to follow", func() bool { return old.HighWatermark() > end && c.allCommitted() })
+		for _, n := range c.nodes {
+			if n.p.Committed(end, info.Epoch) {
+				t.Errorf("broker %d takes records of another epoch for what was appended in epoch %d", n.id, info.Epoch)
+			}
+		}
+		if !c.leader().p.Committed(end, info.Epoch+1) {
+			t.Error("the leader does not know what is committed in its epoch")
+		}
+	})
+}
+
 // TestEpochWithoutRecords: a consumer that began at the end asks for the leader epoch of that moment, of which there may be no record, when another broker leads. All that it
 // has read is there: it is not to be told that the log was cut.
 func TestEpochWithoutRecords(t *testing.T) {

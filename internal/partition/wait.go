@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/replica"
 )
 
 // Wait is a producer that waits until the high watermark reaches End.
@@ -16,6 +17,16 @@ type Wait struct {
 	// Done is called once, with nil when End is committed, from whichever goroutine moved the high watermark. It must not
 	// block.
 	Done func(error)
+}
+
+// Committed says whether what this replica appended as leader of an epoch, up to an end, is known to be committed. It takes no lock. The role is looked at last: the high
+// watermark was the leader's of that epoch then. A later one says nothing of these records, which others may have come in the place of.
+func (p *Partition) Committed(end int64, epoch commitlog.LeaderEpoch) bool {
+	if p.HighWatermark() < end {
+		return false
+	}
+	r := p.role.Load()
+	return r.is == replica.Leader && r.epoch == epoch
 }
 
 // Await registers w, or returns true at once, without calling Done, when its end is committed already.
