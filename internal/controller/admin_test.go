@@ -43,6 +43,41 @@ func TestElectLeaders(t *testing.T) {
 	}
 }
 
+// TestUncleanElectionsAreAllowed: who allows unclean elections while a partition has no leader gets one, of the topic that it is allowed for.
+func TestUncleanElectionsAreAllowed(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		kind  int8
+		name  string
+		value string
+		leads bool
+	}{
+		{"of this topic", metadata.ResourceTopic, "a", "true", true},
+		{"of all brokers", metadata.ResourceBroker, "", "TRUE", true},
+		{"of another topic", metadata.ResourceTopic, "b", "true", false},
+		{"not allowed", metadata.ResourceTopic, "a", "false", false},
+	} {
+		b := newBench(t, 1, 2)
+		for _, name := range []string{"a", "b"} {
+			b.create(NewTopic{Name: name, Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{0, 1}}}})
+		}
+		b.fence(0, Fenced)
+		b.fence(1, Fenced) // the last one in sync
+		b.fence(0, Unfenced)
+		p := func() *metadata.Partition { return b.img.Topic("a").Partitions[0] }
+		if p().Leader != metadata.NoLeader {
+			t.Fatalf("nobody allowed an unclean election: %+v", p())
+		}
+		a := AlterResource{Resource: metadata.Resource{Type: c.kind, Name: c.name}, Ops: []ConfigOp{{"unclean.leader.election.enable", OpSet, &c.value}}}
+		if err := b.do(&AlterConfigs{Resources: []AlterResource{a}}).(*AlterConfigsResponse).Resources[0].Error; err.Failed() {
+			t.Fatal(err)
+		}
+		if leads := p().Leader == 0 && slices.Equal(p().ISR, []int32{0}) && p().Recovering; leads != c.leads {
+			t.Errorf("%s: broker 0 leads: %v, %+v", c.what, leads, p())
+		}
+	}
+}
+
 // revive returns an image in which a fenced broker is active but was given nothing.
 func (b *bench) revive(id int32) *metadata.Image {
 	b.t.Helper()

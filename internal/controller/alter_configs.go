@@ -188,8 +188,13 @@ func (s *step) alterResource(a *AlterResource, asked int32) Error {
 	for _, name := range sortedKeys(changed) {
 		s.add(&metadata.ConfigRecord{Resource: a.Resource, Name: name, Value: changed[name]})
 	}
-	if _, ok := changed[minISR]; ok && (a.Resource.Type == metadata.ResourceTopic || a.Resource.Type == metadata.ResourceBroker) {
-		s.revise()
+	if a.Resource.Type == metadata.ResourceTopic || a.Resource.Type == metadata.ResourceBroker {
+		if _, ok := changed[minISR]; ok {
+			s.revise()
+		}
+		if _, ok := changed[uncleanElection]; ok {
+			s.permit()
+		}
 	}
 	return Error{}
 }

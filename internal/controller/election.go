@@ -3,6 +3,7 @@ package controller
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/uuid"
@@ -140,17 +141,24 @@ func (c *change) elect(p *metadata.Partition, to assignment, isr, elr []int32) (
 // rules are those of a topic. What is set for all brokers is taken from the image of the step: the configuration in force may be an earlier one.
 func (s *step) rules(t *metadata.Topic) Rules {
 	rules := s.settings.Configs.TopicRules(t.Configs)
+	all := s.img.Config(metadata.Resource{Type: metadata.ResourceBroker})
 	if _, own := t.Configs[minISR]; !own {
-		all := s.img.Config(metadata.Resource{Type: metadata.ResourceBroker})
 		if n, err := strconv.Atoi(all[minISR]); err == nil && n > 0 {
 			rules.MinISR = n
+		}
+	}
+	if _, own := t.Configs[uncleanElection]; !own {
+		if yes, err := strconv.ParseBool(strings.ToLower(all[uncleanElection])); err == nil {
+			rules.Unclean = yes
 		}
 	}
 	return rules
 }
 
-// minISR is the setting that the ELR goes by.
-const minISR = "min.insync.replicas"
+const (
+	minISR          = "min.insync.replicas" // that the ELR goes by
+	uncleanElection = "unclean.leader.election.enable"
+)
 
 type (
 	// ReviseELRs lets the ELRs follow min.insync.replicas as the node has it that decides this: its file may say otherwise than that of the one that decided
@@ -176,6 +184,13 @@ func (s *step) revise() {
 	s.sweep(func(p *metadata.Partition) bool { return len(p.ELR)+len(p.LastKnownELR) > 0 }, func(_ *metadata.Partition, c *change) {
 		c.rules.Unclean = false // nobody asked for that
 	})
+}
+
+// permit holds the elections that a change of unclean.leader.election.enable allows, of partitions that wait for a leader. Who allows them while a partition has none wants
+// one now, and no broker may come back to bring one about.
+func (s *step) permit() {
+	s.settle()
+	s.sweep(s.wanting, func(p *metadata.Partition, c *change) { c.isr = s.able(p) })
 }
 
 // active says which brokers may lead as the image stands.
