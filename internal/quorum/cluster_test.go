@@ -166,6 +166,50 @@ func TestThreeNodes(t *testing.T) {
 	}
 }
 
+// TestOldCopyOfADirectory: a voter whose disk was brought back from a copy does not go on with what it acknowledged and has no more, and says so in words.
+func TestOldCopyOfADirectory(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	w := &wires{nodes: map[uint64]*Node{}}
+	ids := []uint64{101, 102, 103}
+	disks := map[uint64]*vfs.Mem{}
+	var nodes []*running
+	for _, id := range ids {
+		disks[id] = vfs.NewMem()
+		nodes = append(nodes, w.start(t, id, disks[id], ids))
+	}
+	l, _ := leader(t, nodes)
+	at := slices.IndexFunc(nodes, func(n *running) bool { return n != l })
+	id := nodes[at].ID()
+	old := disks[id].Peek(vfs.KeepAll, 0)
+	for i := 0; i < 10; {
+		l, term := leader(t, nodes)
+		if err := l.Propose(ctx, term, fmt.Appendf(nil, "entry %d", i), false); err == nil {
+			i++
+		} else if !errors.Is(err, ErrNotLeader) && !errors.Is(err, ErrLeadershipLost) {
+			t.Fatal(err)
+		}
+	}
+	if err := nodes[at].ReadIndex(ctx); err != nil {
+		t.Fatal(err)
+	}
+	nodes[at].stop(t)
+	back := w.start(t, id, old, nil)
+	select {
+	case err := <-back.ended:
+		if !errors.Is(err, ErrCorrupt) {
+			t.Fatal(err)
+		}
+	case <-ctx.Done():
+		t.Fatal("it goes on")
+	}
+	for i, n := range nodes {
+		if i != at {
+			n.stop(t)
+		}
+	}
+}
+
 // contains fails unless the node has entries 0 to count-1; an entry whose answer was lost may be there twice.
 func contains(t *testing.T, n *running, count int) {
 	t.Helper()

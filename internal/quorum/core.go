@@ -213,11 +213,27 @@ func (c *core) receive(m *pb.Message) error {
 			return err
 		}
 	}
+	if m.GetType() == pb.MsgHeartbeat {
+		if err := c.hasAcknowledged(m.GetCommit()); err != nil {
+			return err
+		}
+	}
 	err := c.raft.Step(m)
 	if errors.Is(err, raft.ErrStepLocalMsg) || errors.Is(err, raft.ErrStepPeerNotFound) || errors.Is(err, raft.ErrProposalDropped) {
 		return nil
 	}
 	return err
+}
+
+// hasAcknowledged refuses a directory that was brought back from a copy, or cut off: a leader's heartbeat names no entry that this voter has not told it to have. What
+// else it has forgotten, votes among it, nobody knows.
+func (c *core) hasAcknowledged(index uint64) error {
+	last, err := c.storage.LastIndex()
+	if err != nil || index <= last {
+		return err
+	}
+	return fmt.Errorf("%w: the log in %s ends with entry %d, and this node told others that it has entry %d: the folder is an older copy, or was cut off; without it the node takes part and does not vote",
+		ErrCorrupt, c.storage.dir, last, index)
 }
 
 func (c *core) close() error { return c.storage.wal.close() }

@@ -58,7 +58,7 @@ func simulate(t *testing.T, seed uint64, bug mutant) (s *sim, err error) {
 		case nil:
 		case violation:
 			err = fmt.Errorf("seed %d: %s", seed, string(v))
-		default: // the library's own checks
+		default: // the library's own checks, and core's
 			if bug == none {
 				panic(fmt.Sprintf("seed %d: %v", seed, v))
 			}

@@ -369,7 +369,7 @@ func (s *sim) step(faults bool) {
 		}
 		s.note("%x", b)
 		if err := to.core.receive(m); err != nil {
-			s.t.Fatalf("node %d: %v", to.id, err)
+			panic(fmt.Sprintf("node %d: %v", to.id, err)) // as the library's own checks do
 		}
 		s.run(to)
 	case what < 83:
