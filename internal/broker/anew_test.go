@@ -3,7 +3,9 @@ package broker
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -13,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
@@ -143,4 +146,76 @@ func TestReplicaGivenUpUnopened(t *testing.T) {
 	c.nodes[1].replicas.mu.Unlock()
 	c.reassign("moved", 0)
 	c.await("the replica to be forgotten", func() bool { return unopened() == 0 })
+}
+
+// TestUnopenedWhileMetadataAreOld: who went to other brokers by metadata that may be old is looked at again until they are this incarnation's.
+func TestUnopenedWhileMetadataAreOld(t *testing.T) {
+	c := newSeveral(t, "metadata.log.dir=meta\nlog.segment.delete.delay.ms=0\n")
+	var full atomic.Bool
+	c.fault = func(id int, op vfs.Op) error {
+		if id == 1 && full.Load() && strings.HasPrefix(op.Name, "data/moved-0") && op.Kind.Changes() {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	c.start(1, 2, 3)
+	c.until("three brokers that serve", c.one(), unfenced(1, 2, 3))
+	c.createOn("moved", 2)
+	for _, n := range c.nodes {
+		c.until("the topic", n, func(img *metadata.Image) bool { return img.Topic("moved") != nil })
+	}
+	full.Store(true)
+	c.reassign("moved", 0, 2, 1)
+	r := c.nodes[1].replicas
+	unopened := func() int {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.unopened)
+	}
+	c.await("a replica that cannot be opened", func() bool { return unopened() == 1 })
+	r.mu.Lock()
+	epoch := r.epoch
+	r.epoch = -1
+	r.mu.Unlock()
+	c.reassign("moved", 0)
+	c.until("the replica to go", c.nodes[1], func(img *metadata.Image) bool { return len(img.Topic("moved").Partitions[0].Replicas) == 1 })
+	r.openAgain() // or its timer
+	if unopened() != 1 {
+		t.Fatal("it was given up by metadata that may be old")
+	}
+	r.mu.Lock()
+	if !r.opening {
+		t.Error("nobody looks at it again")
+	}
+	r.epoch = epoch
+	r.mu.Unlock()
+	c.await("the replica to be forgotten", func() bool { return unopened() == 0 })
+}
+
+// TestTopicDeletedUnopened: of a topic nothing is left that is deleted while one of its logs cannot be opened, whatever for.
+func TestTopicDeletedUnopened(t *testing.T) {
+	mem := vfs.NewMem()
+	n := start(t, mem, "log.segment.delete.delay.ms=0")
+	n.create("orders", 1, nil)
+	n.produce("orders", 100)
+	n.stop()
+	// What cannot be read cannot be taken for a log that rests.
+	if err := mem.Remove("data/logs-at-rest"); err != nil {
+		t.Fatal(err)
+	}
+	n = start(t, vfs.NewFault(mem, func(op vfs.Op) error {
+		if op.Kind == vfs.OpOpen && strings.HasPrefix(op.Name, "data/orders-0/") {
+			return syscall.EIO
+		}
+		return nil
+	}), "log.segment.delete.delay.ms=0")
+	if code := n.produceOnce("orders"); code != protocol.NotLeaderOrFollower {
+		t.Fatalf("a log that cannot be opened is written to: %v", code)
+	}
+	n.remove("orders")
+	n.await("its folders to go", func() bool {
+		entries, err := mem.ReadDir("data")
+		return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), "orders-") })
+	})
+	n.stop()
 }

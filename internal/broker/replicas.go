@@ -241,20 +241,17 @@ func (r *replicas) applyLocked(delta *metadata.Delta) {
 
 // closeTopic ends the service of a topic that was deleted, and returns its replicas, which are to be discarded.
 func (r *replicas) closeTopic(t *metadata.Topic) (gone []hosted) {
-	if len(r.unopened) > 0 {
-		for number := range t.Partitions {
-			r.giveUpLocked(commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: int32(number)})
-		}
-	}
 	h, ok := r.topics.LoadAndDelete(t.ID)
 	if !ok {
 		return nil
 	}
-	for _, p := range *h.(*hostedTopic).partitions.Load() {
-		if p.Partition != nil {
-			p.Close(partition.ErrDeleted)
-			gone = append(gone, p)
+	for number, p := range *h.(*hostedTopic).partitions.Load() {
+		if p.Partition == nil { // it may have a log that could not be opened
+			r.giveUpLocked(commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: int32(number)})
+			continue
 		}
+		p.Close(partition.ErrDeleted)
+		gone = append(gone, p)
 	}
 	return gone
 }
@@ -325,8 +322,9 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 				parts[number] = hosted{}
 				r.log.Info("removed a replica that went to other brokers", "partition", p.ID().String())
 			}
-			if r.oursLocked() {
-				r.giveUpLocked(commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number})
+			id := commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number}
+			if _, unopened := r.unopened[id]; unopened && r.oursLocked() {
+				r.giveUpLocked(id)
 			}
 			continue
 		}
@@ -368,17 +366,19 @@ func (r *replicas) unopenedLocked(id commitlog.ID, dir uint16, err error) {
 	if _, known := r.unopened[id]; !known {
 		r.log.Error("open the log of a partition: tried again until it succeeds", "topic", id.Topic, "partition", id.Partition, "error", err)
 	}
-	if r.unopened[id] = dir; !r.opening {
+	r.unopened[id] = dir
+	r.openSoonLocked()
+}
+
+func (r *replicas) openSoonLocked() {
+	if !r.opening {
 		r.opening = true
 		r.isr.clock.AfterFunc(openPause, r.openAgain)
 	}
 }
 
-// giveUpLocked forgets a replica whose log could not be opened yet and is not wanted any more, and removes what there is of it.
+// giveUpLocked forgets a replica whose log could not be opened and is not wanted any more, and removes what there is of it.
 func (r *replicas) giveUpLocked(id commitlog.ID) {
-	if _, unopened := r.unopened[id]; !unopened {
-		return
-	}
 	delete(r.unopened, id)
 	r.removeLogs(id)
 }
@@ -399,6 +399,8 @@ func (r *replicas) openAgain() {
 		if p == nil || !metadata.Has(p.Replicas, r.brokerID) {
 			if r.oursLocked() {
 				r.giveUpLocked(id)
+			} else { // it is not known yet whether it went to others
+				r.openSoonLocked()
 			}
 			continue
 		}
