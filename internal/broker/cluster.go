@@ -203,6 +203,12 @@ func (b *Broker) enroll() error {
 	return nil
 }
 
+// doubtful says that others may lead what this broker led.
+func (b *Broker) doubtful() bool {
+	r := b.together.broker
+	return r != nil && r.Doubtful()
+}
+
 // beat lets the broker serve, and returns when the cluster counts on it.
 func (b *Broker) beat() error {
 	b.together.broker.Beat()

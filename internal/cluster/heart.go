@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/moldau/moldau/internal/config"
 	"github.com/moldau/moldau/internal/controller"
@@ -23,6 +24,7 @@ type Broker struct {
 	told        func(epoch int64)
 	epoch       atomic.Int64
 	ready       bool
+	confirmed   atomic.Pointer[time.Time] // when the last heartbeat was sent that the active controller took; nil: none
 }
 
 // Register registers this node as a broker, which is fenced until Beat, and again whenever that must be done anew; told hears of each epoch. request is
@@ -65,6 +67,15 @@ func (b *Broker) Beat() {
 	b.node.spawn(b.beat)
 }
 
+// Doubtful says that others may lead this broker's partitions by now, and it has not heard: it has not been confirmed by the active controller for so long that
+// its session may be over there. That is counted from when a heartbeat was sent, and an election time-out less than a session, for as long may one who leads
+// the quorum no more take heartbeats. No record that is acknowledged with acks=all depends on it, since the epochs of leaders see to those.
+func (b *Broker) Doubtful() bool {
+	n := b.node
+	at := b.confirmed.Load()
+	return at == nil || n.Clock.Now().Sub(*at) >= max(n.Session-electionTicks(n.ElectionTimeout)*tick, n.Session/2)
+}
+
 // AwaitServing returns when the broker is not fenced any more.
 func (b *Broker) AwaitServing(ctx context.Context) error {
 	for {
@@ -85,8 +96,11 @@ func (b *Broker) beat() {
 	n := b.node
 	for n.life.Err() == nil {
 		leader, changed := n.Leader()
-		pause := n.Heartbeat
+		pause, sent := n.Heartbeat, n.Clock.Now()
 		answer, err := b.once(leader)
+		if err == nil && !answer.NotController && !answer.StaleEpoch {
+			b.confirmed.Store(&sent)
+		}
 		switch {
 		case err != nil || answer.NotController:
 			pause = min(pause, askPause)

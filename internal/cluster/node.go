@@ -163,9 +163,12 @@ func (n *Node) sayWaiting() func() bool {
 	}).Stop
 }
 
+// electionTicks is how long the quorum waits for its leader before an election, at least; raft waits up to twice as long.
+func electionTicks(timeout time.Duration) time.Duration { return max(2, timeout/2/tick) }
+
 // startQuorum takes part in the quorum, and in the controller.
 func (n *Node) startQuorum() error {
-	ticks := max(2, int(n.ElectionTimeout/2/tick)) // raft waits up to twice as long
+	ticks := int(electionTicks(n.ElectionTimeout))
 	var err error
 	n.quorum, err = quorum.Open(quorum.Options{FS: n.FS, Clock: n.Clock, Random: n.Random, Dir: n.Dir, MustExist: true,
 		StateMachine: n.Images, Transport: transport{n}, Log: n.Log, Tick: tick, ElectionTicks: ticks, OnFull: n.OnFull})

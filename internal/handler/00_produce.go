@@ -273,6 +273,10 @@ func (p *produce) appendAll(internalAllowed bool) (failed bool) {
 				out.Error = protocol.InvalidTopic
 			default:
 				part := p.h.Partitions.Partition(topic.ID, index)
+				if p.req.Acks != -1 && len(topic.Partitions[index].Replicas) > 1 && p.h.doubtful() { // nobody else would have seen it
+					out.Error = protocol.NotLeaderOrFollower
+					break
+				}
 				if part == nil {
 					out.Error = protocol.NotLeaderOrFollower
 				} else if err := p.appendOne(part, t.Partitions[j].Records, now, i, j); err != nil {

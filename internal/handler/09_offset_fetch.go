@@ -50,6 +50,9 @@ func serveOffsetFetch(h *Handler, c call, req *kmsg.OffsetFetchRequest, answer f
 		if code == protocol.None {
 			code = r.Code
 		}
+		if code == protocol.None && h.doubtful() { // looked at afterwards: until now no other coordinator has committed anything
+			code = protocol.CoordinatorNotAvailable
+		}
 		if code != protocol.None {
 			f.fail(i, &asked[i], code)
 			return

@@ -98,6 +98,7 @@ type Options struct {
 	Log         *slog.Logger
 	LogLevel    *slog.LevelVar // from which Log writes
 	Crowded     func() bool    // there is no memory for more topics, groups and producers; nil: there always is
+	Doubtful    func() bool    // others may lead this broker's partitions by now, and it has not heard; nil: it always hears
 	Full        func() bool    // nor for producers that are there and write to further partitions; nil: there always is
 }
 
@@ -142,6 +143,9 @@ const errCrowded = "The node has no memory for more topics, groups and producers
 
 // crowded says whether nothing may be added to what the node keeps in memory.
 func (h *Handler) crowded() bool { return h.Crowded != nil && h.Crowded() }
+
+// doubtful says whether what this broker leads may be led by another one by now: then what it has is not to be taken for the newest, nor for what will stay.
+func (h *Handler) doubtful() bool { return h.Doubtful != nil && h.Doubtful() }
 
 // errNoProducer is why a batch is refused of a producer whom the partition does not know.
 var errNoProducer = errors.New("no memory for more producers")
