@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -157,6 +158,44 @@ func TestFollowerBeginsInsideABatch(t *testing.T) {
 		if l.LogStart() != 105 || l.LogEnd() != 105 {
 			t.Fatal(l.LogStart(), l.LogEnd())
 		}
+	}
+}
+
+// TestTruncateOnAFullDisk: where the checkpoints that a cut needs find no room the log stays as it is, and in service; it is cut when there is room.
+func TestTruncateOnAFullDisk(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, Config{Durable: true}, Recovery{Missing: true})
+	add := func() {
+		t.Helper()
+		if _, err := l.Append(batchSpec{size: 9}.build(), 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		add()
+	}
+	before, calls := w.env.OnTruncated, 0
+	w.env.OnTruncated = func(l *Log) error {
+		calls++
+		return &fs.PathError{Op: "write", Path: "checkpoint", Err: syscall.ENOSPC}
+	}
+	if err := l.TruncateTo(2); !errors.Is(err, ErrReadOnly) || errors.Is(err, ErrOffline) || calls != 1 {
+		t.Fatalf("%v after %d calls", err, calls)
+	}
+	if got := offsets(readAll(t, l, 0)); got != "0-0@3 1-1@3 2-2@3 3-3@3 4-4@3 " || l.LogEnd() != 5 || len(w.failures) > 0 {
+		t.Fatalf("%s, end %d, failures %v", got, l.LogEnd(), w.failures)
+	}
+	add()
+	w.env.OnTruncated = before
+	if err := l.TruncateTo(2); err != nil {
+		t.Fatal(err)
+	}
+	add()
+	if got := offsets(readAll(t, l, 0)); got != "0-0@3 1-1@3 2-2@3 " || l.UnflushedBytes() <= 0 {
+		t.Fatalf("%s, %d bytes to flush", got, l.UnflushedBytes())
+	}
+	if _, err := l.SyncFiles(); err != nil || l.RecoveryPoint() != 3 || l.UnflushedBytes() != 0 {
+		t.Fatalf("%v, recovery point %d, %d bytes to flush", err, l.RecoveryPoint(), l.UnflushedBytes())
 	}
 }
 

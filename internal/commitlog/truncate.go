@@ -48,6 +48,13 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.syncHeld(); err != nil {
 		return fmt.Errorf("truncate %s: %w", l.id, err)
 	}
+	at := len(segments) - 1
+	for segments[at].Base() > offset {
+		at--
+	}
+	if err := l.prepareCut(segments[at].Base()); err != nil {
+		return fmt.Errorf("truncate %s to %d: %w", l.id, offset, err)
+	}
 	l.mu.Lock()
 	removed, err := l.forgetLocked(offset)
 	l.mu.Unlock()
@@ -61,6 +68,19 @@ func (l *Log) TruncateTo(offset int64) error {
 		return l.env.failHalfway(fmt.Errorf("truncate %s to %d: %w", l.id, offset, err))
 	}
 	return nil
+}
+
+// prepareCut has the owner's checkpoints say that nothing from point on is known to be whole, while all of it is. So a disk without room for them refuses the cut
+// before anything has changed; afterwards they say what they have to already.
+func (l *Log) prepareCut(point int64) error {
+	l.mu.Lock()
+	l.marks.recovery.Store(min(l.marks.recovery.Load(), point))
+	l.marks.cleaned.Store(min(l.marks.cleaned.Load(), point))
+	l.mu.Unlock()
+	if l.env.OnTruncated == nil {
+		return nil
+	}
+	return l.env.fail(l.env.OnTruncated(l))
 }
 
 // forgetLocked takes what lies from offset on out of view. Its files are still there.
@@ -100,8 +120,8 @@ func (l *Log) forgetLocked(offset int64) (removed []*segment.Segment, err error)
 func (l *Log) lowerLocked(end int64) {
 	if l.marks.recovery.Load() >= end {
 		l.marks.recovery.Store(end)
-		l.marks.flushed.Store(l.marks.written.Load())
 	}
+	l.marks.flushed.Store(min(l.marks.flushed.Load(), l.marks.written.Load()))
 	if l.marks.synced.Load() >= end {
 		l.marks.synced.Store(end)
 		l.marks.durable.Store(l.marks.written.Load())
