@@ -34,3 +34,12 @@ var (
 	// ErrClosed: the log was closed or deleted.
 	ErrClosed = errors.New("log is closed")
 )
+
+// DamagedFile is the path of the .log file with the damage that an error is about, "" for other errors.
+func DamagedFile(err error) string {
+	var d *segment.DamageError
+	if errors.As(err, &d) {
+		return d.Path
+	}
+	return ""
+}

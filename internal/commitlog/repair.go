@@ -38,6 +38,7 @@ func (o RepairOptions) withDefaults() RepairOptions {
 // Repaired tells what a repair did.
 type Repaired struct {
 	Places  []segment.Damage // that are whole again; none: there was nothing to do
+	Left    error            // why others are not: ErrForeign, or ErrLost if that is so of all of them; nil: all are whole
 	Fetched int64            // bytes that another replica gave
 }
 
@@ -45,12 +46,15 @@ type Repaired struct {
 var (
 	// ErrUncommitted: what is damaged is not known to be committed yet.
 	ErrUncommitted = errors.New("damaged records are not known to be committed")
+	// ErrLost: the other replica has it damaged, too. It is Fetch's to say.
+	ErrLost = errors.New("another replica has it damaged, too")
 	// ErrForeign: what the other replica gave is not what is missing here.
 	ErrForeign = errors.New("another replica's batches are not those that are missing")
 )
 
 // Repair looks through the segment with that base, and where it finds damage has what was there from another replica: it writes the segment anew, of
-// its own good batches and of those that Fetch gives, and puts it in the place of the old one as compaction does. It says whose batches it takes:
+// its own good batches and of those that Fetch gives, and puts it in the place of the old one as compaction does. Places that this replica does not have either stay as they
+// are. It says whose batches it takes:
 //
 //   - their CRCs are right, and they lie below the high watermark;
 //   - their offsets fill the damaged range without a gap, and reach over none of its ends;
@@ -162,6 +166,12 @@ func (r *repair) find(base int64) (*view, int) {
 	return v, slices.IndexFunc(v.segments, func(s *segment.Segment) bool { return s.Base() == base })
 }
 
+// What is replaced at once is held open, with its indexes. Of a compacted log that is all of it, which may be more segments than a pass of compaction makes one.
+const (
+	maxMany        = 4096
+	maxManyIndexes = 1 << 30
+)
+
 // group makes the segments with bases from first to last ones that may be replaced: none of them is the active one, all lie below the recovery point, which is durable.
 func (r *repair) group(first, last int64) ([]*segment.Segment, error) {
 	l := r.l
@@ -179,8 +189,15 @@ func (r *repair) group(first, last int64) ([]*segment.Segment, error) {
 		return nil, ErrDisturbed
 	}
 	group := slices.Clone(v.segments[from : to+1])
-	if len(group) > maxGroup {
-		return nil, fmt.Errorf("%d segments at once, at most %d", len(group), maxGroup)
+	if n := len(group); n > maxGroup {
+		sum := int64(0)
+		for _, s := range group {
+			w := s.Weight()
+			sum += w.Index + w.Times
+		}
+		if n > maxMany || sum > maxManyIndexes {
+			return nil, fmt.Errorf("%d segments at once with %d bytes of indexes, at most %d, with %d", n, sum, maxMany, maxManyIndexes)
+		}
 	}
 	if _, err := l.derive(); err != nil {
 		return nil, err
@@ -207,6 +224,37 @@ func (r *repair) one(s, own *segment.Segment, places []segment.Damage) error {
 	if err := r.create(s.Base()); err != nil {
 		return err
 	}
+	pos, filled := int64(0), []segment.Damage(nil)
+	for _, d := range places {
+		if err := r.keep(own, pos, d.From); err != nil {
+			return err
+		}
+		if err := r.flush(); err != nil {
+			return err
+		}
+		before := *r
+		err := r.fill(s, d)
+		switch {
+		case errors.Is(err, ErrForeign), errors.Is(err, ErrLost): // a third replica may have it
+			if r.done.Left == nil || errors.Is(r.done.Left, ErrLost) {
+				r.done.Left = fmt.Errorf("offsets %d to %d of %s: %w", d.First, d.Next-1, s.Path(), err)
+			}
+			if err := r.leave(own, d, before); err != nil {
+				return err
+			}
+		case err != nil:
+			return fmt.Errorf("offsets %d to %d of %s: %w", d.First, d.Next-1, s.Path(), err)
+		default:
+			filled = append(filled, d)
+		}
+		pos = d.To
+	}
+	if len(filled) == 0 {
+		return r.done.Left
+	}
+	if err := r.keep(own, pos, s.Size()); err != nil {
+		return err
+	}
 	aborted, err := s.AllAborted()
 	if err != nil {
 		return err
@@ -214,23 +262,22 @@ func (r *repair) one(s, own *segment.Segment, places []segment.Damage) error {
 	for _, a := range aborted {
 		r.to().NoteAborted(a)
 	}
-	pos := int64(0)
-	for _, d := range places {
-		if err := r.keep(own, pos, d.From); err != nil {
-			return err
-		}
-		if err := r.fill(s, d); err != nil {
-			return fmt.Errorf("offsets %d to %d of %s: %w", d.First, d.Next-1, s.Path(), err)
-		}
-		pos = d.To
-	}
-	if err := r.keep(own, pos, s.Size()); err != nil {
-		return err
-	}
 	if err := r.finish(s.End()); err != nil {
 		return err
 	}
-	return r.replace([]*segment.Segment{s}, places)
+	return r.replace([]*segment.Segment{s}, filled)
+}
+
+// leave takes a place as it is, instead of what was taken for it since before.
+func (r *repair) leave(own *segment.Segment, d segment.Damage, before repair) error {
+	if err := r.flush(); err != nil {
+		return err
+	}
+	if _, err := r.to().Forget(d.First); err != nil {
+		return err
+	}
+	r.next, r.epoch, r.found = before.next, before.epoch, before.found
+	return r.l.judge(r.to().TakeDamage(own, d, make([]byte, r.opts.Buffer)))
 }
 
 // keep copies the batches between two positions of the segment's file.

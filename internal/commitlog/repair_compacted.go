@@ -3,6 +3,7 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 
 	"github.com/moldau/moldau/internal/commitlog/producer"
 	"github.com/moldau/moldau/internal/commitlog/segment"
@@ -34,31 +35,24 @@ func (r *repair) prefix(at int, places []segment.Damage) error {
 	}
 	r.state = &producer.State{}
 	began := l.env.Clock.Now()
-	for next, through := start, false; next < end && !through; {
-		err := r.fetch(next, func(b record.Batch) (bool, error) {
-			if b.BaseOffset() >= end {
-				through = true // compaction left nothing before
-				return false, nil
-			}
-			if b.NextOffset() <= next || b.NextOffset() > end || b.BaseOffset() < next && r.next >= 0 {
-				return false, fmt.Errorf("%w: batch %d to %d, wanted %d to %d", ErrForeign, b.BaseOffset(), b.NextOffset()-1, next, end-1)
-			}
-			if _, err := r.judge(b, segment.Damage{}); err != nil {
-				return false, err
-			}
-			next = b.NextOffset()
-			return next < end, r.write(b)
-		})
-		if none := (*nothingThere)(nil); errors.As(err, &none) && none.to >= end {
-			break
+	sum, err := r.all(start, end, func(b record.Batch) error {
+		if _, err := r.judge(b, segment.Damage{}); err != nil {
+			return err
+		}
+		return r.write(b)
+	})
+	if err != nil {
+		return err
+	}
+	if took := l.env.Clock.Now().Sub(began); took > r.cfg.DeleteRetention {
+		// The other one may have forgotten tombstones of what it gave at first, as a consumer that reads for so long sees too. What it gives twice it had all at once in between.
+		again, err := r.all(start, end, func(record.Batch) error { return nil })
+		if err == nil && again != sum {
+			err = fmt.Errorf("the other replica was compacted while it was read, in %s, and deletions are kept for %s", took, r.cfg.DeleteRetention)
 		}
 		if err != nil {
 			return err
 		}
-	}
-	if took := l.env.Clock.Now().Sub(began); took > r.cfg.DeleteRetention {
-		// The other one may have forgotten tombstones of what it gave at first, as a consumer that reads for so long sees too.
-		return fmt.Errorf("it took %s to fetch what is compacted, longer than the %s for which deletions are kept: %w", took, r.cfg.DeleteRetention, ErrDisturbed)
 	}
 	if err := r.finish(end); err != nil {
 		return err
@@ -74,4 +68,30 @@ func (r *repair) prefix(at int, places []segment.Damage) error {
 		}
 	}
 	return r.replace(group, places)
+}
+
+// all shows take what the other replica has from one offset to another, and returns a hash of its headers, CRCs among them.
+func (r *repair) all(start, end int64, take func(record.Batch) error) (sum uint64, err error) {
+	h := fnv.New64a()
+	for next, first, through := start, true, false; next < end && !through; {
+		err := r.fetch(next, func(b record.Batch) (bool, error) {
+			if b.BaseOffset() >= end {
+				through = true // compaction left nothing before
+				return false, nil
+			}
+			if b.NextOffset() <= next || b.NextOffset() > end || b.BaseOffset() < next && !first {
+				return false, fmt.Errorf("%w: batch %d to %d, wanted %d to %d", ErrForeign, b.BaseOffset(), b.NextOffset()-1, next, end-1)
+			}
+			next, first = b.NextOffset(), false
+			_, _ = h.Write(b[:record.HeaderSize])
+			return next < end, take(b)
+		})
+		if none := (*nothingThere)(nil); errors.As(err, &none) && none.to >= end {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return h.Sum64(), nil
 }

@@ -15,7 +15,7 @@ func (r *repair) fill(s *segment.Segment, d segment.Damage) error {
 	if first := r.l.segments()[0]; first.Base() == s.Base() && d.From == 0 {
 		least = 0 // the first batch of a log may begin below it: a follower starts inside a batch
 	}
-	doubt, began := false, len(r.found)
+	doubt := false
 	for first := true; at < d.Next; first = false {
 		err := r.fetch(at, func(b record.Batch) (more bool, err error) {
 			if base := b.BaseOffset(); base > at || base < at && !(first && base >= least && b.NextOffset() > at) {
@@ -37,10 +37,7 @@ func (r *repair) fill(s *segment.Segment, d segment.Damage) error {
 		}
 	}
 	if doubt {
-		if err := r.joins(d.Next); err != nil {
-			r.found = r.found[:began]
-			return err
-		}
+		return r.joins(d.Next)
 	}
 	return nil
 }

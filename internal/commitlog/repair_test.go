@@ -548,8 +548,55 @@ func TestRepairOfCompacted(t *testing.T) {
 		t.Fatal(err)
 	}
 	l = w.open(t, compactCfg(), Recovery{Clean: true, Point: other.LogEnd()})
-	if _, err := l.Repair(0, RepairOptions{HighWatermark: l.LogEnd(), Fetch: slow}); !errors.Is(err, ErrDisturbed) {
-		t.Errorf("a slow fetch: %v", err)
+	hurry, forget := slow, false
+	slow = func(offset int64) ([]byte, int64, error) {
+		if forget && offset >= 3 { // the value of x went before its tombstone, and that goes after the value was given
+			forget = false
+			w := newWorld(t, vfs.NewMem())
+			other = compacted(w)
+		}
+		return hurry(offset)
+	}
+	forget = true
+	if done, err := l.Repair(0, RepairOptions{HighWatermark: l.LogEnd(), Fetch: slow}); err == nil || len(done.Places) > 0 {
+		t.Errorf("a slow fetch, while the other is compacted: %+v, %v", done, err)
+	}
+	if done, err := l.Repair(0, RepairOptions{HighWatermark: l.LogEnd(), Fetch: slow}); err != nil || len(done.Places) != 1 {
+		t.Errorf("a slow fetch, while the other stays as it is: %+v, %v", done, err)
+	}
+	if got := fmt.Sprint(values(l)); got != want {
+		t.Errorf("a slow fetch: %s", got)
+	}
+}
+
+// TestRepairOfManySegments: a compacted log is repaired at once, however many segments it was not compacted to yet.
+func TestRepairOfManySegments(t *testing.T) {
+	cfg := compactCfg()
+	cfg.SegmentBytes = 160
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, cfg, Recovery{Missing: true})
+	for i := range maxGroup + 20 {
+		put(t, l, fmt.Sprint(i), strings.Repeat("v", 80), 1)
+	}
+	if _, err := l.SyncFiles(); err != nil {
+		t.Fatal(err)
+	}
+	want := contents(t, l)
+	other := newWorld(t, w.fs.(*vfs.Mem).Peek(vfs.KeepAll, 0)).open(t, cfg, Recovery{Point: l.LogEnd()})
+	s := l.segments()[3]
+	flip(t, w.fs, s.Path(), 80, 3)
+	if l.Close(false) != nil {
+		t.Fatal("close")
+	}
+	l = w.open(t, cfg, Recovery{Point: other.LogEnd()})
+	if n := len(l.segments()); n <= maxGroup {
+		t.Fatalf("%d segments", n)
+	}
+	if done, err := l.Repair(s.Base(), RepairOptions{HighWatermark: l.LogEnd(), Fetch: from(other, 1<<20)}); err != nil || len(done.Places) != 1 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	if got := contents(t, l); got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 
@@ -613,6 +660,102 @@ func TestRepairAfterACrash(t *testing.T) {
 			b := batchSpec{n: 1, ts: 1_700_000_000_000, pid: pid + 1, seq: int32((24-int(pid)+4)/5) * 2}.build()
 			if _, err := l.Append(b, 9); err != nil {
 				t.Errorf("batch %d: producer %d goes on: %v", damaged, pid, err)
+			}
+		}
+	}
+}
+
+// TestRepairFromSeveral: what another replica has damaged, too, stays as it is and refused, be it the end of a place of which the other has the beginning, and is
+// repaired from a third one. All else is repaired at once.
+func TestRepairFromSeveral(t *testing.T) {
+	r := newReplicated(t, 40)
+	want := bytes.Join(bytesOf(r.batches), nil)
+	damage := func(disk *vfs.Mem, batches ...int) {
+		t.Helper()
+		clean := newWorld(t, disk).open(t, r.cfg, Recovery{Clean: true, Point: r.end})
+		for _, i := range batches {
+			s := clean.segments()[clean.view.Load().floor(r.batches[i].BaseOffset())]
+			pos, _, err := s.Find(r.batches[i].BaseOffset())
+			if err != nil {
+				t.Fatal(err)
+			}
+			flip(t, disk, s.Path(), pos+70, 3)
+			if f, err := disk.OpenFile(s.Path(), vfs.ReadWrite, 0); err != nil || f.Sync() != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	gives := func(l *Log) func(int64) ([]byte, int64, error) {
+		fetch := from(l, 200)
+		return func(offset int64) ([]byte, int64, error) {
+			b, hw, err := fetch(offset)
+			if errors.Is(err, ErrCorrupt) {
+				err = fmt.Errorf("%w: %w", ErrLost, err)
+			}
+			return b, hw, err
+		}
+	}
+	n := 0 // batches of the first segment
+	for segmentEnd := r.other.segments()[0].End(); r.batches[n].NextOffset() <= segmentEnd; n++ {
+	}
+	for _, own := range [][]int{{0, 2}, {0, 1, 2}, {2, 3, n - 1}, {1, 2, 3, 4}, {0, n - 2, n - 1}} {
+		for _, lacks := range own {
+			where := fmt.Sprintf("batches %d, of which the other lacks %d", own, lacks)
+			disk, worse := r.mem.Peek(vfs.KeepAll, 0), r.mem.Peek(vfs.KeepAll, 0)
+			damage(disk, own...)
+			damage(worse, lacks)
+			l := newWorld(t, disk).open(t, r.cfg, Recovery{Clean: true, Point: r.end})
+			other := newWorld(t, worse).open(t, r.cfg, Recovery{Clean: true, Point: r.end})
+			opts := RepairOptions{HighWatermark: r.end, Buffer: 100, Fetch: gives(other)}
+			done, err := l.Repair(0, opts)
+			places := 1
+			for i := range own[1:] {
+				if own[i+1] > own[i]+1 {
+					places++
+				}
+			}
+			if places > 1 && (err != nil || len(done.Places) != places-1 || !errors.Is(done.Left, ErrLost)) || places == 1 && !errors.Is(err, ErrLost) {
+				t.Errorf("%s: %+v, %v", where, done, err)
+			}
+			served := func(l *Log) (text string) {
+				for i, b := range r.batches {
+					if s, err := l.Read(b.BaseOffset(), 1, r.end, true); err == nil {
+						s.Release()
+					} else if errors.Is(err, ErrCorrupt) {
+						text += fmt.Sprint(i, " ")
+					} else {
+						t.Fatal(err)
+					}
+				}
+				return text
+			}
+			refused := served(l)
+			if !strings.Contains(" "+refused, fmt.Sprint(" ", lacks, " ")) || places > 1 && len(strings.Fields(refused)) == len(own) {
+				t.Errorf("%s: then batches %s are refused", where, refused)
+			}
+			killed := disk.Peek(vfs.LoseUnsynced, 1)
+			again := newWorld(t, killed).open(t, r.cfg, Recovery{Point: l.RecoveryPoint()})
+			if got := served(again); got != refused {
+				t.Errorf("%s, killed: then batches %s are refused, before %s", where, got, refused)
+			}
+			for what, x := range map[string]struct {
+				*Log
+				*vfs.Mem
+			}{"lived": {l, disk}, "killed": {again, killed}} {
+				if done, err := x.Repair(0, opts); len(done.Places) > 0 || !errors.Is(err, ErrLost) {
+					t.Errorf("%s, %s: again from the same: %+v, %v", where, what, done, err)
+				}
+				opts := RepairOptions{HighWatermark: r.end, Buffer: 100, Fetch: gives(r.other)}
+				if done, err := x.Repair(0, opts); err != nil || len(done.Places) != 1 || done.Left != nil {
+					t.Errorf("%s, %s: from a third one: %+v, %v", where, what, done, err)
+				}
+				if got := filesOf(t, x.Mem, x.Log); !bytes.Equal(got, want) {
+					t.Errorf("%s, %s: the files have other bytes", where, what)
+				}
+				if got := bytes.Join(bytesOf(readAll(t, x.Log, 0)), nil); !bytes.Equal(got, want) {
+					t.Errorf("%s, %s: other bytes are served", where, what)
+				}
+				noLeftovers(t, x.Mem, x.Log)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"syscall"
 
@@ -71,6 +72,37 @@ func (z zeroed) ReadAt(b []byte, off int64) (int, error) {
 		}
 	}
 	return n, nil
+}
+
+// TakeDamage appends a damaged place of another segment as it is, with zeros where the disk gives nothing, for who cannot mend it yet: its offsets stay refused.
+func (s *Segment) TakeDamage(from *Segment, d Damage, buf []byte) error {
+	in, err := from.log.Acquire()
+	if err != nil {
+		return err
+	}
+	defer from.log.Release()
+	out, err := s.log.Acquire()
+	if err != nil {
+		return err
+	}
+	defer s.log.Release()
+	at := s.mu.size // no lock: only the writer changes it
+	for pos := d.From; pos < d.To; {
+		b := buf[:min(int64(len(buf)), d.To-pos)]
+		if n, err := (zeroed{in}).ReadAt(b, pos); n < len(b) {
+			return fmt.Errorf("read %d bytes at %d of %s: %w", len(b), pos, from.log.path, err)
+		}
+		if _, err := out.WriteAt(b, at+pos-d.From); err != nil {
+			return err
+		}
+		pos += int64(len(b))
+	}
+	d.From, d.To = at, at+d.To-d.From
+	s.mu.Lock()
+	s.setDamagesLocked(append(s.Damages(), d))
+	s.mu.size, s.mu.end = d.To, d.Next
+	s.mu.Unlock()
+	return nil
 }
 
 // NewReaderAt returns a reader of the batches between two positions of the file. It must be closed.
