@@ -526,7 +526,9 @@ func (b *Broker) startUpkeep() context.Context {
 	b.upkeep.Go(func() { b.retain(upkeep) })
 	b.upkeep.Go(func() { b.compact(upkeep) })
 	b.scrub(upkeep)
-	b.upkeep.Go(func() { b.mend(upkeep) })
+	for range menders {
+		b.upkeep.Go(func() { b.mend(upkeep) })
+	}
 	b.upkeep.Go(func() { b.moveReplicas(upkeep) })
 	b.upkeep.Go(func() { b.tellPlaces(upkeep) })
 	b.upkeep.Go(func() { b.hearLost(upkeep) })
@@ -649,6 +651,7 @@ func (b *Broker) serve() error {
 	b.handler = handler.New(handler.Options{
 		BrokerID: cfg.NodeID, Config: cfg, Controllers: controllers, Live: b.live.now, Metadata: b.publisher, Controller: b.control, Quorum: b.state, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups, Quotas: b.quotas,
 		Resolve: network.Resolve, Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel, Crowded: b.memory.crowded.Load, Full: b.memory.full.Load, Doubtful: b.doubtful,
+		Lost: b.repairs.lost,
 	})
 	idle := cfg.ConnectionsMaxIdle
 	if idle <= 0 {

@@ -16,13 +16,14 @@ import (
 	"github.com/moldau/moldau/internal/partition"
 )
 
-// repairs are the segments with damage. One after another is repaired from another replica of its partition; what cannot be is tried again after a
+// repairs are the segments with damage. A few at a time are repaired from other replicas of their partitions, one of a partition; what cannot be is tried again after a
 // pause that grows. A segment of a partition that has one replica is forgotten: the scrub finds it again, should there be more then.
 type repairs struct {
 	wake chan struct{}
 
 	mu      sync.Mutex
 	waiting map[string]*repair // by the path of the .log file
+	paid    time.Time          // until then what all of them read and write keeps to the rate
 }
 
 // repair is one segment that waits.
@@ -32,9 +33,12 @@ type repair struct {
 	pause time.Duration // before the next attempt, where this one fails
 	told  string        // the log has this failure
 	again bool          // found once more while it was under way
+	busy  bool          // it is under way
+	lost  bool          // all other replicas said last that they have lost it, too
 }
 
 const (
+	menders        = 4 // so that a large log does not keep all others waiting
 	repairPause    = time.Second
 	repairPauseMax = 5 * time.Minute
 	repairsMax     = 1000 // that wait; others are found again
@@ -49,29 +53,53 @@ func (r *repairs) add(path string) {
 		r.waiting[path] = &repair{path: path, pause: repairPause}
 	}
 	r.mu.Unlock()
+	r.signal()
+}
+
+// signal wakes one of those who repair.
+func (r *repairs) signal() {
 	select {
 	case r.wake <- struct{}{}:
 	default: // one signal is enough
 	}
 }
 
-// next returns the segment that is due first, and when; nil: none waits.
-func (r *repairs) next() (job *repair, due time.Time) {
+// next returns the segment that is due first, for the caller to repair, or the time until one is; 0: none waits.
+func (r *repairs) next(now time.Time) (job *repair, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	busy := map[string]bool{}
 	for _, j := range r.waiting {
-		if job == nil || j.due.Before(due) {
-			job, due = j, j.due
-			j.again = false
+		busy[filepath.Dir(j.path)] = busy[filepath.Dir(j.path)] || j.busy
+	}
+	for _, j := range r.waiting {
+		if !busy[filepath.Dir(j.path)] && (job == nil || j.due.Before(job.due)) {
+			job = j
 		}
 	}
-	return job, due
+	if job == nil {
+		return nil, 0
+	}
+	if wait := job.due.Sub(now); wait > 0 {
+		return nil, wait
+	}
+	job.busy, job.again = true, false
+	return job, 0
+}
+
+// lost says whether no replica is left to repair a segment from.
+func (r *repairs) lost(path string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	j := r.waiting[path]
+	return j != nil && j.lost
 }
 
 // put says how it went: a segment that failed waits on.
-func (r *repairs) put(j *repair, failed bool, now time.Time) {
+func (r *repairs) put(j *repair, failed, lost bool, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	j.busy, j.lost = false, lost
 	switch {
 	case failed:
 		j.due, j.pause = now.Add(j.pause), min(2*j.pause, repairPauseMax)
@@ -92,19 +120,20 @@ func (r *repairs) count() int {
 func (b *Broker) mend(ctx context.Context) {
 	r := &b.repairs
 	for {
-		job, due := r.next()
-		var later <-chan time.Time
+		job, wait := r.next(b.opts.Clock.Now())
 		if job != nil {
-			if wait := due.Sub(b.opts.Clock.Now()); wait > 0 {
-				later = b.opts.Clock.After(wait)
-			} else {
-				failed := !b.mendOne(ctx, job)
-				r.put(job, failed && ctx.Err() == nil, b.opts.Clock.Now())
-				if ctx.Err() != nil {
-					return
-				}
-				continue
+			r.signal() // to another, which finds the next or nothing
+			over, lost := b.mendOne(ctx, job)
+			r.put(job, !over && ctx.Err() == nil, lost, b.opts.Clock.Now())
+			r.signal() // others of its partition may be due
+			if ctx.Err() != nil {
+				return
 			}
+			continue
+		}
+		var later <-chan time.Time
+		if wait > 0 {
+			later = b.opts.Clock.After(wait)
 		}
 		select {
 		case <-ctx.Done():
@@ -118,32 +147,36 @@ func (b *Broker) mend(ctx context.Context) {
 // errAlone says that a partition has no other replica.
 var errAlone = errors.New("the partition has no other replica")
 
-// mendOne repairs a segment, and says whether nothing is left to do.
-func (b *Broker) mendOne(ctx context.Context, job *repair) (over bool) {
+// mendOne repairs a segment, and says whether nothing is left to do, or whether no replica has what is.
+func (b *Broker) mendOne(ctx context.Context, job *repair) (over, lost bool) {
 	p, base := b.hostedAt(job.path)
 	if p == nil {
 		// It has gone, or is not here yet; of one that stays what is damaged is found again.
-		return job.pause > repairPauseMax/4
+		return job.pause > repairPauseMax/4, false
 	}
-	done, from, err := b.mendFrom(ctx, p, base)
+	lost, err := b.mendFrom(ctx, p, base, job.path)
 	switch {
 	case ctx.Err() != nil, errors.Is(err, commitlog.ErrClosed), errors.Is(err, errAlone):
-		return true
+		return true, false
 	case err != nil:
 		if why := err.Error(); why != job.told && !errors.Is(err, commitlog.ErrDisturbed) {
 			job.told = why
-			b.opts.Log.Warn("a damaged part of a log is not repaired yet, and is tried again", "partition", p.ID().String(), "file", job.path, "error", err)
+			b.opts.Log.Warn("a damaged part of a log is not repaired yet, and is tried again", "partition", p.ID().String(), "file", job.path, "lost", lost, "error", err)
 		}
-		return false
+		return false, lost
 	}
 	b.forgetDamages(job.path)
+	return true, false
+}
+
+// mended tells what was repaired.
+func (b *Broker) mended(p *partition.Partition, path string, from int32, done commitlog.Repaired) {
 	for _, d := range done.Places {
 		b.counts.repaired.Inc()
 		b.opts.Log.Info("a damaged part of a log was repaired from another replica", "partition", p.ID().String(), "broker", from,
-			"file", job.path, "position", d.From, "bytes", d.To-d.From, "first offset", d.First, "last offset", d.Next-1)
+			"file", path, "position", d.From, "bytes", d.To-d.From, "first offset", d.First, "last offset", d.Next-1)
 	}
 	b.counts.repairedBytes.Add(done.Fetched)
-	return true
 }
 
 // hostedAt returns the replica whose .log file that is, and the base of the segment.
@@ -158,8 +191,9 @@ func (b *Broker) hostedAt(path string) (*partition.Partition, int64) {
 	return nil, -1
 }
 
-// mendFrom tries the other replicas of a partition, one after another: those in sync first, of these the leader.
-func (b *Broker) mendFrom(ctx context.Context, p *partition.Partition, base int64) (done commitlog.Repaired, from int32, err error) {
+// mendFrom tries the other replicas of a partition, one after another, until nothing is damaged any more: those in sync first, of these the leader. lost says that
+// each of them was asked, and has lost what is left.
+func (b *Broker) mendFrom(ctx context.Context, p *partition.Partition, base int64, path string) (lost bool, err error) {
 	a, _ := p.State()
 	var others []int32
 	for _, group := range [][]int32{{a.Leader}, a.ISR, a.Replicas} {
@@ -171,24 +205,31 @@ func (b *Broker) mendFrom(ctx context.Context, p *partition.Partition, base int6
 	}
 	switch {
 	case b.fetcher == nil, len(a.Replicas) == 1 && len(others) == 0:
-		return done, from, errAlone
+		return false, errAlone
 	case a.Leader == metadata.NoLeader:
-		return done, from, errors.New("the partition has no leader")
+		return false, errors.New("the partition has no leader")
 	}
-	err = errors.New("no broker with another replica is there")
+	lost, err = true, errors.New("no broker with another replica is there")
 	for _, id := range others {
 		if !b.replicas.brokers.Broker(id).Active() {
+			lost = false
 			continue
 		}
-		if done, err = b.mendWith(ctx, p, base, id, a.LeaderEpoch); err == nil || ctx.Err() != nil {
-			return done, id, err
+		var done commitlog.Repaired
+		if done, err = b.mendWith(ctx, p, base, id, a.LeaderEpoch); err == nil {
+			b.mended(p, path, id, done)
+			err = done.Left
 		}
+		if err == nil || ctx.Err() != nil {
+			return false, err
+		}
+		lost = lost && errors.Is(err, commitlog.ErrLost)
 		err = fmt.Errorf("broker %d: %w", id, err)
 		if errors.Is(err, commitlog.ErrDisturbed) || errors.Is(err, commitlog.ErrUncommitted) || errors.Is(err, commitlog.ErrClosed) {
 			break // with any other it is the same
 		}
 	}
-	return done, from, err
+	return lost, err
 }
 
 func (b *Broker) mendWith(ctx context.Context, p *partition.Partition, base int64, broker int32, epoch commitlog.LeaderEpoch) (commitlog.Repaired, error) {
@@ -202,7 +243,7 @@ func (b *Broker) mendWith(ctx context.Context, p *partition.Partition, base int6
 	return p.Log().Repair(base, commitlog.RepairOptions{HighWatermark: p.HighWatermark(), Fetch: c.Read, Throttle: pace.pay})
 }
 
-// pacer waits as long as what a repair reads and writes may take.
+// pacer waits as long as what a repair reads and writes may take, with all others.
 type pacer struct {
 	ctx    context.Context
 	b      *Broker
@@ -217,7 +258,7 @@ func (p *pacer) pay(bytes int) error {
 	if p.unpaid += int64(bytes); p.unpaid < pacerBurst {
 		return p.ctx.Err()
 	}
-	d := time.Duration(float64(p.unpaid) / float64(p.rate) * float64(time.Second))
+	d := p.b.repairs.spend(p.b.opts.Clock.Now(), time.Duration(float64(p.unpaid)/float64(p.rate)*float64(time.Second)))
 	p.unpaid = 0
 	select {
 	case <-p.ctx.Done():
@@ -225,6 +266,17 @@ func (p *pacer) pay(bytes int) error {
 	case <-p.b.opts.Clock.After(d):
 		return nil
 	}
+}
+
+// spend returns how long to wait for something that takes so long at the rate of all.
+func (r *repairs) spend(now time.Time, d time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.paid.Before(now) {
+		r.paid = now
+	}
+	r.paid = r.paid.Add(d)
+	return r.paid.Sub(now)
 }
 
 // scrapeRepairs tells what was repaired and what waits.

@@ -241,15 +241,18 @@ func TestRepairFromTheLastGoodReplica(t *testing.T) {
 	r.flip(1, 7)
 	r.flip(2, 7)
 	r.flip(3, 8)
+	r.flip(1, 5) // of the segment of 7: each is left in another one of the other two
+	r.flip(3, 5)
 	r.flip(1, 22)
 	r.clock = hurried{clock.Real}
 	r.start(1, 2, 3)
 	r.consume()
-	r.level(4)
+	r.level(6)
 	r.same("t")
 }
 
-// TestNobodyHasIt: where all replicas have lost a batch it is refused, all others are served, and nobody makes anything up.
+// TestNobodyHasIt: where all replicas have lost a batch it is refused, by its name, all others are served, and nobody makes anything up. As long as one cannot be asked,
+// clients are to try again.
 func TestNobodyHasIt(t *testing.T) {
 	r := newRepairable(t, "")
 	for _, id := range slices.Collect(maps.Keys(r.nodes)) {
@@ -273,6 +276,69 @@ func TestNobodyHasIt(t *testing.T) {
 		if got := err != nil; got != (i == 7) {
 			t.Errorf("batch %d: %v", i, err)
 		}
+	}
+	told := func(want error) {
+		t.Helper()
+		cl := r.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{"t": {0: kgo.NewOffset().At(7)}}), kgo.KeepRetryableFetchErrors(), kgo.FetchMaxWait(100*time.Millisecond))
+		defer cl.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		for got := error(nil); !errors.Is(got, want); {
+			f := cl.PollFetches(ctx)
+			if ctx.Err() != nil {
+				t.Fatalf("the consumer was told %v at last, not %v", got, want)
+			}
+			f.EachError(func(_ string, _ int32, err error) { got = err })
+			f.EachRecord(func(rec *kgo.Record) { t.Fatalf("offset %d", rec.Offset) })
+		}
+	}
+	told(kerr.CorruptMessage)
+	r.kill(lead%3 + 1)
+	told(kerr.KafkaStorageError)
+}
+
+// TestMenders: several segments are repaired at a time, one of a partition, the one that waits longest first.
+func TestMenders(t *testing.T) {
+	r := repairs{wake: make(chan struct{}, 1), waiting: map[string]*repair{}}
+	now := time.Unix(1000, 0)
+	if job, wait := r.next(now); job != nil || wait != 0 {
+		t.Fatalf("%+v, %v", job, wait)
+	}
+	for i, path := range []string{"d/a-0/1.log", "d/a-0/2.log", "d/b-0/1.log", "d/c-0/1.log"} {
+		r.add(path)
+		r.waiting[path].due = now.Add(time.Duration(i-2) * time.Second)
+	}
+	take := func(want string) *repair {
+		t.Helper()
+		job, wait := r.next(now)
+		switch {
+		case job == nil && want != wait.String(), job != nil && want != job.path:
+			t.Fatalf("%+v, %v, want %s", job, wait, want)
+		}
+		return job
+	}
+	a := take("d/a-0/1.log")
+	b := take("d/b-0/1.log")
+	take("1s") // until that of c; the other one of a waits for the first
+	r.put(a, true, true, now)
+	if !r.lost("d/a-0/1.log") || r.lost("d/a-0/2.log") {
+		t.Error("not the first one of a is lost")
+	}
+	r.add("d/b-0/1.log")
+	r.put(b, false, false, now.Add(time.Second)) // due after c
+	a2 := take("d/a-0/2.log")
+	now = now.Add(time.Hour)
+	c := take("d/c-0/1.log")
+	r.put(a2, false, false, now)
+	r.put(c, false, false, now)
+	if a, b := take(a.path), take(b.path); a == nil || b == nil {
+		t.Fatal("who failed, and who was found again, is not tried again")
+	} else {
+		r.put(a, false, false, now)
+		r.put(b, false, false, now)
+	}
+	if take("0s"); r.count() != 0 || r.lost("d/a-0/1.log") {
+		t.Errorf("%d wait", r.count())
 	}
 }
 

@@ -43,3 +43,6 @@ func DamagedFile(err error) string {
 	}
 	return ""
 }
+
+// Unreadable says whether an error is the disk's own, about bytes that it cannot give back.
+func Unreadable(err error) bool { return segment.Unreadable(err) }

@@ -17,7 +17,8 @@ import (
 )
 
 // Committed reads what is committed of one partition from another replica, whether that leads or follows: for one whose own bytes are damaged. It
-// asks as a consumer does (KIP-392), so it is counted for nothing, and gets nothing that is not committed. It is not safe for concurrent use.
+// asks as a consumer does (KIP-392), so it is counted for nothing, and gets nothing that is not committed; but by the replica id of one that debugs, so it is told where
+// the other replica is damaged, too. It is not safe for concurrent use.
 type Committed struct {
 	f         *Fetcher
 	of        commitlog.ID
@@ -62,7 +63,7 @@ func (c *Committed) Close() {
 }
 
 // Read returns whole batches from the one on that holds an offset, about 1 MiB, valid until the next call, and the high watermark, below which they lie.
-// None has reached the other replica from there on up to that if there are none.
+// None has reached the other replica from there on up to that if there are none. Where it has them damaged the error is commitlog.ErrLost.
 func (c *Committed) Read(offset int64) (batches []byte, highWatermark int64, err error) {
 	for {
 		a, p, err := c.ask(offset)
@@ -89,7 +90,7 @@ func (c *Committed) Read(offset int64) (batches []byte, highWatermark int64, err
 
 // ask is one request and its answer; without a partition where that is throttled.
 func (c *Committed) ask(offset int64) (*protocol.FetchAnswer, *protocol.FetchedPartition, error) {
-	q := protocol.FetchRequest{ReplicaID: -1, ReplicaEpoch: -1, MinBytes: 0, MaxBytes: committedBytes, SessionEpoch: -1, Topics: []protocol.FetchTopic{{
+	q := protocol.FetchRequest{ReplicaID: protocol.DebuggingConsumer, ReplicaEpoch: -1, MinBytes: 0, MaxBytes: committedBytes, SessionEpoch: -1, Topics: []protocol.FetchTopic{{
 		ID: c.of.TopicID, Partitions: []protocol.FetchPartition{{Partition: c.of.Partition, CurrentLeaderEpoch: int32(c.epoch), FetchOffset: offset,
 			LastFetchedEpoch: -1, LogStartOffset: -1, MaxBytes: committedBytes, HighWatermark: noHighWatermark, SyncedEnd: -1}}}}}
 	c.asked++
@@ -123,7 +124,11 @@ func (c *Committed) ask(offset int64) (*protocol.FetchAnswer, *protocol.FetchedP
 		if p.TopicID != c.of.TopicID || p.Partition != c.of.Partition {
 			continue
 		}
-		if p.Error != protocol.None {
+		switch p.Error {
+		case protocol.None:
+		case protocol.CorruptMessage:
+			return nil, nil, fmt.Errorf("%w: %s", commitlog.ErrLost, p.Error)
+		default:
 			return nil, nil, fmt.Errorf("%w: %s", ErrRefused, p.Error)
 		}
 		return a, p, nil

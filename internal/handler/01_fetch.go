@@ -366,10 +366,13 @@ func (f *fetch) errorCode(err error, p *partition.Partition) protocol.ErrorCode 
 		if f.why == nil {
 			f.why = err
 		}
-		if a, _ := p.State(); len(a.Replicas) <= 1 { // consumers tell their users of the offset, where the other code has them try for ever
-			return protocol.CorruptMessage
+		if a, _ := p.State(); len(a.Replicas) <= 1 || f.h.Lost != nil && f.h.Lost(commitlog.DamagedFile(err)) {
+			return protocol.CorruptMessage // consumers tell their users of the offset, where the other code has them try for ever
 		}
 		code = protocol.StorageError // until it is repaired from another replica
+	}
+	if f.req.ReplicaID == protocol.DebuggingConsumer && (errors.Is(err, commitlog.ErrCorrupt) || commitlog.Unreadable(err)) {
+		return protocol.CorruptMessage // another replica, which asks to repair itself, is to look elsewhere
 	}
 	if code == protocol.StorageError {
 		if f.why == nil {

@@ -100,6 +100,8 @@ type Options struct {
 	Crowded     func() bool    // there is no memory for more topics, groups and producers; nil: there always is
 	Doubtful    func() bool    // others may lead this broker's partitions by now, and it has not heard; nil: it always hears
 	Full        func() bool    // nor for producers that are there and write to further partitions; nil: there always is
+
+	Lost func(path string) bool // no replica is left to repair a damaged .log file from; nil: none is lost
 }
 
 // Handler serves the requests of one broker.

@@ -18,7 +18,7 @@ import (
 // Kafka has no field for how far a follower has synced: it is tag 20000 of a partition, from v17 on, and only followers send it.
 type FetchRequest struct {
 	ClusterID      *string // nil for none; valid until the next Decode
-	ReplicaID      int32   // -1 for a consumer, -2 for a consumer that debugs
+	ReplicaID      int32   // -1 for a consumer, DebuggingConsumer for one that debugs
 	ReplicaEpoch   int64   // from v15; -1 where unknown
 	MaxWaitMs      int32
 	MinBytes       int32
@@ -34,6 +34,9 @@ type FetchRequest struct {
 
 	clusterID string
 }
+
+// DebuggingConsumer is the ReplicaID of a consumer that debugs.
+const DebuggingConsumer = -2
 
 // FetchTopic is one topic of a FetchRequest.
 type FetchTopic struct {
