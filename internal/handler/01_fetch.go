@@ -115,23 +115,7 @@ func serveFetch(h *Handler, req *server.Request, reply server.Reply) {
 		return
 	}
 
-	// Watch, then read again, so that nothing that comes in between is missed.
-	w := partition.NewWatcher()
-	for i := range f.reads {
-		if p := f.reads[i].part; p != nil {
-			p.Watch(w)
-		}
-	}
-	if f.readAll() {
-		f.unwatch(w)
-		f.answer()
-		return
-	}
-	f.releaseSlices()
-	f.meter.leave(h)
-	req.Park()
-	h.pending.Add(1)
-	go f.park(w, wait)
+	f.wait(req, wait)
 }
 
 const (
@@ -149,39 +133,6 @@ func (f *fetch) afford(req *server.Request) bool {
 		n += len(f.req.Forgotten[i].Partitions)
 	}
 	return n <= fewPartitions || req.Charge(int64(n)*fetchCost)
-}
-
-// park waits until there is enough to answer, or the time is over, or the connection is gone.
-func (f *fetch) park(w *partition.Watcher, wait time.Duration) {
-	defer f.h.pending.Done()
-	timeout := make(chan struct{})
-	timer := f.h.Clock.AfterFunc(wait, func() { close(timeout) })
-	defer timer.Stop()
-	for done := false; !done; {
-		select {
-		case <-w.C:
-			done = f.readAll()
-			if !done {
-				f.releaseSlices()
-			}
-		case <-timeout:
-			f.readAll()
-			done = true
-		case <-f.conn.Context().Done():
-			f.readAll()
-			done = true
-		}
-	}
-	f.unwatch(w)
-	f.answer()
-}
-
-func (f *fetch) unwatch(w *partition.Watcher) {
-	for i := range f.reads {
-		if p := f.reads[i].part; p != nil {
-			p.Unwatch(w)
-		}
-	}
 }
 
 // begin finds the session and the partitions to read.
@@ -518,7 +469,7 @@ func (f *fetch) send() {
 	f.buf = protocol.AppendResponseHeader(f.buf[:0], protocol.KeyFetch, f.version, f.header.CorrelationID)
 	f.buf, f.spans = f.resp.AppendTo(f.buf, f.spans[:0], f.version)
 	f.note()
-	f.reply.Send(f.spans, f.release)
+	f.reply.Deliver(f.spans, f.release)
 }
 
 // note counts what the answer brings, and sees to it that the request is counted and logged under its first error.

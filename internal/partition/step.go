@@ -104,7 +104,7 @@ func (p *Partition) settleLocked() (ready []*Wait) {
 	ended := before.logEnd != o.logEnd
 	for _, w := range p.mu.watchers {
 		switch {
-		case w.tell != nil && (ended || moved):
+		case w.follower && (ended || moved):
 			w.tell(ended)
 		case moved:
 			w.wake() // also who waits for the low watermark: the own log start is part of it

@@ -69,13 +69,15 @@ func (p *Partition) Cancel(w *Wait) bool {
 
 // Watcher is a reader that waits until one of several partitions changes: more to read, another role, deleted.
 type Watcher struct {
-	C    chan struct{}     // receives after a change; capacity one, so a wake-up is never lost and never blocks
-	tell func(urgent bool) // in place of C: of a follower
-	low  bool              // it waits for the low watermark alone
+	C        chan struct{}     // of who waits for the low watermark: receives after a change; capacity one, so a wake-up is never lost and never blocks
+	tell     func(urgent bool) // of all others
+	follower bool              // it sees more than is committed
+	low      bool              // it waits for the low watermark alone
 }
 
-// NewWatcher returns a watcher that watches nothing yet.
-func NewWatcher() *Watcher { return &Watcher{C: make(chan struct{}, 1)} }
+// NewWatcher returns a watcher that watches nothing yet. tell is called after a change with a lock of the partition held: it must not wait, and not call
+// the partition.
+func NewWatcher(tell func()) *Watcher { return &Watcher{tell: func(bool) { tell() }} }
 
 // NewLowWatcher returns a watcher for who waits for the low watermark, which depends on followers and on who of them is alive.
 func NewLowWatcher() *Watcher { return &Watcher{C: make(chan struct{}, 1), low: true} }
@@ -92,7 +94,7 @@ func (p *Partition) wakeLowLocked() {
 // NewFollowerWatcher returns a watcher for a follower, which sees more than is committed, and watches one partition for long. tell is called
 // after a change with a lock of the partition held: it must not wait, and not call the partition. What is not urgent, because there is nothing more to
 // read, may be told to the follower with the next answer.
-func NewFollowerWatcher(tell func(urgent bool)) *Watcher { return &Watcher{tell: tell} }
+func NewFollowerWatcher(tell func(urgent bool)) *Watcher { return &Watcher{tell: tell, follower: true} }
 
 func (w *Watcher) wake() {
 	if w.tell != nil {

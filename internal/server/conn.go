@@ -42,19 +42,21 @@ type Conn struct {
 	changed sync.Cond // something below has changed that the reader may wait for
 	mu      struct {  // guards all below, and the states of the exchanges in the queue
 		sync.Mutex
-		head, tail   *exchange // requests in the order of arrival, without those that a writer has taken
-		inFlight     int       // requests received and not yet answered on the wire
-		parked       int       // of them, those that wait because the client wants it
-		holding      bool      // the reader waits for room in the queue
-		unread       int64     // memory of what it keeps meanwhile
-		queued       int64     // memory of responses that are complete and not yet written
-		sending      int64     // memory that the exchanges hold which a writer has taken
-		sendingLarge int64     // of it, in large buffers
-		serving      *exchange // what the reader is in Serve with, or was last: the reader will write its reply
-		writing      bool      // somebody, the reader or a writer goroutine, is writing
-		stopping     bool      // no more requests are taken
-		dead         bool      // the socket is closed
-		reason       error     // why
+		head, tail   *exchange   // requests in the order of arrival, without those that a writer has taken
+		inFlight     int         // requests received and not yet answered on the wire
+		parked       int         // of them, those that wait because the client wants it
+		reminder     clock.Timer // tells those whose time is over; nil before the first one
+		reminds      time.Time   // when it does; zero: not
+		holding      bool        // the reader waits for room in the queue
+		unread       int64       // memory of what it keeps meanwhile
+		queued       int64       // memory of responses that are complete and not yet written
+		sending      int64       // memory that the exchanges hold which a writer has taken
+		sendingLarge int64       // of it, in large buffers
+		serving      *exchange   // what the reader is in Serve with, or was last: the reader will write its reply
+		writing      bool        // somebody, the reader or a writer goroutine, is writing
+		stopping     bool        // no more requests are taken
+		dead         bool        // the socket is closed
+		reason       error       // why
 		software     [2]string
 	}
 }
@@ -100,7 +102,7 @@ func newConn(s *Server, listener string, nc network.Conn) *Conn {
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.changed.L = &c.mu
 	c.in.init(c)
-	c.writer = func() { s.guard(c, c.write) }
+	c.writer = func() { defer s.wg.Done(); s.guard(c, c.write) }
 	c.lastActive.Store(int64(s.clock.Now().Sub(s.start)))
 	c.mu.Lock()
 	c.timer = s.clock.AfterFunc(s.IdleTimeout, c.onTimer)
@@ -134,9 +136,57 @@ func (c *Conn) drain(reason error) {
 func (c *Conn) stop(reason error) {
 	c.mu.Lock()
 	c.mu.stopping = true
+	over := c.overLocked(time.Time{})
 	c.changed.Broadcast()
 	c.mu.Unlock()
 	c.cancel(reason)
+	callAll(over)
+}
+
+// remindLocked sees to it that who is due then, in d, is told. A timer that goes off sooner is left as it is, and set anew when it has: a consumer
+// that is given records a thousand times a second has each of its fetches wait for half a second at most.
+func (c *Conn) remindLocked(due time.Time, d time.Duration) {
+	switch {
+	case !c.mu.reminds.IsZero() && !due.Before(c.mu.reminds):
+		return
+	case c.mu.reminder == nil:
+		c.mu.reminder = c.server.clock.AfterFunc(d, c.remind)
+	default:
+		c.mu.reminder.Reset(d)
+	}
+	c.mu.reminds = due
+}
+
+// remind tells those whose time is over.
+func (c *Conn) remind() {
+	now := c.server.clock.Now()
+	c.mu.Lock()
+	c.mu.reminds = time.Time{}
+	over := c.overLocked(now)
+	for x := c.mu.head; x != nil; x = x.next {
+		if x.over != nil {
+			c.remindLocked(x.due, x.due.Sub(now))
+		}
+	}
+	c.mu.Unlock()
+	callAll(over)
+}
+
+// overLocked takes what is to be called of those who are due at a time, or of all if it is zero.
+func (c *Conn) overLocked(now time.Time) (over []func()) {
+	for x := c.mu.head; x != nil; x = x.next {
+		if x.over != nil && (now.IsZero() || !x.due.After(now)) {
+			over = append(over, x.over)
+			x.over = nil
+		}
+	}
+	return over
+}
+
+func callAll(fs []func()) {
+	for _, f := range fs {
+		f()
+	}
 }
 
 // fail closes the connection at once. Requests that handlers still have are forgotten: their replies will only give back what they hold.
@@ -147,6 +197,7 @@ func (c *Conn) fail(reason error) {
 		return
 	}
 	c.mu.dead, c.mu.stopping, c.mu.reason = true, true, reason
+	over := c.overLocked(time.Time{})
 	var done []*exchange
 	for x := c.mu.head; x != nil; {
 		next := x.next
@@ -159,10 +210,15 @@ func (c *Conn) fail(reason error) {
 		x = next
 	}
 	c.mu.head, c.mu.tail, c.mu.inFlight, c.mu.queued = nil, nil, 0, 0
+	reminder := c.mu.reminder
 	c.changed.Broadcast()
 	c.mu.Unlock()
 	c.cancel(reason)
+	callAll(over)
 	c.timer.Stop()
+	if reminder != nil {
+		reminder.Stop()
+	}
 	c.conn.Close()
 	for _, x := range done {
 		x.recycle()

@@ -104,10 +104,10 @@ func (c *Conn) canWriteLocked() bool {
 }
 
 // completeAndUnlock takes the reply of x, with mu locked by Reply.lock. Unless the reader will write it, and it is first in the queue,
-// a writer is started.
-func (c *Conn) completeAndUnlock(x *exchange, s state) {
+// a writer is started; the caller is it where he writes.
+func (c *Conn) completeAndUnlock(x *exchange, s state, writes bool) {
 	x.state = s
-	if x.parked {
+	if x.over = nil; x.parked {
 		c.mu.parked--
 		c.changed.Broadcast()
 	}
@@ -129,10 +129,16 @@ func (c *Conn) completeAndUnlock(x *exchange, s state) {
 	if start {
 		c.mu.writing = true
 		// The reader, or a writer before this one, is alive here, so the group is not empty.
-		c.server.wg.Go(c.writer)
+		c.server.wg.Add(1)
 	}
 	c.mu.Unlock()
 	c.server.memory.giveAll(b, small, large)
+	switch {
+	case start && writes:
+		c.writer()
+	case start:
+		go c.writer()
+	}
 }
 
 // flush writes all responses that are first in the queue, unless somebody is doing that already. Only the reader calls it.

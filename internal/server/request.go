@@ -81,9 +81,33 @@ func (r *Request) Drop() {
 func (r *Request) Park() {
 	r.Drop()
 	c := r.Conn
-	c.server.memory.force(parkedCharge)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	r.parkLocked()
+}
+
+// ParkFor is Park for a request that is to be answered after d at the latest: over is called then, or when the connection's Context ends if that is
+// sooner, unless the request is answered before, and may be called while it is being answered. It must not wait.
+func (r *Request) ParkFor(d time.Duration, over func()) {
+	r.Drop()
+	c := r.Conn
+	due := c.server.clock.Now().Add(d)
+	c.mu.Lock()
+	r.parkLocked()
+	stopping := c.mu.stopping
+	if !stopping {
+		r.exchange.due, r.exchange.over = due, over
+		c.remindLocked(due, d)
+	}
+	c.mu.Unlock()
+	if stopping {
+		over()
+	}
+}
+
+func (r *Request) parkLocked() {
+	c := r.Conn
+	c.server.memory.force(parkedCharge)
 	r.exchange.parked = true
 	c.mu.parked++
 	r.charged += parkedCharge
@@ -102,10 +126,12 @@ const (
 // exchange is a request and its reply, an element of the connection's queue.
 type exchange struct {
 	Request
-	seq     uint64 // number of the request within the process's use of this exchange; tells a second reply from the first
-	state   state  // guarded by conn.mu
-	orphan  bool   // the connection ended while the handler still had it; guarded by conn.mu
-	parked  bool   // it waits because the client wants it to; guarded by conn.mu
+	seq     uint64    // number of the request within the process's use of this exchange; tells a second reply from the first
+	state   state     // guarded by conn.mu
+	orphan  bool      // the connection ended while the handler still had it; guarded by conn.mu
+	parked  bool      // it waits because the client wants it to; guarded by conn.mu
+	due     time.Time // when over is to be called, if it is set; guarded by conn.mu
+	over    func()    // of ParkFor, until it is called; guarded by conn.mu
 	next    *exchange
 	buffer  *buffer
 	spans   []vfs.Span
@@ -131,7 +157,12 @@ type Reply struct {
 // Send answers with spans, which together are the response with its header (Request.AppendHeader) but without the size in front of it.
 // release, if not nil, is called when spans is no longer needed, sent or not; it must not wait, and may be called by any goroutine.
 // Send never waits for the socket.
-func (r Reply) Send(spans []vfs.Span, release func()) {
+func (r Reply) Send(spans []vfs.Span, release func()) { r.send(spans, release, false) }
+
+// Deliver is Send for a goroutine that has nothing else to do: where a writer would be started it writes itself, and waits for the socket.
+func (r Reply) Deliver(spans []vfs.Span, release func()) { r.send(spans, release, true) }
+
+func (r Reply) send(spans []vfs.Span, release func(), writes bool) {
 	c := r.lock()
 	r.x.spans, r.x.release = spans, release
 	for i := range spans {
@@ -139,7 +170,7 @@ func (r Reply) Send(spans []vfs.Span, release func()) {
 			r.x.memory += spans[i].N
 		}
 	}
-	c.completeAndUnlock(r.x, sent)
+	c.completeAndUnlock(r.x, sent, writes)
 }
 
 // SendBytes answers with b alone. b may be Request.Buffer as it has grown; it belongs to the server then.
@@ -147,17 +178,17 @@ func (r Reply) SendBytes(b []byte) {
 	c := r.lock()
 	r.x.one[0] = vfs.MemSpan(b)
 	r.x.spans, r.x.memory, r.x.own = r.x.one[:], int64(len(b)), true
-	c.completeAndUnlock(r.x, sent)
+	c.completeAndUnlock(r.x, sent, false)
 }
 
 // None says that there will be no response (Produce with acks=0).
-func (r Reply) None() { r.lock().completeAndUnlock(r.x, none) }
+func (r Reply) None() { r.lock().completeAndUnlock(r.x, none, false) }
 
 // Close closes the connection when the responses before this one have been sent.
 func (r Reply) Close(reason error) {
 	c := r.lock()
 	r.x.reason = reason
-	c.completeAndUnlock(r.x, closing)
+	c.completeAndUnlock(r.x, closing, false)
 }
 
 // lock takes the connection's mutex and sees to it that this is the first reply.

@@ -483,6 +483,36 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
+// Who delivers an answer writes it, and waits for the client to take it, but not while somebody else is writing.
+func TestDeliver(t *testing.T) {
+	h := &held{}
+	bubble(t, Options{Handler: h}, func(r *rig) {
+		c := r.dial()
+		c.send(frame(1, nil), frame(2, nil))
+		synctest.Wait()
+		q := h.take()
+		var done [2]atomic.Bool
+		for i := range q {
+			go func() {
+				q[i].reply.Deliver([]vfs.Span{vfs.MemSpan(q[i].req.AppendHeader(nil)), vfs.MemSpan(make([]byte, 1<<20))}, nil)
+				done[i].Store(true)
+			}()
+			synctest.Wait()
+		}
+		if done[0].Load() || !done[1].Load() {
+			t.Errorf("while nothing is taken deliveries have returned: %v, %v; want the second alone, which the first one writes", done[0].Load(), done[1].Load())
+		}
+		for i := range int32(2) {
+			c.want(i+1, string(make([]byte, 1<<20)))
+		}
+		synctest.Wait()
+		if !done[0].Load() {
+			t.Error("the answers were taken, and who delivers still waits")
+		}
+		c.Close()
+	})
+}
+
 // Who reads slowly but reads is not closed.
 func TestSlowButSteadyReader(t *testing.T) {
 	big := make([]byte, 20<<20)
@@ -681,6 +711,9 @@ func TestPanicIsFatal(t *testing.T) {
 		"writer": func(req *Request, reply Reply) {
 			go reply.Send([]vfs.Span{vfs.MemSpan(req.AppendHeader(nil))}, func() { invariant.Check(false, "two and two") })
 		},
+		"delivery": func(req *Request, reply Reply) {
+			go reply.Deliver([]vfs.Span{vfs.MemSpan(req.AppendHeader(nil))}, func() { invariant.Check(false, "two and two") })
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fatal := make(chan error, 1)
@@ -836,5 +869,83 @@ func TestParkedLimit(t *testing.T) {
 		for _, x := range h.take() {
 			x.reply.None()
 		}
+	})
+}
+
+// Requests that wait for a time are told when it is over, each at its own, and when the client has no more to say.
+func TestParkFor(t *testing.T) {
+	type waiter struct {
+		heldRequest
+		over chan struct{}
+	}
+	parked := make(chan waiter, 10)
+	handler := handlerFunc(func(req *Request, reply Reply) {
+		w := waiter{heldRequest{req, reply}, make(chan struct{})}
+		req.ParkFor(time.Duration(req.Header.CorrelationID)*time.Second, func() { close(w.over) })
+		parked <- w
+	})
+	bubble(t, Options{Handler: handler}, func(r *rig) {
+		c := r.dial()
+		began := time.Now()
+		at := func(what string, w waiter, want time.Duration) {
+			t.Helper()
+			<-w.over
+			if got := time.Since(began); got != want*time.Second {
+				t.Errorf("%s is over after %s, want %d s", what, got, want)
+			}
+		}
+		answer := func(w waiter) {
+			id := w.req.Header.CorrelationID
+			w.reply.SendBytes(w.req.AppendHeader(nil))
+			c.want(id, "")
+		}
+		c.send(frame(10, nil))
+		first := <-parked
+		time.Sleep(time.Second)
+		answer(first)
+		c.send(frame(12, nil), frame(3, nil))
+		long, short := <-parked, <-parked
+		at("what came last, and waits for less", short, 4)
+		short.reply.SendBytes(short.req.AppendHeader(nil))
+		at("what waits for more", long, 13)
+		answer(long)
+		c.want(3, "")
+		time.Sleep(time.Minute)
+		select {
+		case <-first.over:
+			t.Error("what was answered in time was told that it is over")
+		default:
+		}
+		began = time.Now()
+		c.send(frame(20, nil))
+		again := <-parked
+		at("what came while nothing waited", again, 20)
+		answer(again)
+		c.send(frame(1000, nil))
+		last := <-parked
+		began = time.Now()
+		_ = c.Conn.(interface{ CloseWrite() error }).CloseWrite()
+		at("what the client has gone from", last, 0)
+		answer(last)
+		c.Close()
+	})
+}
+
+// Who parks a request of a connection that has ended is told at once.
+func TestParkForAfterTheEnd(t *testing.T) {
+	h := &held{}
+	bubble(t, Options{Handler: h}, func(r *rig) {
+		c := r.dial()
+		c.send(frame(1, nil))
+		synctest.Wait()
+		q := h.take()
+		c.Close()
+		synctest.Wait()
+		told := false
+		q[0].req.ParkFor(time.Hour, func() { told = true })
+		if !told {
+			t.Error("a request is to wait for an hour for nobody")
+		}
+		q[0].reply.None()
 	})
 }
