@@ -3,8 +3,11 @@ package logdir
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
+	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
@@ -60,5 +63,62 @@ func TestAnew(t *testing.T) {
 	must(t, h.close())
 	if err := h.open(options(mem)); !errors.Is(err, ErrTwice) {
 		t.Errorf("twice anew: %v", err)
+	}
+}
+
+// TestNothingStaysOfWhatCouldNotBeMade: where there is no space for a new log, whatever it is needed for, its removal leaves no folder, which the next start would set aside.
+func TestNothingStaysOfWhatCouldNotBeMade(t *testing.T) {
+	for at := int64(1); ; at++ {
+		mem := vfs.NewMem()
+		var from atomic.Int64
+		fault := vfs.NewFault(mem, func(op vfs.Op) error {
+			if n := from.Load(); n > 0 && op.Change >= n+at && strings.Contains(op.Name, logID(0).DirName()) && op.Kind != vfs.OpRemove && op.Kind != vfs.OpRename && op.Kind != vfs.OpSyncDir {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		d := mustOpen(t, options(fault))
+		from.Store(fault.Changes())
+		_, err := d.Anew(logID(0), 7)
+		if err == nil {
+			var l *commitlog.Log
+			if l, err = d.Log(logID(0), config(true), nil); err == nil {
+				err = l.MakeFiles()
+			}
+		}
+		must(t, d.Remove(logID(0)))
+		for _, name := range names(t, mem, root) {
+			if name == logID(0).DirName() {
+				t.Errorf("without space from change %d on (%v) its folder stays", at, err)
+			}
+		}
+		must(t, d.Abort())
+		if err == nil {
+			if at < 5 {
+				t.Errorf("only %d changes", at)
+			}
+			return
+		}
+		if !Passes(err) {
+			t.Errorf("change %d: %v", at, err)
+		}
+	}
+}
+
+// TestAnewIsDurable: a folder whose name could not be made durable is not tried again, whatever the sync failed for: the next sync would succeed without it.
+func TestAnewIsDurable(t *testing.T) {
+	for of, dir := range map[string]string{"its name": root, "what is in it": root + "/" + logID(0).DirName()} {
+		var armed atomic.Bool
+		d := mustOpen(t, options(vfs.NewFault(vfs.NewMem(), func(op vfs.Op) error {
+			if armed.Load() && op.Kind == vfs.OpSyncDir && op.Name == dir {
+				return syscall.ENOSPC
+			}
+			return nil
+		})))
+		armed.Store(true)
+		if _, err := d.Anew(logID(0), 7); err == nil || Passes(err) || !errors.Is(d.Err(), commitlog.ErrOffline) {
+			t.Errorf("the sync of %s fails: %v, and the directory: %v", of, err, d.Err())
+		}
+		must(t, d.Abort())
 	}
 }

@@ -194,7 +194,9 @@ func (d *Dir) remove(st *state) error {
 		if err := l.Delete(); err != nil {
 			return fmt.Errorf("remove log %s: %w", id, err)
 		}
-	} else if !st.found.Missing {
+	}
+	// The folder of a log that was never opened is there still, and so is one that was made for files for which there was no space.
+	if _, err := d.opts.FS.Stat(filepath.Join(d.opts.Path, id.DirName())); err == nil {
 		to, err := d.rename(st, deleteSuffix)
 		if err != nil {
 			return fmt.Errorf("remove log %s: %w", id, err)

@@ -87,14 +87,19 @@ func (d *Dir) Anew(id commitlog.ID, life int32) (made bool, err error) {
 			return false, err
 		}
 	}
-	if err := d.opts.FS.MkdirAll(filepath.Join(d.opts.Path, folder), 0o755); err != nil {
+	path := filepath.Join(d.opts.Path, folder)
+	if err := d.opts.FS.MkdirAll(path, 0o755); err != nil {
 		return false, d.judge(fmt.Errorf("make the folder of %s: %w", id, err))
 	}
 	if err := d.setMoves(folder, (int64(life)+1)<<movesBits); err != nil {
+		_ = d.opts.FS.Remove(path) // it is empty, and no log's that could be removed
 		return false, err
 	}
-	if err := d.opts.FS.SyncDir(d.opts.Path); err != nil {
-		return false, d.judge(fmt.Errorf("sync %s: %w", d.opts.Path, err))
+	switch err := d.opts.FS.SyncDir(d.opts.Path); {
+	case vfs.NoDescriptors(err):
+		return false, fmt.Errorf("sync %s: %w", d.opts.Path, err)
+	case err != nil: // once more it would succeed, whether the folder is durable or not
+		return false, d.gone(fmt.Errorf("sync %s: %w", d.opts.Path, err))
 	}
 	return true, nil
 }

@@ -302,6 +302,21 @@ func TestAtomicReplaceSurvivesEveryCrash(t *testing.T) {
 	}
 }
 
+// TestAtomicReplaceThatIsNotDurable: for what the sync of the directory fails that is no lack of space, after which the file would be taken for durable.
+func TestAtomicReplaceThatIsNotDurable(t *testing.T) {
+	for at, passes := range map[OpKind]bool{OpWrite: true, OpSync: true, OpRename: true, OpSyncDir: false} {
+		fsys := NewFault(NewMem(), func(op Op) error {
+			if op.Kind == at {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		if err := WriteFileAtomic(fsys, "/f", []byte("new")); err == nil || errors.Is(err, syscall.ENOSPC) != passes {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
+}
+
 func TestCapacity(t *testing.T) {
 	m := NewMem()
 	f := mustCreate(t, m, "/f")

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 )
 
 // tempSuffix ends the name of a file that WriteFileAtomic is still writing. One left by a crash is overwritten next time.
@@ -23,10 +24,15 @@ func WriteFileAtomic(fsys FS, name string, data []byte) error {
 		fsys.Remove(temp)
 		return fmt.Errorf("replace %s: %w", name, err)
 	}
-	if err := fsys.SyncDir(filepath.Dir(name)); err != nil {
-		return fmt.Errorf("replace %s: %w", name, err)
+	err := fsys.SyncDir(filepath.Dir(name))
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		// This is no lack of space that passes: the name is there, and a second sync would succeed whether it is durable or not.
+		return fmt.Errorf("replace %s: %v", name, err)
 	}
-	return nil
+	return fmt.Errorf("replace %s: %w", name, err)
 }
 
 // WriteTemp is the first part of WriteFileAtomic, without a sync, for who syncs many files at once before he calls RenameTemp.
