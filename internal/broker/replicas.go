@@ -550,7 +550,7 @@ func (r *replicas) retain(now time.Time, c *counts) {
 			r.log.Info("deleted old segments", "partition", p.ID().String(), "segments", gone.Segments(), "log start", p.Log().LogStart(),
 				"below log start", gone.BelowStart, "beyond retention.bytes", gone.BySize, "beyond retention.ms", gone.ByAge)
 		}
-		p.Log().ExpireProducers(now.Add(-silent))
+		p.Log().ExpireProducers(now.Add(-silent), now)
 	}
 }
 

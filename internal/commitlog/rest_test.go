@@ -90,7 +90,7 @@ func TestRestingLogAnswersAlike(t *testing.T) {
 		},
 		"EpochAt":         func(l *Log) any { e, ok := l.EpochAt(20); return []any{e, ok} },
 		"Epochs":          func(l *Log) any { return l.Epochs() },
-		"ExpireProducers": func(l *Log) any { l.ExpireProducers(time.UnixMilli(0)); return l.Producers() },
+		"ExpireProducers": func(l *Log) any { l.ExpireProducers(time.UnixMilli(0), time.UnixMilli(1)); return l.Producers() },
 		"FlushDue":        func(l *Log) any { return l.FlushDue(now) },
 		"ID":              func(l *Log) any { return l.ID() },
 		"KnowsProducer": func(l *Log) any {

@@ -224,12 +224,12 @@ func (l *Log) dropLocked(n int) []*segment.Segment {
 	return dropped
 }
 
-// ExpireProducers forgets producer ids that were silent since before. Those of a log that rests wait until it is open.
-func (l *Log) ExpireProducers(before time.Time) {
+// ExpireProducers forgets producer ids that were silent since before; it is to be called now and then. Those of a log that rests wait until it is open.
+func (l *Log) ExpireProducers(before, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.mu.producers.Empty() {
-		l.mu.producers.Expire(before.UnixMilli())
+		l.mu.producers.Expire(before.UnixMilli(), now.UnixMilli())
 	}
 }
 

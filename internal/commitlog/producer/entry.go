@@ -29,7 +29,8 @@ type entry struct {
 	n                uint8 // batches in use
 	next             uint8 // where the next batch goes
 	coordinatorEpoch int32
-	timestamp        int64 // of the last batch or marker, by which the entry expires
+	timestamp        int64 // of the last batch or marker
+	seen             int64 // when Expire first found that batch or marker; 0: it has not yet
 	txnFirst         int64 // first offset of the open transaction, or None
 	batches          [retained]batch
 }

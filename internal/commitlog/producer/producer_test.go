@@ -122,16 +122,23 @@ func TestActive(t *testing.T) {
 	}
 }
 
+// TestExpire: a producer is forgotten when it has been silent, by the broker's clock, for as long as it is remembered. One that writes records of old times is not silent.
 func TestExpire(t *testing.T) {
 	s := &State{}
 	s.Update(data(1, 0, 0, 1, 10, false)) // timestamp 1000
 	s.Update(data(2, 0, 0, 1, 11, true))
 	s.Update(data(3, 0, 0, 2, 12, false)) // timestamp 1001
-	s.Expire(1000)
+	s.Expire(4000, 5000)
+	if _, ok, _ := s.Check(data(1, 0, 0, 1, 13, false), 13); !ok || s.Len() != 3 {
+		t.Fatalf("%d entries, and a batch that came just now is not known", s.Len())
+	}
+	s.Expire(4900, 5900)
+	s.Update(data(3, 0, 2, 1, 13, false)) // timestamp 1000
+	s.Expire(5000, 6000)
 	if s.Len() != 2 || s.entries[1] != nil {
 		t.Fatalf("%d entries", s.Len())
 	}
-	s.Expire(9999)
+	s.Expire(6000, 7000)
 	if s.Len() != 1 || s.entries[2] == nil { // its transaction is open
 		t.Fatalf("%d entries", s.Len())
 	}
@@ -188,7 +195,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%x: %v", b, err)
 		}
 		s.FirstUnstable(100)
-		s.Expire(5)
+		s.Expire(5, 6)
 	})
 }
 

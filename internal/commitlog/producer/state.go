@@ -156,7 +156,7 @@ func (s *State) Update(b record.Batch) (aborted Aborted, isAborted bool) {
 	e := s.entry(id)
 	e.setEpoch(b.ProducerEpoch())
 	e.add(batch{lastSeq: b.LastSequence(), delta: b.LastOffsetDelta(), lastOffset: b.LastOffset(), timestamp: b.MaxTimestamp()})
-	e.timestamp = b.MaxTimestamp()
+	e.timestamp, e.seen = b.MaxTimestamp(), 0
 	if e.txnFirst == None && b.IsTransactional() {
 		e.txnFirst = b.BaseOffset()
 		insert(&s.open, txn{producerID: id, first: b.BaseOffset()})
@@ -184,7 +184,7 @@ func (s *State) updateMarker(id int64, b record.Batch) (aborted Aborted, isAbort
 	e := s.entry(id)
 	first := e.txnFirst
 	e.setEpoch(b.ProducerEpoch())
-	e.coordinatorEpoch, e.timestamp, e.txnFirst = m.coordinatorEpoch, m.timestamp, None
+	e.coordinatorEpoch, e.timestamp, e.seen, e.txnFirst = m.coordinatorEpoch, m.timestamp, 0, None
 	if first == None {
 		return Aborted{}, false
 	}
@@ -222,10 +222,14 @@ func (s *State) FirstUnstable(highWatermark int64) (offset int64, ok bool) {
 	return offset, offset != math.MaxInt64
 }
 
-// Expire forgets the producers whose last batch is older than before and that have no open transaction.
-func (s *State) Expire(before int64) {
+// Expire forgets the producers that were silent since before and have no open transaction. Timestamps are the clients', and who copies old records is not silent: what came since
+// the last call came now.
+func (s *State) Expire(before, now int64) {
 	for id, e := range s.entries {
-		if e.txnFirst == None && e.timestamp <= before {
+		if e.seen == 0 {
+			e.seen = now
+		}
+		if e.txnFirst == None && max(e.timestamp, e.seen) <= before {
 			delete(s.entries, id)
 		}
 	}
