@@ -306,6 +306,7 @@ func (p *produce) appendOne(part *partition.Partition, records []byte, now int64
 		return err
 	}
 	if !p.h.roomFor(part, b) {
+		part.Refused()
 		return errNoProducer
 	}
 	info, err := part.Append(b, p.req.Acks == -1)

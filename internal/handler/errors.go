@@ -27,6 +27,7 @@ var codes = []struct {
 	{partition.ErrFencedLeaderEpoch, protocol.FencedLeaderEpoch},
 	{partition.ErrUnknownLeaderEpoch, protocol.UnknownLeaderEpoch},
 	{partition.ErrNotEnoughReplicas, protocol.NotEnoughReplicas},
+	{partition.ErrNotItsTurn, protocol.NotEnoughReplicas}, // the one code of Produce that says that nothing was written, and has every client try again a little later
 	{partition.ErrOffsetNotAvailable, protocol.OffsetNotAvailable},
 	{partition.ErrUnknownReplica, protocol.UnknownLeaderEpoch}, // as in Kafka: the leader has not heard of the assignment yet
 	{partition.ErrStaleBrokerEpoch, protocol.StaleBrokerEpoch},
@@ -47,7 +48,7 @@ var codes = []struct {
 	{record.ErrCorrupt, protocol.CorruptMessage},
 	{commitlog.ErrStaleLeaderEpoch, protocol.NotLeaderOrFollower},
 
-	{errNoProducer, protocol.NotEnoughReplicas}, // the one code of Produce that says that nothing was written, and has every client try again a little later
+	{errNoProducer, protocol.NotEnoughReplicas}, // as above
 
 	{ErrTopicTooLong, protocol.InvalidTopic},
 	{ErrNoLogDir, protocol.LogDirNotFound},

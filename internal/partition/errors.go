@@ -16,6 +16,8 @@ var (
 	ErrUnknownLeaderEpoch = replica.ErrUnknownLeaderEpoch
 	// ErrNotEnoughReplicas says that nothing was written because the ISR is smaller than min.insync.replicas.
 	ErrNotEnoughReplicas = replica.ErrNotEnoughReplicas
+	// ErrNotItsTurn says that nothing was written because the producer is not known, and a batch of it that comes before may have been refused or be on its way.
+	ErrNotItsTurn = errors.New("the producer is not known here, and a batch of it that comes before may still be on its way")
 	// ErrOffsetNotAvailable says that a new leader does not know yet how far records are committed (KIP-207).
 	ErrOffsetNotAvailable = replica.ErrOffsetNotAvailable
 	// ErrUnknownReplica says that the fetching broker has no replica of the partition.

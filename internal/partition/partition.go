@@ -12,6 +12,7 @@
 package partition
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,6 +99,8 @@ type Partition struct {
 	traffic Traffic
 
 	highWatermark atomic.Int64 // a copy of mu.offsets.highWatermark for readers that take no lock
+
+	refused atomic.Pointer[time.Time] // when a batch was refused last that its producer sends again, or would have been, by another leader; nil: never
 
 	// mu guards the offsets and everyone who waits for them.
 	mu struct {
@@ -200,7 +203,13 @@ func (p *Partition) AppendAs(b record.Batch, epoch commitlog.LeaderEpoch) (commi
 
 func (p *Partition) append(b record.Batch, epoch commitlog.LeaderEpoch, allReplicas bool) (commitlog.AppendInfo, error) {
 	p.enter()
-	if err := p.checkAppendLocked(epoch, allReplicas); err != nil {
+	err := p.checkAppendLocked(epoch, allReplicas)
+	if err != nil {
+		p.Refused()
+	} else if !p.inTurn(b) {
+		err = ErrNotItsTurn
+	}
+	if err != nil {
 		p.roleMu.RUnlock()
 		return commitlog.AppendInfo{}, err
 	}
@@ -208,6 +217,9 @@ func (p *Partition) append(b record.Batch, epoch commitlog.LeaderEpoch, allRepli
 	info, err := p.Log().Append(b, led)
 	p.roleMu.RUnlock()
 	info.Epoch = led
+	if errors.Is(err, commitlog.ErrReadOnly) {
+		p.Refused() // until there is space
+	}
 	if err != nil || info.Duplicate {
 		return info, err
 	}
@@ -215,6 +227,24 @@ func (p *Partition) append(b record.Batch, epoch commitlog.LeaderEpoch, allRepli
 	p.traffic.BytesIn.Add(int64(len(b)))
 	p.advance()
 	return info, nil
+}
+
+// turnTime is for how long after a refusal an unknown producer must begin at its beginning: somewhat longer than clients wait for an answer (Kafka's request.timeout.ms,
+// 30 s), of a broker that is frozen for example, before they send a batch again.
+const turnTime = 35 * time.Second
+
+// Refused notes that a batch was refused which its producer sends again.
+func (p *Partition) Refused() { p.refused.Store(new(p.now())) }
+
+// inTurn says whether a batch may be appended of a producer of whom nothing is known here. Of one who is known the sequence tells; but the first batches of another may be on their
+// way to several leaders, or one of them was refused and the next one came when there was nothing to refuse it for. Appended as it comes that would never let in the one that it was
+// to follow. Of producers who were forgotten, or whose batches were, some wait here for nothing; so it is for a time only.
+func (p *Partition) inTurn(b record.Batch) bool {
+	if !b.HasProducerID() || b.BaseSequence() <= 0 {
+		return true
+	}
+	last := p.refused.Load()
+	return last == nil || len(p.role.Load().of.Replicas) == 1 || p.now().Sub(*last) > turnTime || p.Log().KnowsProducer(b.ProducerID())
 }
 
 // enter takes roleMu for reading, for who is going to change the log, once that does not move.

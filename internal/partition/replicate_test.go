@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/controller"
@@ -199,6 +200,41 @@ func TestOffsetsOfANewLeader(t *testing.T) {
 		l, err := next.p.ListOffset(partition.Latest, partition.ReadUncommitted, partition.NoEpoch)
 		return err == nil && l.Offset == 12
 	})
+}
+
+// TestUnknownProducersBeginAtTheBeginning: the first batches of a producer may be refused, or be on their way to another leader, when the next ones come; those do not go first.
+func TestUnknownProducersBeginAtTheBeginning(t *testing.T) {
+	c := newCluster(t, true)
+	send := func(id int64, sequence int32) error {
+		b := record.NewBuilder(record.Compression{})
+		b.ProducerID, b.ProducerEpoch, b.BaseSequence = id, 0, sequence
+		b.Append(record.Record{Timestamp: 1, Value: []byte("value")})
+		_, err := c.leader().p.Append(b.Build(), true)
+		return err
+	}
+	expect := func(what string, err, want error) {
+		t.Helper()
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", what, err, want)
+		}
+	}
+	expect("first of producer 1", send(1, 0), nil)
+	c.until("all to be committed", c.allCommitted)
+	c.do(&controller.AlterBroker{ID: 0, Epoch: c.img.Broker(0).Epoch, State: controller.Fenced})
+	expect("the next of a producer that the new leader knows", send(1, 1), nil)
+	expect("the second of producer 2, whose first the old leader has", send(2, 1), partition.ErrNotItsTurn)
+	expect("its first", send(2, 0), nil)
+	expect("its second again", send(2, 1), nil)
+	c.clock.passed.Add(int64(time.Minute))
+	expect("of a producer that was forgotten", send(3, 7), nil)
+
+	c.do(&controller.AlterBroker{ID: 2, Epoch: c.img.Broker(2).Epoch, State: controller.Fenced})
+	expect("first of producer 4, with too few in sync", send(4, 0), partition.ErrNotEnoughReplicas)
+	c.do(&controller.AlterBroker{ID: 2, Epoch: c.img.Broker(2).Epoch, State: controller.Unfenced})
+	c.until("a second one to be in sync", func() bool { return len(c.state().ISR) == 2 })
+	expect("its second", send(4, 1), partition.ErrNotItsTurn)
+	expect("its first again", send(4, 0), nil)
+	expect("its second again", send(4, 1), nil)
 }
 
 // TestCommittedInItsEpoch: what a leader appended and lost with its place is not committed because those that came in its place are.

@@ -161,6 +161,9 @@ func (p *Partition) apply(do func(*replica.Machine, time.Time, *replica.Out)) {
 	if was.is == replica.Leader && is.is != replica.Leader {
 		left = p.dropLocked()
 	}
+	if is.is == replica.Leader && (was.is != replica.Leader || is.epoch != was.epoch) && len(is.of.Replicas) > 1 {
+		p.refused.Store(&now) // others did
+	}
 	ready := p.settleLocked()
 	p.wakeLowLocked() // who counts as alive may have changed
 	p.mu.Unlock()
