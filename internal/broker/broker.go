@@ -618,6 +618,23 @@ func (l boundListener) bound() config.Listener {
 	return l.Listener
 }
 
+// giveWay tells the controller of replicas that have less than they had, before it lets the broker lead: others may have all.
+func (b *Broker) giveWay() error {
+	short := b.replicas.takeShort()
+	if len(short) == 0 || b.opts.Config.Alone() {
+		return nil
+	}
+	response, err := b.control.Do(b.failed, &controller.LoseReplicas{Broker: b.opts.Config.NodeID, Epoch: b.replicas.brokerEpoch(), Replicas: short})
+	if err != nil {
+		return b.startError("tell the controller of replicas that have less than they had", err)
+	}
+	if e := response.(*controller.LoseReplicasResponse).Error; e.Failed() {
+		return fmt.Errorf("tell the controller of replicas that have less than they had: %s: %s", e.Code, e.Message)
+	}
+	b.opts.Log.Warn("replicas have less than they had when the broker stopped: others that are in sync lead", "partitions", len(short))
+	return nil
+}
+
 // raiseEpochs lets the partitions that this broker leads go on where their logs end, also where these were brought from elsewhere.
 func (b *Broker) raiseEpochs() error {
 	ahead := b.replicas.ahead()
@@ -633,6 +650,9 @@ func (b *Broker) raiseEpochs() error {
 
 func (b *Broker) startReplicas() error {
 	b.publisher.While(func() { b.replicas.start(b.publisher, b.groups.start) })
+	if err := b.giveWay(); err != nil {
+		return err
+	}
 	if err := b.raiseEpochs(); err != nil {
 		return err
 	}

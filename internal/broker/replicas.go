@@ -53,7 +53,9 @@ type replicas struct {
 	unopened map[commitlog.ID]uint16 // replicas whose log could not be opened for lack of something, and the directory
 	opening  bool                    // they are tried again soon
 	closed   bool
-	found    map[string]uint16 // at start: which directory has the folder of a partition; nil afterwards
+	found    map[string]uint16        // at start: which directory has the folder of a partition; nil afterwards
+	gone     map[string]bool          // at start: the folder of a partition is in none, and was in one
+	short    []controller.LostReplica // that a start found to have less than they had
 }
 
 // hostedTopic is one topic's replicas by partition number. It is replaced when it grows, so that readers take no lock.
@@ -147,11 +149,18 @@ func (r *replicas) start(images interface{ Image() *metadata.Image }, then func(
 			r.found[id.DirName()] = uint16(i)
 		}
 	}
+	r.gone = map[string]bool{}
+	for _, d := range r.dirs {
+		for _, name := range d.Recovery().Gone {
+			_, elsewhere := r.found[name]
+			r.gone[name] = !elsewhere
+		}
+	}
 	r.brokers.img.Store(img)
 	r.applyLocked(metadata.Diff(metadata.Empty, img))
 	r.applied = img
 	r.resumeMovesLocked()
-	r.found = nil
+	r.found, r.gone = nil, nil
 	r.setStraysAside(img)
 	then(img)
 }
@@ -478,6 +487,9 @@ func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Se
 	if err != nil {
 		return nil, err
 	}
+	if r.found != nil && (r.gone[id.DirName()] || dir.Short(id)) {
+		r.short = append(r.short, controller.LostReplica{TopicID: id.TopicID, Number: id.Partition})
+	}
 	highWatermark, _ := dir.HighWatermark(id.Topic, id.Partition) // 0 where none was noted
 	opened := partition.New(id, &r.host, log, settings, highWatermark, r.lossy(dir, id, assigned))
 	opened.Registered(r.epoch)
@@ -507,6 +519,15 @@ func (r *replicas) lossy(dir *logdir.Dir, id commitlog.ID, assigned *metadata.Pa
 	}
 	at := slices.Index(assigned.Replicas, r.brokerID)
 	return at >= len(assigned.Directories) || assigned.Directories[at].IsZero() || assigned.Directories[at] == dir.ID()
+}
+
+// takeShort returns the replicas that the start found to have less than they had.
+func (r *replicas) takeShort() []controller.LostReplica {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	short := r.short
+	r.short = nil
+	return short
 }
 
 // ahead returns the partitions whose logs hold batches of a later leader epoch than the metadata gives them: their folders come from

@@ -37,7 +37,50 @@ type (
 
 	// LoseDirectoriesResponse says whether it was done.
 	LoseDirectoriesResponse struct{ Error Error }
+
+	// LoseReplicas says of replicas that their broker, which has just registered, has less of them than it had when it stopped: a folder is gone, a file was cut off. They
+	// leave ISR and ELR, so that those who have all of it lead, but where nobody else is left in the two: then there is nobody to wait for.
+	// Response: LoseReplicasResponse.
+	LoseReplicas struct {
+		Broker   int32
+		Epoch    int64
+		Replicas []LostReplica
+	}
+
+	// LostReplica names a partition.
+	LostReplica struct {
+		TopicID uuid.UUID
+		Number  int32
+	}
+
+	// LoseReplicasResponse says whether it was done.
+	LoseReplicasResponse struct{ Error Error }
 )
+
+func (*LoseReplicas) urgent() bool { return true }
+
+func (r *LoseReplicas) step(s *step) Response {
+	if err := checkEpoch(s.img.Broker(r.Broker), r.Broker, r.Epoch); err.Failed() {
+		return &LoseReplicasResponse{Error: err}
+	}
+	others := func(id int32) bool { return id != r.Broker && s.active(id) }
+	for i, lost := range r.Replicas {
+		t, p := s.img.TopicByID(lost.TopicID), s.img.Partition(lost.TopicID, lost.Number)
+		if p == nil || slices.Contains(r.Replicas[:i], lost) {
+			continue
+		}
+		counted := slices.Concat(p.ISR, p.ELR)
+		if !metadata.Has(counted, r.Broker) || len(counted) == 1 {
+			continue
+		}
+		c := change{topic: t, number: lost.Number, isr: without(p.ISR, r.Broker), lossy: r.Broker, leader: others, online: s.online, rules: s.rules(t)}
+		c.rules.Unclean = false // nobody asked for that
+		if record := c.record(); record != nil {
+			s.add(record)
+		}
+	}
+	return &LoseReplicasResponse{}
+}
 
 func (*LoseDirectories) urgent() bool { return true }
 

@@ -41,6 +41,43 @@ func TestAssignDirectories(t *testing.T) {
 	}
 }
 
+// TestLoseReplicas: a replica that has less than when its broker stopped leads nothing while somebody has all of it, alive or not. Who is the only one that is counted on stays.
+func TestLoseReplicas(t *testing.T) {
+	b := newBench(t, 1, 3)
+	for _, name := range []string{"a", "b", "one"} {
+		a := NewTopic{Name: name, Partitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{0, []int32{0, 1, 2}}}}
+		if name == "one" {
+			a.Assignments[0].Brokers = []int32{0}
+		}
+		b.create(a)
+	}
+	at := func(name string) *metadata.Partition { return b.img.Topic(name).Partitions[0] }
+	for _, id := range []int32{2, 1, 0} { // 1 and 0 are in the ELR
+		b.fence(id, Fenced)
+	}
+	lost := LoseReplicas{Broker: 0, Epoch: b.img.Broker(0).Epoch, Replicas: []LostReplica{{b.img.Topic("a").ID, 0}, {b.img.Topic("one").ID, 0}, {b.img.Topic("a").ID, 0}, {b.img.Topic("a").ID, 1}}}
+	if e := b.do(&lost).(*LoseReplicasResponse).Error; e.Failed() {
+		t.Fatal(e)
+	}
+	b.fence(0, Unfenced)
+	if p := at("a"); p.Leader != metadata.NoLeader || !slices.Equal(p.ELR, []int32{1}) {
+		t.Errorf("who has less leads, or keeps others from it: %+v", p)
+	}
+	for _, name := range []string{"b", "one"} {
+		if p := at(name); p.Leader != 0 {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+	b.fence(1, Unfenced)
+	if p := at("a"); p.Leader != 1 {
+		t.Errorf("who has all does not lead: %+v", p)
+	}
+	lost.Epoch--
+	if e := b.do(&lost).(*LoseReplicasResponse).Error; e.Code != protocol.StaleBrokerEpoch {
+		t.Errorf("an earlier incarnation: %v", e)
+	}
+}
+
 // TestLoseDirectories: replicas in a directory that fails leave the ISR, and others lead. Where nobody else can, the leader stays, and is done when
 // somebody can. What was there counts as lost when the broker comes back without it, and not before.
 func TestLoseDirectories(t *testing.T) {

@@ -518,7 +518,13 @@ func anyRequest(b *bench, rng *rand.Rand) Request {
 	if broker := b.img.Broker(id); broker != nil && rng.IntN(10) > 0 {
 		epoch = broker.Epoch
 	}
-	switch rng.IntN(25) {
+	switch rng.IntN(26) {
+	case 24:
+		r := &LoseReplicas{Broker: id, Epoch: epoch}
+		if t := b.img.Topic(name); t != nil {
+			r.Replicas = []LostReplica{{t.ID, rng.Int32N(4)}, {t.ID, rng.Int32N(4)}}
+		}
+		return r
 	case 0, 1, 2:
 		t := NewTopic{Name: name, Partitions: 1 + rng.Int32N(6), ReplicationFactor: 1 + int16(rng.IntN(4))}
 		if rng.IntN(3) == 0 {

@@ -28,6 +28,7 @@ var wire = func() map[string]wireTypes {
 		{new(DeleteTopics), new(DeleteTopicsResponse)},
 		{new(ElectLeaders), new(ElectLeadersResponse)},
 		{new(LoseDirectories), new(LoseDirectoriesResponse)},
+		{new(LoseReplicas), new(LoseReplicasResponse)},
 		{new(RaiseLeaderEpochs), new(RaiseLeaderEpochsResponse)},
 		{new(Reassign), new(ReassignResponse)},
 		{new(RegisterBroker), new(RegisterBrokerResponse)},

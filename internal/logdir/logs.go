@@ -65,14 +65,27 @@ func (d *Dir) newLog(st *state, cfg *commitlog.Config) (*commitlog.Log, error) {
 		return nil, fmt.Errorf("open log %s: %w", st.id, err)
 	}
 	if st.found.Clean && l.LogEnd() < st.found.Point {
+		st.short = true
 		d.opts.Warn(fmt.Errorf("log %s ends at offset %d, but ended at %d when it was last closed: its files were damaged meanwhile", st.id, l.LogEnd(), st.found.Point))
 	}
 	return l, nil
 }
 
+// Short says whether a log that Log returned has less than what was synced when the directory was closed, of which Recovery tells nothing: it looks into no log
+// after a clean stop.
+func (d *Dir) Short(id commitlog.ID) bool {
+	st := d.lookup(id)
+	if st == nil {
+		return false
+	}
+	st.opening.Lock()
+	defer st.opening.Unlock()
+	return st.short
+}
+
 // stateOf finds or makes the log's state and marks it as handed out.
 func (d *Dir) stateOf(id commitlog.ID) (*state, error) {
-	name := id.DirName()
+	name, aside := id.DirName(), false
 	for {
 		d.mu.Lock()
 		if d.mu.closed {
@@ -88,7 +101,7 @@ func (d *Dir) stateOf(id commitlog.ID) (*state, error) {
 			continue
 		}
 		if st == nil {
-			st = &state{id: id, found: commitlog.Recovery{Missing: true}}
+			st = &state{id: id, found: commitlog.Recovery{Missing: true}, short: aside}
 			d.addLocked(st)
 		}
 		if st.id.TopicID.IsZero() && st.log.Load() == nil {
@@ -106,6 +119,7 @@ func (d *Dir) stateOf(id commitlog.ID) (*state, error) {
 		if err := d.setAside(st); err != nil {
 			return nil, err
 		}
+		aside = true // its topic id may be damaged
 	}
 }
 

@@ -22,6 +22,7 @@ type Report struct {
 	ReplayedBytes  int64 // in the journal, whether the segments had them or not
 	Took           time.Duration
 	Lost           []commitlog.ID // logs that end below their recovery point even so: synced records are gone
+	Gone           []string       // folders of logs that the checkpoints speak of and that are not there, by name; a log may be in another directory
 	Failed         map[commitlog.ID]error
 }
 
@@ -366,6 +367,11 @@ func (d *Dir) forgetMissing() {
 	have := make(map[partitionKey]bool, len(d.mu.order))
 	for _, st := range d.mu.order {
 		have[st.key()] = true
+	}
+	for key, point := range d.checkpoints.recovery {
+		if !have[key] && point > d.checkpoints.logStart[key] {
+			d.report.Gone = append(d.report.Gone, commitlog.ID{Topic: key.topic, Partition: key.partition}.DirName())
+		}
 	}
 	for _, m := range []map[partitionKey]int64{d.checkpoints.recovery, d.checkpoints.logStart, d.checkpoints.highWatermark, d.checkpoints.cleaner} {
 		for key := range m {
