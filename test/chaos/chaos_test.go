@@ -1,5 +1,5 @@
 // Package chaos runs three brokers under load and does to them what happens to brokers: they are killed, frozen, restarted, cut off from one
-// another in both directions and in one, their disks fill up and sync slowly; one of these, then another, then two at once. All the while clients that
+// another in both directions and in one, their disks fill up and sync slowly, operators move partitions and leaders and change settings; one of these, then another, then two at once. All the while clients that
 // know nothing of it produce, consume and commit, and a checker compares what they are told: nothing that was acknowledged with acks=all is
 // lost, doubled or out of order, readers agree on what lies where, committed offsets never go back, nobody is stuck, and after the last heal all
 // replicas are soon in sync, and the same.
@@ -96,7 +96,7 @@ func newTrial(t *testing.T, seed int64, patient bool) *trial {
 func possible(t *testing.T, c *cluster) (all []fault) {
 	t.Helper()
 	known := map[string]bool{}
-	for _, f := range faults {
+	for _, f := range slices.Concat(faults, operations) {
 		known[f.name] = true
 		if *only != "" && !slices.Contains(strings.Split(*only, ","), f.name) {
 			continue
@@ -179,7 +179,7 @@ func (tr *trial) strike(t *testing.T, over <-chan struct{}, struck []fault) {
 	for i, f := range struck {
 		names = append(names, f.name)
 		who := tr.random.Perm(brokers)
-		s := &strike{cluster: tr.cluster, random: rand.New(rand.NewSource(tr.random.Int63())), target: tr.nodes[who[0]], others: [2]*node{tr.nodes[who[1]], tr.nodes[who[2]]},
+		s := &strike{cluster: tr.cluster, load: tr.load, random: rand.New(rand.NewSource(tr.random.Int63())), target: tr.nodes[who[0]], others: [2]*node{tr.nodes[who[1]], tr.nodes[who[2]]},
 			length: time.Duration(500+tr.random.Intn(6000)) * time.Millisecond, over: over}
 		names[i] += fmt.Sprintf(" of broker %d", s.target.id)
 		delay := time.Duration(i*tr.random.Intn(2000)) * time.Millisecond

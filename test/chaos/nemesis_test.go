@@ -23,6 +23,7 @@ type fault struct {
 // strike is one fault as it takes place.
 type strike struct {
 	*cluster
+	load   *load
 	random *rand.Rand
 	target *node         // a random one
 	others [2]*node      // in random order
@@ -47,7 +48,7 @@ func (s *strike) must(err error) {
 func needsCuts(c *cluster) string  { return c.noCuts }
 func needsDisks(c *cluster) string { return c.noDisks }
 
-// faults are all there are.
+// faults are what happens to brokers.
 var faults = []fault{
 	{"kill", nil, func(s *strike) {
 		s.target.kill()
