@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/moldau/moldau/internal/controller"
@@ -178,8 +177,8 @@ func (n *Node) takeBeat(b beat, conn *server.Conn) beaten {
 		leader, _ := n.Leader()
 		return beaten{NotController: true, Leader: leader}
 	}
-	brokers := n.Images.Image().Brokers()
-	if !slices.ContainsFunc(brokers, func(r *metadata.Broker) bool { return r.ID == b.Node && r.Epoch == b.Epoch }) {
+	registered := n.Images.Image().Broker(b.Node)
+	if registered == nil || registered.Epoch != b.Epoch {
 		return beaten{Leader: n.NodeID, StaleEpoch: true}
 	}
 	id := ownConn
@@ -193,7 +192,7 @@ func (n *Node) takeBeat(b beat, conn *server.Conn) beaten {
 	default:
 		n.spawn(func() { n.happened(event) })
 	}
-	return beaten{Leader: n.NodeID}
+	return beaten{Leader: n.NodeID, Fenced: registered.Fenced}
 }
 
 // ownConn stands for a connection of heartbeats that do not leave the node.

@@ -98,7 +98,7 @@ func (b *Broker) beat() {
 		leader, changed := n.Leader()
 		pause, sent := n.Heartbeat, n.Clock.Now()
 		answer, err := b.once(leader)
-		if err == nil && !answer.NotController && !answer.StaleEpoch {
+		if err == nil && !answer.NotController && !answer.StaleEpoch && !answer.Fenced {
 			b.confirmed.Store(&sent)
 		}
 		switch {

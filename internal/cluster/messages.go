@@ -58,6 +58,7 @@ type beaten struct {
 	NotController bool
 	Leader        int32
 	StaleEpoch    bool // the broker must register anew
+	Fenced        bool // others lead what it led
 }
 
 // raftMessage is one message between voters (KeyRaftMessage): node id (4 bytes) and raft id (8 bytes) of the sender, then raft's own bytes.

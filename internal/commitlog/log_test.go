@@ -186,9 +186,21 @@ func TestTruncateOnAFullDisk(t *testing.T) {
 		t.Fatalf("%s, end %d, failures %v", got, l.LogEnd(), w.failures)
 	}
 	add()
-	w.env.OnTruncated = before
-	if err := l.TruncateTo(2); err != nil {
-		t.Fatal(err)
+	if l.RecoveryPoint() != 5 {
+		t.Errorf("a cut that was refused leaves the recovery point at %d", l.RecoveryPoint())
+	}
+	calls = 0
+	w.env.OnTruncated = func(l *Log) error { // there is room the first time, for what is as low as it must be
+		if calls++; calls == 1 {
+			return before(l)
+		}
+		return &fs.PathError{Op: "write", Path: "checkpoint", Err: syscall.ENOSPC}
+	}
+	if err := l.TruncateTo(2); err != nil || len(w.failures) > 0 {
+		t.Fatal(err, w.failures)
+	}
+	if l.RecoveryPoint() != 2 || w.point > 2 || l.UnflushedBytes() != 0 {
+		t.Errorf("after the cut the recovery point is %d, %d in the checkpoint, with %d bytes to flush", l.RecoveryPoint(), w.point, l.UnflushedBytes())
 	}
 	add()
 	if got := offsets(readAll(t, l, 0)); got != "0-0@3 1-1@3 2-2@3 " || l.UnflushedBytes() <= 0 {

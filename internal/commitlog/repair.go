@@ -277,7 +277,11 @@ func (r *repair) leave(own *segment.Segment, d segment.Damage, before repair) er
 		return err
 	}
 	r.next, r.epoch, r.found = before.next, before.epoch, before.found
-	return r.l.judge(r.to().TakeDamage(own, d, make([]byte, r.opts.Buffer)))
+	err := r.to().TakeDamage(own, d, make([]byte, r.opts.Buffer))
+	if errors.Is(err, segment.ErrUnread) {
+		return err // the segment stays, so that the place is there when the disk gives it again
+	}
+	return r.l.judge(err)
 }
 
 // keep copies the batches between two positions of the segment's file.

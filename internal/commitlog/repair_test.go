@@ -760,3 +760,50 @@ func TestRepairFromSeveral(t *testing.T) {
 		}
 	}
 }
+
+// TestRepairKeepsWhatCannotBeRead: a place that the disk does not give for the moment, and that the others have lost, is still there when the disk gives it again,
+// whatever else of its segment was repaired meanwhile.
+func TestRepairKeepsWhatCannotBeRead(t *testing.T) {
+	r := newReplicated(t, 2000)
+	disk, worse := r.mem.Peek(vfs.KeepAll, 0), r.mem.Peek(vfs.KeepAll, 0)
+	first := r.other.segments()[0]
+	unread := r.batches[3].BaseOffset()
+	at, _, err := first.Find(unread)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flip(t, worse, first.Path(), at+70, 3)
+	n := 0
+	for n < len(r.batches) && r.batches[n].NextOffset() <= first.End() {
+		n++
+	}
+	last, _, err := first.Find(r.batches[n-1].BaseOffset())
+	if err != nil {
+		t.Fatal(err)
+	}
+	flip(t, disk, first.Path(), last+70, 3)
+	fails, page := false, (at+200)/4096*4096
+	faulty := vfs.NewFault(disk, func(op vfs.Op) error {
+		if fails && op.Kind == vfs.OpRead && op.Name == first.Path() && op.Off < page+4096 && op.Off+op.N > page {
+			return syscall.EIO
+		}
+		return nil
+	})
+	l := newWorld(t, faulty).open(t, r.cfg, Recovery{Clean: true, Point: r.end})
+	fetch := from(newWorld(t, worse).open(t, r.cfg, Recovery{Clean: true, Point: r.end}), 2000)
+	fails = true
+	_, err = l.Repair(0, RepairOptions{HighWatermark: r.end, Buffer: 100, Fetch: func(offset int64) ([]byte, int64, error) {
+		b, hw, err := fetch(offset)
+		if errors.Is(err, ErrCorrupt) {
+			err = fmt.Errorf("%w: %w", ErrLost, err)
+		}
+		return b, hw, err
+	}})
+	if !errors.Is(err, syscall.EIO) {
+		t.Errorf("the repair ended with %v", err)
+	}
+	fails = false
+	if _, err := l.Read(unread, 1, r.end, true); err != nil {
+		t.Errorf("what the disk did not give for a moment is gone: %v", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"syscall"
 
 	"github.com/moldau/moldau/internal/commitlog/epoch"
 	"github.com/moldau/moldau/internal/commitlog/producer"
@@ -52,7 +53,9 @@ func (l *Log) TruncateTo(offset int64) error {
 	for segments[at].Base() > offset {
 		at--
 	}
+	recovery, cleaned := l.marks.recovery.Load(), l.marks.cleaned.Load()
 	if err := l.prepareCut(segments[at].Base()); err != nil {
+		l.restoreMarks(recovery, cleaned)
 		return fmt.Errorf("truncate %s to %d: %w", l.id, offset, err)
 	}
 	l.mu.Lock()
@@ -64,6 +67,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.cutFiles(removed); err != nil {
 		return l.env.failHalfway(fmt.Errorf("truncate %s to %d: %w", l.id, offset, err))
 	}
+	l.restoreMarks(recovery, cleaned)
 	if err := l.reloadProducers(); err != nil {
 		return l.env.failHalfway(fmt.Errorf("truncate %s to %d: %w", l.id, offset, err))
 	}
@@ -74,6 +78,7 @@ func (l *Log) TruncateTo(offset int64) error {
 // before anything has changed; afterwards they say what they have to already.
 func (l *Log) prepareCut(point int64) error {
 	l.mu.Lock()
+	l.mu.cuts++ // a sync that began before raises no mark
 	l.marks.recovery.Store(min(l.marks.recovery.Load(), point))
 	l.marks.cleaned.Store(min(l.marks.cleaned.Load(), point))
 	l.mu.Unlock()
@@ -135,7 +140,8 @@ func (l *Log) lowerLocked(end int64) {
 // cutFiles does to the files what forgetLocked did in memory.
 func (l *Log) cutFiles(removed []*segment.Segment) error {
 	if l.env.OnTruncated != nil {
-		if err := l.env.OnTruncated(l); err != nil {
+		// Without room the checkpoints are as prepareCut had them, which is low enough.
+		if err := l.env.OnTruncated(l); err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
 			return err
 		}
 	}
@@ -341,4 +347,14 @@ func (l *Log) rebuildProducers(snapshots []int64, segments []*segment.Segment, e
 		}
 	}
 	return state, from, nil
+}
+
+// restoreMarks takes back what prepareCut lowered, as far as the log reaches: all of that is synced.
+func (l *Log) restoreMarks(recovery, cleaned int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	end := l.marks.logEnd.Load()
+	l.marks.recovery.Store(max(l.marks.recovery.Load(), min(recovery, end)))
+	l.marks.cleaned.Store(max(l.marks.cleaned.Load(), min(cleaned, end)))
+	l.marks.check()
 }

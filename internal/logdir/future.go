@@ -498,6 +498,7 @@ func (d *Dir) checkpointed() []*state {
 			all = append(all, f.st)
 		}
 	}
+	clear(all[len(all):cap(all)]) // those that are gone
 	d.checkpoints.states = all
 	return all
 }

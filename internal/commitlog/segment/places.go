@@ -74,7 +74,11 @@ func (z zeroed) ReadAt(b []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// TakeDamage appends a damaged place of another segment as it is, with zeros where the disk gives nothing, for who cannot mend it yet: its offsets stay refused.
+// ErrUnread means that a disk does not give the bytes of a damaged place: it may do so later.
+var ErrUnread = errors.New("a damaged place cannot be read")
+
+// TakeDamage appends a damaged place of another segment as it is, for who cannot mend it yet: its offsets stay refused. Nothing is made up for what the disk does
+// not give (ErrUnread).
 func (s *Segment) TakeDamage(from *Segment, d Damage, buf []byte) error {
 	in, err := from.log.Acquire()
 	if err != nil {
@@ -89,8 +93,8 @@ func (s *Segment) TakeDamage(from *Segment, d Damage, buf []byte) error {
 	at := s.mu.size // no lock: only the writer changes it
 	for pos := d.From; pos < d.To; {
 		b := buf[:min(int64(len(buf)), d.To-pos)]
-		if n, err := (zeroed{in}).ReadAt(b, pos); n < len(b) {
-			return fmt.Errorf("read %d bytes at %d of %s: %w", len(b), pos, from.log.path, err)
+		if n, err := in.ReadAt(b, pos); n < len(b) {
+			return fmt.Errorf("%w: read %d bytes at %d of %s: %w", ErrUnread, len(b), pos, from.log.path, err)
 		}
 		if _, err := out.WriteAt(b, at+pos-d.From); err != nil {
 			return err
