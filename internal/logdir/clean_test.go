@@ -187,8 +187,9 @@ func TestCleanerCheckpoint(t *testing.T) {
 		t.Fatalf("checkpoint is %q, want %q", text(mem), want)
 	}
 	must(t, l.TruncateTo(cleaned-3))
-	if want := fmt.Sprintf("0\n1\ntopic-0 0 %d\n", l.Cleaned()); l.Cleaned() > cleaned-3 || text(mem.Peek(vfs.LoseUnsynced, 1)) != want {
-		t.Fatalf("after a truncation it is %q, want %q", text(mem), want)
+	var durable int64
+	if _, err := fmt.Sscanf(text(mem.Peek(vfs.LoseUnsynced, 1)), "0\n1\ntopic-0 0 %d\n", &durable); err != nil || l.Cleaned() > cleaned-3 || durable > l.Cleaned() {
+		t.Fatalf("after a truncation to %d it is %q, and %d is known to be compacted: %v", cleaned-3, text(mem), l.Cleaned(), err)
 	}
 	must(t, d.Remove(logID(0)))
 	must(t, d.Checkpoint())
