@@ -116,9 +116,10 @@ func TestReplicaBeginsAnew(t *testing.T) {
 	}
 }
 
-// TestReplicaGivenUpUnopened: of a replica whose log could not be opened nothing is left when the partition goes to others.
-func TestReplicaGivenUpUnopened(t *testing.T) {
-	c := newSeveral(t, "metadata.log.dir=meta\nlog.segment.delete.delay.ms=0\n")
+// withoutRoom is three brokers, of which the first is given a replica that it has no room to open; unopened says how many of those it has.
+func withoutRoom(t *testing.T) (c *several, unopened func() int) {
+	t.Helper()
+	c = newSeveral(t, "metadata.log.dir=meta\nlog.segment.delete.delay.ms=0\n")
 	var full atomic.Bool
 	c.fault = func(id int, op vfs.Op) error {
 		if id == 1 && full.Load() && strings.HasPrefix(op.Name, "data/moved-0") && op.Kind.Changes() {
@@ -134,13 +135,19 @@ func TestReplicaGivenUpUnopened(t *testing.T) {
 	}
 	full.Store(true)
 	c.reassign("moved", 0, 2, 1)
-	unopened := func() int {
+	unopened = func() int {
 		r := c.nodes[1].replicas
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return len(r.unopened)
 	}
 	c.await("a replica that cannot be opened", func() bool { return unopened() == 1 })
+	return c, unopened
+}
+
+// TestReplicaGivenUpUnopened: of a replica whose log could not be opened nothing is left when the partition goes to others.
+func TestReplicaGivenUpUnopened(t *testing.T) {
+	c, unopened := withoutRoom(t)
 	c.nodes[1].replicas.mu.Lock()
 	c.nodes[1].replicas.closed = true // nobody tries it again
 	c.nodes[1].replicas.mu.Unlock()
@@ -150,29 +157,8 @@ func TestReplicaGivenUpUnopened(t *testing.T) {
 
 // TestUnopenedWhileMetadataAreOld: who went to other brokers by metadata that may be old is looked at again until they are this incarnation's.
 func TestUnopenedWhileMetadataAreOld(t *testing.T) {
-	c := newSeveral(t, "metadata.log.dir=meta\nlog.segment.delete.delay.ms=0\n")
-	var full atomic.Bool
-	c.fault = func(id int, op vfs.Op) error {
-		if id == 1 && full.Load() && strings.HasPrefix(op.Name, "data/moved-0") && op.Kind.Changes() {
-			return syscall.ENOSPC
-		}
-		return nil
-	}
-	c.start(1, 2, 3)
-	c.until("three brokers that serve", c.one(), unfenced(1, 2, 3))
-	c.createOn("moved", 2)
-	for _, n := range c.nodes {
-		c.until("the topic", n, func(img *metadata.Image) bool { return img.Topic("moved") != nil })
-	}
-	full.Store(true)
-	c.reassign("moved", 0, 2, 1)
+	c, unopened := withoutRoom(t)
 	r := c.nodes[1].replicas
-	unopened := func() int {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return len(r.unopened)
-	}
-	c.await("a replica that cannot be opened", func() bool { return unopened() == 1 })
 	r.mu.Lock()
 	epoch := r.epoch
 	r.epoch = -1

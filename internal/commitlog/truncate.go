@@ -88,6 +88,16 @@ func (l *Log) prepareCut(point int64) error {
 	return l.env.fail(l.env.OnTruncated(l))
 }
 
+// restoreMarks takes back what prepareCut lowered, as far as the log reaches: all of that is synced.
+func (l *Log) restoreMarks(recovery, cleaned int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	end := l.marks.logEnd.Load()
+	l.marks.recovery.Store(max(l.marks.recovery.Load(), min(recovery, end)))
+	l.marks.cleaned.Store(max(l.marks.cleaned.Load(), min(cleaned, end)))
+	l.marks.check()
+}
+
 // forgetLocked takes what lies from offset on out of view. Its files are still there.
 func (l *Log) forgetLocked(offset int64) (removed []*segment.Segment, err error) {
 	v := l.view.Load()
@@ -347,14 +357,4 @@ func (l *Log) rebuildProducers(snapshots []int64, segments []*segment.Segment, e
 		}
 	}
 	return state, from, nil
-}
-
-// restoreMarks takes back what prepareCut lowered, as far as the log reaches: all of that is synced.
-func (l *Log) restoreMarks(recovery, cleaned int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	end := l.marks.logEnd.Load()
-	l.marks.recovery.Store(max(l.marks.recovery.Load(), min(recovery, end)))
-	l.marks.cleaned.Store(max(l.marks.cleaned.Load(), min(cleaned, end)))
-	l.marks.check()
 }
