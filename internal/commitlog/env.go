@@ -57,7 +57,7 @@ type EnvOptions struct {
 	// stays is synced in the segment files, nothing is unsynced and nothing is appended meanwhile. The owner must make
 	// its recovery point checkpoint durable with RecoveryPoint(), and see that its journal brings back nothing at or above
 	// LogEnd(): else a crash after the next append would trust bytes that were never synced. An error takes the Env
-	// offline; but TruncateTo calls it once before, when the log has forgotten nothing, and a lack of space is no failure then. Nil: nothing to do.
+	// offline; but it is called once before, when the log has forgotten nothing, and a lack of space is no failure then. Nil: nothing to do.
 	OnTruncated func(l *Log) error
 
 	// OnClean is called before cleaned segments take the place of others, which lie below RecoveryPoint(). The owner must make its

@@ -211,6 +211,45 @@ func TestTruncateOnAFullDisk(t *testing.T) {
 	}
 }
 
+// TestBeginAnewOnAFullDisk: the same when nothing of the log stays, as of a follower whose leader has deleted all that it has.
+func TestBeginAnewOnAFullDisk(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, Config{Durable: true}, Recovery{Missing: true})
+	add := func() {
+		t.Helper()
+		if _, err := l.Append(batchSpec{size: 9}.build(), 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		add()
+	}
+	before, calls, room := w.env.OnTruncated, 0, 0
+	w.env.OnTruncated = func(l *Log) error {
+		if calls++; calls <= room {
+			return before(l)
+		}
+		return &fs.PathError{Op: "write", Path: "checkpoint", Err: syscall.ENOSPC}
+	}
+	for _, begin := range []func() error{func() error { return l.TruncateFullyAt(9) }, func() error { return l.TruncateFullyAt(0) }} {
+		if err := begin(); !errors.Is(err, ErrReadOnly) || errors.Is(err, ErrOffline) || len(w.failures) > 0 {
+			t.Fatal(err, w.failures)
+		}
+	}
+	add()
+	if got := offsets(readAll(t, l, 0)); got != "0-0@3 1-1@3 2-2@3 3-3@3 " || l.LogStart() != 0 || l.RecoveryPoint() != 3 {
+		t.Fatalf("%s, start %d, recovery point %d", got, l.LogStart(), l.RecoveryPoint())
+	}
+	calls, room = 0, 1
+	if err := l.TruncateFullyAt(9); err != nil || len(w.failures) > 0 || l.LogStart() != 9 || l.LogEnd() != 9 || w.point > 0 {
+		t.Fatalf("%v, %v, from %d to %d, recovery point %d in the checkpoint", err, w.failures, l.LogStart(), l.LogEnd(), w.point)
+	}
+	add()
+	if got := offsets(readAll(t, l, 9)); got != "9-9@3 " {
+		t.Fatal(got)
+	}
+}
+
 // TestCommitter: an append is announced once after each capture, and memory topics never are.
 func TestCommitter(t *testing.T) {
 	w := newWorld(t, vfs.NewMem())

@@ -44,7 +44,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	segments := l.segments()
 	l.mu.Unlock()
 	if len(segments) == 0 || offset < segments[0].Base() {
-		return l.truncateFully(offset)
+		return l.beginAnew(offset)
 	}
 	if err := l.syncHeld(); err != nil {
 		return fmt.Errorf("truncate %s: %w", l.id, err)
@@ -151,7 +151,7 @@ func (l *Log) lowerLocked(end int64) {
 func (l *Log) cutFiles(removed []*segment.Segment) error {
 	if l.env.OnTruncated != nil {
 		// Without room the checkpoints are as prepareCut had them, which is low enough.
-		if err := l.env.OnTruncated(l); err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		if err := l.env.OnTruncated(l); err != nil && !noRoom(err) {
 			return err
 		}
 	}
@@ -206,10 +206,32 @@ func (l *Log) TruncateFullyAt(offset int64) error {
 		return err
 	}
 	defer l.hold()()
+	return l.beginAnew(offset)
+}
+
+// noRoom says that a disk is full.
+func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// beginAnew is TruncateFullyAt for who holds the log. Like a cut, it is refused before anything has changed where the disk has no room for the checkpoints that it needs; what the
+// journal has is void by then, so it is synced first.
+func (l *Log) beginAnew(offset int64) error {
+	l.mu.Lock()
+	files := l.mu.state == present
+	l.mu.Unlock()
+	if files {
+		if err := l.syncHeld(); err != nil {
+			return fmt.Errorf("truncate %s fully: %w", l.id, err)
+		}
+		recovery, cleaned := l.marks.recovery.Load(), l.marks.cleaned.Load()
+		if err := l.prepareCut(min(l.marks.logStart.Load(), offset)); err != nil {
+			l.restoreMarks(recovery, cleaned)
+			return fmt.Errorf("truncate %s fully: %w", l.id, err)
+		}
+	}
 	return l.truncateFully(offset)
 }
 
-// truncateFully is TruncateFullyAt for who holds the log. A log with files keeps an empty segment whose name tells the offset to the next
+// truncateFully removes everything and starts anew at offset. A log with files keeps an empty segment whose name tells the offset to the next
 // start.
 //
 // Until the old files are gone a crash leaves them, or those behind some of them, since the oldest go first. They end where they
@@ -222,7 +244,8 @@ func (l *Log) truncateFully(offset int64) error {
 		return ErrClosed
 	}
 	removed := l.segments()
-	start := min(l.marks.logStart.Load(), offset)
+	before := l.marks.logStart.Load()
+	start := min(before, offset)
 	point := min(l.marks.recovery.Load(), start)
 	l.cuts.Add(1)
 	l.mu.cuts++
@@ -247,7 +270,7 @@ func (l *Log) truncateFully(offset int64) error {
 	l.cuts.Add(1)
 	l.mu.Unlock()
 	if files {
-		if err := l.startAnew(removed, offset); err != nil {
+		if err := l.startAnew(removed, offset, start == before); err != nil {
 			return l.env.failHalfway(fmt.Errorf("truncate %s fully: %w", l.id, err))
 		}
 	}
@@ -258,9 +281,10 @@ func (l *Log) truncateFully(offset int64) error {
 	return nil
 }
 
-func (l *Log) startAnew(removed []*segment.Segment, offset int64) error {
+// startAnew does to the files what truncateFully did in memory. prepared says that the checkpoints are low enough already, should there be no room to write them.
+func (l *Log) startAnew(removed []*segment.Segment, offset int64, prepared bool) error {
 	if l.env.OnTruncated != nil {
-		if err := l.env.OnTruncated(l); err != nil {
+		if err := l.env.OnTruncated(l); err != nil && !(prepared && noRoom(err)) {
 			return err
 		}
 	}
