@@ -64,11 +64,13 @@ func (r *LoseReplicas) step(s *step) Response {
 		return &LoseReplicasResponse{Error: err}
 	}
 	others := func(id int32) bool { return id != r.Broker && s.active(id) }
-	for i, lost := range r.Replicas {
+	seen := make(map[LostReplica]bool, len(r.Replicas))
+	for _, lost := range r.Replicas {
 		t, p := s.img.TopicByID(lost.TopicID), s.img.Partition(lost.TopicID, lost.Number)
-		if p == nil || slices.Contains(r.Replicas[:i], lost) {
+		if p == nil || seen[lost] {
 			continue
 		}
+		seen[lost] = true
 		counted := slices.Concat(p.ISR, p.ELR)
 		if !metadata.Has(counted, r.Broker) || len(counted) == 1 {
 			continue
