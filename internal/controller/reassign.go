@@ -136,7 +136,8 @@ func (s *step) moveTo(t *metadata.Topic, number int32, target []int32) *metadata
 	return c.record()
 }
 
-// cancelReassignment takes out what was being added. What was to be removed stays.
+// cancelReassignment takes out what was being added. What was to be removed stays. It is refused where only those that would go are in the ISR or the
+// ELR: with them the committed records would go.
 func (s *step) cancelReassignment(t *metadata.Topic, number int32) Error {
 	p := t.Partitions[number]
 	now := assigned(p)
@@ -147,7 +148,7 @@ func (s *step) cancelReassignment(t *metadata.Topic, number int32) Error {
 	to := now.only(stays)
 	to.Reassignment = metadata.Reassignment{}
 	c := change{topic: t, number: number, isr: filter(p.ISR, stays), to: &to, lossy: metadata.NoLeader, leader: s.active, online: s.online, rules: s.rules(t)}
-	if !c.rules.Unclean && len(c.isr) == 0 && len(p.ISR) > 0 && !slices.ContainsFunc(p.ELR, stays) {
+	if complete := slices.Concat(p.ISR, p.ELR); !c.rules.Unclean && len(complete) > 0 && !slices.ContainsFunc(complete, stays) {
 		return Error{protocol.InvalidReplicaAssignment,
 			fmt.Sprintf("Unable to revert partition assignment for %s:%d because it would require an unclean leader election.", t.Name, number)}
 	}

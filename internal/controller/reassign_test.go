@@ -168,6 +168,12 @@ func TestReassignCancelled(t *testing.T) {
 	m.fence(0, Fenced)
 	m.is([]int32{1, 2, 0}, []int32{1, 2}, []int32{0}, []int32{1}, 1)
 	m.to(protocol.InvalidReplicaAssignment)
+	m.fence(1, Fenced) // and so does the last of them
+	if p := m.now(); len(p.ISR) != 0 || !slices.Equal(p.ELR, []int32{1}) {
+		t.Fatalf("%+v", p)
+	}
+	m.to(protocol.InvalidReplicaAssignment)
+	m.fence(1, Unfenced)
 	m.do(&AlterConfigs{Resources: []AlterResource{{Resource: metadata.Resource{Type: metadata.ResourceTopic, Name: "a"},
 		Ops: []ConfigOp{{"unclean.leader.election.enable", OpSet, new("true")}}}}})
 	m.fence(0, Unfenced)
