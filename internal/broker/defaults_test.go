@@ -56,6 +56,9 @@ func TestDefaultsOfThreeBrokers(t *testing.T) {
 	c.create("plain", 1, -1)
 	c.create("two", 1, 2)
 	c.inSync("plain")
+	for _, n := range c.nodes { // each may be asked
+		c.until("both topics", n, func(img *metadata.Image) bool { return img.Topic("plain") != nil && img.Topic("two") != nil })
+	}
 	topic := func() *metadata.Topic { return c.one().publisher.Image().Topic("plain") }
 	if n := len(topic().Partitions[0].Replicas); n != 3 {
 		t.Fatalf("%d replicas", n)
