@@ -82,3 +82,12 @@ func TestDoubtfulLeader(t *testing.T) {
 		return err == nil && ok && o.At == 17
 	})
 }
+
+// TestLetInIsConfirmedAtOnce: the heartbeat that lets a broker in confirms nothing yet, and it does not stay doubtful until another one is due.
+func TestLetInIsConfirmedAtOnce(t *testing.T) {
+	c := newSeveral(t, "broker.session.timeout.ms=3600000\nbroker.heartbeat.interval.ms=1200000\n")
+	c.start(1, 2, 3)
+	for id, n := range c.nodes {
+		c.await(fmt.Sprintf("broker %d to be confirmed", id), func() bool { return !n.doubtful() })
+	}
+}

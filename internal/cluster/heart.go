@@ -102,7 +102,7 @@ func (b *Broker) beat() {
 			b.confirmed.Store(&sent)
 		}
 		switch {
-		case err != nil || answer.NotController:
+		case err != nil || answer.NotController || answer.Fenced: // it is let in by this heartbeat, and confirmed by the next one
 			pause = min(pause, askPause)
 		case answer.StaleEpoch:
 			if err := b.again(); err != nil && n.life.Err() == nil {
