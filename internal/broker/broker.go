@@ -620,18 +620,22 @@ func (l boundListener) bound() config.Listener {
 
 // giveWay tells the controller of replicas that have less than they had, before it lets the broker lead: others may have all.
 func (b *Broker) giveWay() error {
-	short := b.replicas.takeShort()
-	if len(short) == 0 || b.opts.Config.Alone() {
-		return nil
+	if short := b.replicas.takeShort(); len(short) > 0 && !b.opts.Config.Alone() {
+		const what = "tell the controller of replicas that have less than they had"
+		response, err := b.control.Do(b.failed, &controller.LoseReplicas{Broker: b.opts.Config.NodeID, Epoch: b.replicas.brokerEpoch(), Replicas: short})
+		if err != nil {
+			return b.startError(what, err)
+		}
+		if e := response.(*controller.LoseReplicasResponse).Error; e.Failed() {
+			return fmt.Errorf("%s: %s: %s", what, e.Code, e.Message)
+		}
+		b.opts.Log.Warn("replicas have less than they had when the broker stopped: others that are in sync lead", "partitions", len(short))
 	}
-	response, err := b.control.Do(b.failed, &controller.LoseReplicas{Broker: b.opts.Config.NodeID, Epoch: b.replicas.brokerEpoch(), Replicas: short})
-	if err != nil {
-		return b.startError("tell the controller of replicas that have less than they had", err)
+	for _, d := range b.dirs {
+		if err := d.Told(); err != nil {
+			b.opts.Log.Warn("note that the controller knows what is missing; the next start tells it again", "directory", d.Path(), "error", err)
+		}
 	}
-	if e := response.(*controller.LoseReplicasResponse).Error; e.Failed() {
-		return fmt.Errorf("tell the controller of replicas that have less than they had: %s: %s", e.Code, e.Message)
-	}
-	b.opts.Log.Warn("replicas have less than they had when the broker stopped: others that are in sync lead", "partitions", len(short))
 	return nil
 }
 

@@ -54,7 +54,7 @@ type replicas struct {
 	opening  bool                    // they are tried again soon
 	closed   bool
 	found    map[string]uint16        // at start: which directory has the folder of a partition; nil afterwards
-	gone     map[string]bool          // at start: the folder of a partition is in none, and was in one
+	less     map[string]bool          // at start: a directory had more of a partition than there is
 	short    []controller.LostReplica // that a start found to have less than they had
 }
 
@@ -149,18 +149,19 @@ func (r *replicas) start(images interface{ Image() *metadata.Image }, then func(
 			r.found[id.DirName()] = uint16(i)
 		}
 	}
-	r.gone = map[string]bool{}
-	for _, d := range r.dirs {
-		for _, name := range d.Recovery().Gone {
-			_, elsewhere := r.found[name]
-			r.gone[name] = !elsewhere
+	r.less = map[string]bool{}
+	for i, d := range r.dirs {
+		for _, name := range d.Recovery().Short {
+			if at, ok := r.found[name]; !ok || int(at) == i { // else it went to another directory
+				r.less[name] = true
+			}
 		}
 	}
 	r.brokers.img.Store(img)
 	r.applyLocked(metadata.Diff(metadata.Empty, img))
 	r.applied = img
 	r.resumeMovesLocked()
-	r.found, r.gone = nil, nil
+	r.found, r.less = nil, nil
 	r.setStraysAside(img)
 	then(img)
 }
@@ -340,6 +341,9 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 		if parts[number].Partition == nil {
 			id := commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number}
 			p, dir, err := r.openPlaced(id, settings.of(id), assigned)
+			if r.found != nil && (r.less[id.DirName()] || r.dirs[dir].Short(id)) {
+				r.short = append(r.short, controller.LostReplica{TopicID: id.TopicID, Number: id.Partition})
+			}
 			if err != nil {
 				r.unopenedLocked(id, dir, err)
 				continue // the partition answers that this broker does not lead it
@@ -486,9 +490,6 @@ func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Se
 	}
 	if err != nil {
 		return nil, err
-	}
-	if r.found != nil && (r.gone[id.DirName()] || dir.Short(id)) {
-		r.short = append(r.short, controller.LostReplica{TopicID: id.TopicID, Number: id.Partition})
 	}
 	highWatermark, _ := dir.HighWatermark(id.Topic, id.Partition) // 0 where none was noted
 	opened := partition.New(id, &r.host, log, settings, highWatermark, r.lossy(dir, id, assigned))

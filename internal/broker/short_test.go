@@ -1,79 +1,128 @@
 package broker
 
 import (
-	"fmt"
+	"errors"
+	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/logdir"
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-// TestShortReplicaLeadsNothing: a broker whose folder of a partition is gone, or whose last segment was cut off while it was down, does not lead with what is left, though it was
-// the last one in sync: it waits for one that has all, and takes the rest from that one.
-func TestShortReplicaLeadsNothing(t *testing.T) {
-	for name, harm := range map[string]func(t *testing.T, disk *vfs.Mem){
-		"folder gone": func(t *testing.T, disk *vfs.Mem) {
-			if err := disk.RemoveAll("data/orders-0"); err != nil {
-				t.Fatal(err)
-			}
-		},
-		"cut off": func(t *testing.T, disk *vfs.Mem) {
-			f, err := disk.OpenFile("data/orders-0/00000000000000000000.log", vfs.ReadWrite, 0)
-			if err == nil {
-				err = f.Truncate(0)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			f.Close()
-		},
-	} {
-		for _, kill := range []bool{false, true} {
-			if kill && name == "cut off" {
-				continue // recovery tells of it
-			}
-			t.Run(fmt.Sprintf("%s, killed %v", name, kill), func(t *testing.T) {
-				c := newSeveral(t, replicated)
-				c.start(1, 2, 3)
-				c.until("three brokers that serve", c.one(), unfenced(1, 2, 3))
-				c.createOn("orders", 3, 1, 2)
-				c.inSync("orders")
-				cl := c.client()
-				const count = 20
-				for i := range count {
-					if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "orders", Value: []byte(strconv.Itoa(i))}).FirstErr(); err != nil {
-						t.Fatal(err)
-					}
-				}
-				c.same("orders")
-				cl.Close()
-				for _, id := range []int{1, 2, 3} {
-					n := c.nodes[id]
-					if kill {
-						c.kill(id)
-					} else if err := n.Stop(); err != nil {
-						t.Fatal(err)
-					}
-					delete(c.nodes, id)
-					if id < 3 {
-						c.until("it to leave the ISR", c.nodes[3], func(img *metadata.Image) bool {
-							return id == 2 || !metadata.Has(img.Topic("orders").Partitions[0].ISR, int32(id))
-						})
-					}
-				}
-				harm(t, c.disks[3])
-				c.start(1, 3)
-				c.until("brokers that serve", c.one(), unfenced(1, 3))
-				c.start(2)
-				c.inSync("orders")
-				c.same("orders")
-				if end := c.nodes[3].replicas.Partition(c.topicID("orders"), 0).Log().LogEnd(); end != count {
-					t.Errorf("%d records are left of %d", end, count)
-				}
+// lastInSync is three brokers that are down, of which 3 was the last in sync of orders-0, with 2 in the ELR. There are so many records.
+func lastInSync(t *testing.T, kill bool) (c *several, count int64) {
+	t.Helper()
+	c = newSeveral(t, replicated)
+	c.start(1, 2, 3)
+	c.until("three brokers that serve", c.one(), unfenced(1, 2, 3))
+	c.createOn("orders", 3, 1, 2)
+	c.inSync("orders")
+	cl := c.client()
+	for count < 20 {
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "orders", Value: []byte(strconv.FormatInt(count, 10))}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		count++
+	}
+	c.same("orders")
+	cl.Close()
+	for _, id := range []int{1, 2, 3} {
+		n := c.nodes[id]
+		if kill {
+			c.kill(id)
+		} else if err := n.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		delete(c.nodes, id)
+		if id < 3 {
+			c.until("it to leave the ISR", c.nodes[3], func(img *metadata.Image) bool {
+				return id == 2 || !metadata.Has(img.Topic("orders").Partitions[0].ISR, int32(id))
 			})
 		}
 	}
+	return c, count
+}
+
+const ordersSegment = "data/orders-0/00000000000000000000.log"
+
+// TestShortReplicaLeadsNothing: a broker whose folder of a partition is gone, or whose last segment was cut off while it was down, does not lead with what is left, though it was
+// the last one in sync: it waits for one that has all, and takes the rest from that one. So it is when it has no room to open the partition at first, and when a start before was
+// killed before it could tell.
+func TestShortReplicaLeadsNothing(t *testing.T) {
+	gone := func(t *testing.T, disk *vfs.Mem) {
+		if err := disk.RemoveAll("data/orders-0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		name       string
+		harm       func(t *testing.T, disk *vfs.Mem)
+		kill, full bool
+		half       bool // there is a start before
+	}{
+		{name: "folder gone", harm: gone},
+		{name: "folder gone, killed", harm: gone, kill: true},
+		{name: "folder gone, disk full", harm: gone, full: true},
+		{name: "cut off", harm: cutOff},
+		{name: "cut off, killed while it starts", harm: cutOff, half: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, count := lastInSync(t, test.kill)
+			orders := commitlog.ID{Topic: "orders"}
+			test.harm(t, c.disks[3])
+			if test.half {
+				d, err := logdir.Open(logdir.Options{FS: c.disks[3], Path: "data", NodeID: 3})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if i := slices.IndexFunc(d.Logs(), func(id commitlog.ID) bool { return id.Topic == orders.Topic }); i >= 0 {
+					if _, err := d.Log(d.Logs()[i], &commitlog.Config{Durable: true}, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := errors.Join(d.Checkpoint(), d.Abort()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var full atomic.Bool
+			full.Store(test.full)
+			c.fault = func(id int, op vfs.Op) error {
+				if id == 3 && full.Load() && op.Kind.Changes() && strings.Contains(op.Name, "-checkpoint") {
+					return syscall.ENOSPC
+				}
+				return nil
+			}
+			c.start(1, 3)
+			c.until("brokers that serve", c.one(), unfenced(1, 3))
+			full.Store(false)
+			if test.full {
+				c.await("the partition to be opened", func() bool { return c.nodes[3].replicas.Partition(c.topicID("orders"), 0) != nil })
+			}
+			c.start(2)
+			c.inSync("orders")
+			c.same("orders")
+			if end := c.nodes[3].replicas.Partition(c.topicID("orders"), 0).Log().LogEnd(); end != count {
+				t.Errorf("%d records are left of %d", end, count)
+			}
+		})
+	}
+}
+
+func cutOff(t *testing.T, disk *vfs.Mem) {
+	f, err := disk.OpenFile(ordersSegment, vfs.ReadWrite, 0)
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
 }

@@ -26,6 +26,12 @@ const (
 	cleanerFile       = "cleaner-offset-checkpoint"
 )
 
+// Names of two of our own, of the same format: which logs have less than they had, and up to where that was. They are empty once the controller knows.
+const (
+	lostFile  = "lost-offset-checkpoint"
+	shortFile = "short-offset-checkpoint"
+)
+
 // maxOffset is far above what any log comes to, and far below where adding to an offset ends.
 const maxOffset = 1 << 62
 
@@ -92,6 +98,11 @@ func decodeCheckpoint(b []byte) (map[partitionKey]int64, error) {
 type checkpoints struct {
 	recovery, logStart, highWatermark, cleaner map[partitionKey]int64 // as found, under Dir.mu after Open
 
+	// lost and short are the logs of which this start, or one before it that could not tell, found less than there had been: those of Report.Lost, and others. The recovery
+	// points that a start writes do not say so any more. Under Dir.mu after Open.
+	lost, short map[partitionKey]int64
+	told        bool // see Told; under Dir.mu
+
 	writing sync.Mutex // one writer at a time
 	written map[string][]byte
 	prints  map[string]fingerprint // of what was written last
@@ -108,7 +119,9 @@ func (d *Dir) readCheckpoints() error {
 	c.written, c.prints = map[string][]byte{}, map[string]fingerprint{}
 	for name, into := range map[string]*map[partitionKey]int64{
 		recoveryPointFile: &c.recovery, logStartFile: &c.logStart, highWatermarkFile: &c.highWatermark, cleanerFile: &c.cleaner,
+		lostFile: &c.lost, shortFile: &c.short,
 	} {
+		*into = map[partitionKey]int64{}
 		path := filepath.Join(d.opts.Path, name)
 		b, err := vfs.ReadFile(d.opts.FS, path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -166,7 +179,8 @@ func (d *Dir) Checkpoint() error {
 func (d *Dir) forget(key partitionKey) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, m := range []map[partitionKey]int64{d.checkpoints.recovery, d.checkpoints.logStart, d.checkpoints.highWatermark, d.checkpoints.cleaner} {
+	c := &d.checkpoints
+	for _, m := range []map[partitionKey]int64{c.recovery, c.logStart, c.highWatermark, c.cleaner, c.lost, c.short} {
 		delete(m, key)
 	}
 	d.checkpoints.stale.Store(true)
@@ -185,15 +199,29 @@ func (d *Dir) refresh() error {
 }
 
 // checkpointRecovery writes the recovery points: what is below them is never scanned again. The log starts come first: a log that begins anew above 0
-// has nothing between 0 and its recovery point, which would be taken for a loss.
+// has nothing between 0 and its recovery point, which would be taken for a loss. Before both comes what the recovery points that there are tell of losses.
 func (d *Dir) checkpointRecovery() error {
 	d.checkpoints.writing.Lock()
 	defer d.checkpoints.writing.Unlock()
 	d.checkpoints.bytes.Store(0)
+	for name, m := range map[string]map[partitionKey]int64{lostFile: d.checkpoints.lost, shortFile: d.checkpoints.short} {
+		if err := d.replaceCheckpoint(name, d.offsetsOf(m)); err != nil {
+			return err
+		}
+	}
 	if err := d.checkpointStartsHeld(); err != nil {
 		return err
 	}
 	return d.checkpointHeld(recoveryPointFile, func(st *state) int64 { return st.found.Point }, (*commitlog.Log).RecoveryPoint)
+}
+
+func (d *Dir) offsetsOf(m map[partitionKey]int64) (offsets []Offset) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, offset := range m {
+		offsets = append(offsets, Offset{key.topic, key.partition, offset})
+	}
+	return offsets
 }
 
 // checkpointHeld writes an offset of every log: what the log says or, where it was not opened yet, what was found. checkpoints.writing is

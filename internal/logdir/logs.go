@@ -65,27 +65,50 @@ func (d *Dir) newLog(st *state, cfg *commitlog.Config) (*commitlog.Log, error) {
 		return nil, fmt.Errorf("open log %s: %w", st.id, err)
 	}
 	if st.found.Clean && l.LogEnd() < st.found.Point {
-		st.short = true
 		d.opts.Warn(fmt.Errorf("log %s ends at offset %d, but ended at %d when it was last closed: its files were damaged meanwhile", st.id, l.LogEnd(), st.found.Point))
+		if !d.fallsShort(st) {
+			return nil, errors.Join(fmt.Errorf("open log %s: %w", st.id, errLostLate), l.Close(false))
+		}
 	}
 	return l, nil
 }
 
-// Short says whether a log that Log returned has less than what was synced when the directory was closed, of which Recovery tells nothing: it looks into no log
-// after a clean stop.
-func (d *Dir) Short(id commitlog.ID) bool {
-	st := d.lookup(id)
-	if st == nil {
-		return false
+// fallsShort notes that a log has less than it had, unless all that is so was told already.
+func (d *Dir) fallsShort(st *state) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.checkpoints.told {
+		d.checkpoints.short[st.key()] = st.found.Point
 	}
-	st.opening.Lock()
-	defer st.opening.Unlock()
-	return st.short
+	return !d.checkpoints.told
+}
+
+// Short says whether a log has less than what was synced, of which Recovery need not tell: a start looks into no log after a clean stop, but when Log is called.
+func (d *Dir) Short(id commitlog.ID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, short := d.checkpoints.short[partitionKey{id.Topic, id.Partition}]
+	return short
+}
+
+// Told says that the controller knows what Recovery and Short tell. Until then every start tells it. A log that is found to have less afterwards is opened by the next start.
+func (d *Dir) Told() error {
+	d.mu.Lock()
+	c := &d.checkpoints
+	none := len(c.lost)+len(c.short) == 0
+	clear(c.lost)
+	clear(c.short)
+	c.told = true
+	d.mu.Unlock()
+	if none {
+		return nil
+	}
+	return d.Checkpoint()
 }
 
 // stateOf finds or makes the log's state and marks it as handed out.
 func (d *Dir) stateOf(id commitlog.ID) (*state, error) {
-	name, aside := id.DirName(), false
+	name := id.DirName()
 	for {
 		d.mu.Lock()
 		if d.mu.closed {
@@ -101,7 +124,7 @@ func (d *Dir) stateOf(id commitlog.ID) (*state, error) {
 			continue
 		}
 		if st == nil {
-			st = &state{id: id, found: commitlog.Recovery{Missing: true}, short: aside}
+			st = &state{id: id, found: commitlog.Recovery{Missing: true}}
 			d.addLocked(st)
 		}
 		if st.id.TopicID.IsZero() && st.log.Load() == nil {
@@ -119,7 +142,7 @@ func (d *Dir) stateOf(id commitlog.ID) (*state, error) {
 		if err := d.setAside(st); err != nil {
 			return nil, err
 		}
-		aside = true // its topic id may be damaged
+		d.fallsShort(st) // its topic id may be damaged
 	}
 }
 

@@ -22,8 +22,10 @@ type Report struct {
 	ReplayedBytes  int64 // in the journal, whether the segments had them or not
 	Took           time.Duration
 	Lost           []commitlog.ID // logs that end below their recovery point even so: synced records are gone
-	Gone           []string       // folders of logs that the checkpoints speak of and that are not there, by name; a log may be in another directory
-	Failed         map[commitlog.ID]error
+	// Short are other logs that have less than they had, by the names of their folders, as far as Open knows: the checkpoints speak of them and they are not there, and may
+	// be in another directory, or a start before this one found them so.
+	Short  []string
+	Failed map[commitlog.ID]error
 }
 
 // recovery is the work of recover, shared by its goroutines.
@@ -58,6 +60,11 @@ func (d *Dir) recover() error {
 	r := &recovery{d: d, scan: scan, replay: map[*state][]journal.Entry{}, kept: map[*state]int{}}
 	r.sort()
 	states := d.states()
+	for _, st := range states {
+		if _, st.lost = d.checkpoints.lost[st.key()]; st.lost {
+			r.report.Lost = append(r.report.Lost, st.id)
+		}
+	}
 	if !d.clean || len(r.replay) > 0 {
 		d.clean = false
 		if err := d.touch(); err != nil {
@@ -73,6 +80,7 @@ func (d *Dir) recover() error {
 	}
 	r.report.Logs, r.report.Took = len(states), d.opts.Clock.Now().Sub(began)
 	d.report = r.report
+	d.noteLosses()
 	d.forgetMissing()
 	if err := d.checkpointRecovery(); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return err // without space it stays as it is, and the next recovery scans more
@@ -360,6 +368,28 @@ func (r *recovery) pin() {
 	}
 }
 
+// noteLosses notes what the recovery points tell that were found, until Told.
+func (d *Dir) noteLosses() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := &d.checkpoints
+	have := make(map[partitionKey]bool, len(d.mu.order))
+	for _, st := range d.mu.order {
+		have[st.key()] = true
+		if st.lost {
+			c.lost[st.key()] = st.found.Point
+		}
+	}
+	for key, point := range c.recovery {
+		if !have[key] {
+			c.short[key] = point
+		}
+	}
+	for key := range c.short {
+		d.report.Short = append(d.report.Short, commitlog.ID{Topic: key.topic, Partition: key.partition}.DirName())
+	}
+}
+
 // forgetMissing drops what the checkpoints say of partitions that have no log.
 func (d *Dir) forgetMissing() {
 	d.mu.Lock()
@@ -367,11 +397,6 @@ func (d *Dir) forgetMissing() {
 	have := make(map[partitionKey]bool, len(d.mu.order))
 	for _, st := range d.mu.order {
 		have[st.key()] = true
-	}
-	for key, point := range d.checkpoints.recovery {
-		if !have[key] && point > d.checkpoints.logStart[key] {
-			d.report.Gone = append(d.report.Gone, commitlog.ID{Topic: key.topic, Partition: key.partition}.DirName())
-		}
 	}
 	for _, m := range []map[partitionKey]int64{d.checkpoints.recovery, d.checkpoints.logStart, d.checkpoints.highWatermark, d.checkpoints.cleaner} {
 		for key := range m {

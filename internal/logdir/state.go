@@ -22,8 +22,7 @@ type state struct {
 	gone     bool        // it did, guarded by opening
 	// unrecovered says that a start which was not clean could not open it, lost that it ended below what was synced. After Open guarded by opening.
 	unrecovered, lost bool
-	short             bool // see Short; guarded by opening
-	index             int  // in Dir.mu.order, guarded by Dir.mu
+	index             int // in Dir.mu.order, guarded by Dir.mu
 
 	rest   *commitlog.Rest // it rests, as Open found; nil: its files are to be opened
 	looked int             // so often it was not ready to be described; the checkpoint writer's
