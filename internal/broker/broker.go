@@ -622,9 +622,9 @@ func (l boundListener) bound() config.Listener {
 func (b *Broker) giveWay() error {
 	if short := b.replicas.takeShort(); len(short) > 0 && !b.opts.Config.Alone() {
 		const what = "tell the controller of replicas that have less than they had"
-		response, err := b.control.Do(b.failed, &controller.LoseReplicas{Broker: b.opts.Config.NodeID, Epoch: b.replicas.brokerEpoch(), Replicas: short})
+		response, err := b.insist(what, &controller.LoseReplicas{Broker: b.opts.Config.NodeID, Epoch: b.replicas.brokerEpoch(), Replicas: short})
 		if err != nil {
-			return b.startError(what, err)
+			return err
 		}
 		if e := response.(*controller.LoseReplicasResponse).Error; e.Failed() {
 			return fmt.Errorf("%s: %s: %s", what, e.Code, e.Message)
@@ -639,14 +639,35 @@ func (b *Broker) giveWay() error {
 	return nil
 }
 
+// insistPause passes before a request of the start is repeated.
+const insistPause = 50 * time.Millisecond
+
+// insist has the controller carry out a request of the start, which may be carried out twice: the one that was asked may lose its place meanwhile.
+func (b *Broker) insist(what string, request controller.Request) (controller.Response, error) {
+	for {
+		response, err := b.control.Do(b.failed, request)
+		if err == nil {
+			return response, nil
+		}
+		if b.failed.Err() == nil {
+			b.opts.Log.Warn(what, "error", err)
+		}
+		select {
+		case <-b.opts.Clock.After(insistPause):
+		case <-b.failed.Done():
+			return nil, b.startError(what, err)
+		}
+	}
+}
+
 // raiseEpochs lets the partitions that this broker leads go on where their logs end, also where these were brought from elsewhere.
 func (b *Broker) raiseEpochs() error {
 	ahead := b.replicas.ahead()
 	if len(ahead) == 0 {
 		return nil
 	}
-	if _, err := b.control.Do(b.failed, &controller.RaiseLeaderEpochs{Broker: b.opts.Config.NodeID, Partitions: ahead}); err != nil {
-		return b.startError("raise leader epochs", err)
+	if _, err := b.insist("raise leader epochs", &controller.RaiseLeaderEpochs{Broker: b.opts.Config.NodeID, Partitions: ahead}); err != nil {
+		return err
 	}
 	b.opts.Log.Info("raised the leader epochs of partitions whose logs were brought from elsewhere", "partitions", len(ahead))
 	return nil

@@ -1,7 +1,10 @@
 package broker
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/config"
+	"github.com/moldau/moldau/internal/controller"
 	"github.com/moldau/moldau/internal/logdir"
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/vfs"
@@ -125,4 +130,34 @@ func cutOff(t *testing.T, disk *vfs.Mem) {
 		t.Fatal(err)
 	}
 	f.Close()
+}
+
+// deaf is a controller that loses its place a few times.
+type deaf struct {
+	times int
+	heard []controller.Request
+}
+
+func (d *deaf) Do(_ context.Context, r controller.Request) (controller.Response, error) {
+	if d.times--; d.times >= 0 {
+		return nil, fmt.Errorf("%w: it has lost its place", controller.ErrNotController)
+	}
+	d.heard = append(d.heard, r)
+	return new(controller.LoseReplicasResponse), nil
+}
+
+// TestShortReplicasAreToldAgain: a start does not end because the controller loses its place while it is told.
+func TestShortReplicasAreToldAgain(t *testing.T) {
+	cfg, _, err := config.Load(config.Sources{FileName: "test", File: []byte(newSeveral(t, "").properties(1))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Broker{opts: Options{Config: cfg}.withDefaults(), failed: t.Context()}
+	to := &deaf{times: 2}
+	b.control = to
+	b.replicas = newReplicas(newLiveConfig(cfg, slog.New(slog.DiscardHandler), func(*config.Config) {}), nil, b.opts.Clock, b.opts.Log)
+	b.replicas.short = []controller.LostReplica{{Number: 7}}
+	if err := b.giveWay(); err != nil || len(to.heard) != 1 || len(to.heard[0].(*controller.LoseReplicas).Replicas) != 1 {
+		t.Errorf("%v, the controller heard %+v", err, to.heard)
+	}
 }
