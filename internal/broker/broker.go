@@ -629,7 +629,7 @@ func (b *Broker) giveWay() error {
 		if e := response.(*controller.LoseReplicasResponse).Error; e.Failed() {
 			return fmt.Errorf("%s: %s: %s", what, e.Code, e.Message)
 		}
-		b.opts.Log.Warn("replicas have less than they had when the broker stopped: others that are in sync lead", "partitions", len(short))
+		b.opts.Log.Warn("replicas have less than they had when the broker stopped, or cannot be opened: others that are in sync lead", "partitions", len(short))
 	}
 	for _, d := range b.dirs {
 		if err := d.Told(); err != nil {

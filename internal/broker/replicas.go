@@ -55,7 +55,7 @@ type replicas struct {
 	closed   bool
 	found    map[string]uint16        // at start: which directory has the folder of a partition; nil afterwards
 	less     map[string]bool          // at start: a directory had more of a partition than there is
-	short    []controller.LostReplica // that a start found to have less than they had
+	short    []controller.LostReplica // that a start found to have less than they had, or could not open
 }
 
 // hostedTopic is one topic's replicas by partition number. It is replaced when it grows, so that readers take no lock.
@@ -341,7 +341,7 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 		if parts[number].Partition == nil {
 			id := commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number}
 			p, dir, err := r.openPlaced(id, settings.of(id), assigned)
-			if r.found != nil && (r.less[id.DirName()] || r.dirs[dir].Short(id)) {
+			if r.found != nil && (r.less[id.DirName()] || r.dirs[dir].Short(id) || err != nil && !logdir.Passes(err)) {
 				r.short = append(r.short, controller.LostReplica{TopicID: id.TopicID, Number: id.Partition})
 			}
 			if err != nil {

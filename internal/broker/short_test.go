@@ -132,6 +132,21 @@ func cutOff(t *testing.T, disk *vfs.Mem) {
 	f.Close()
 }
 
+// TestUnopenedReplicaLeadsNothing: where the last one in sync cannot open its log, one that has all of it leads.
+func TestUnopenedReplicaLeadsNothing(t *testing.T) {
+	c, count := lastInSync(t, false)
+	if err := errors.Join(c.disks[3].Remove(ordersSegment), c.disks[3].MkdirAll(ordersSegment, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	c.start(1, 3)
+	c.until("brokers that serve", c.one(), unfenced(1, 3))
+	c.start(2)
+	c.until("a leader that can", c.one(), func(img *metadata.Image) bool { return img.Topic("orders").Partitions[0].Leader == 2 })
+	if end := c.nodes[2].replicas.Partition(c.topicID("orders"), 0).Log().LogEnd(); end != count {
+		t.Errorf("%d records are left of %d", end, count)
+	}
+}
+
 // deaf is a controller that loses its place a few times.
 type deaf struct {
 	times int
