@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,10 +24,11 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-// lastInSync is three brokers that are down, of which 3 was the last in sync of orders-0, with 2 in the ELR. There are so many records.
-func lastInSync(t *testing.T, kill bool) (c *several, count int64) {
+// lastInSync is three brokers that are down, of which 3 was the last in sync of orders-0, with 2 in the ELR. There are so many records; halfway is called, if it is not nil, when
+// there are half of them.
+func lastInSync(t *testing.T, kill bool, halfway func(*several)) (c *several, count int64) {
 	t.Helper()
-	c = newSeveral(t, replicated)
+	c = newSeveral(t, replicated+"metadata.log.dir=meta\n")
 	c.start(1, 2, 3)
 	c.until("three brokers that serve", c.one(), unfenced(1, 2, 3))
 	c.createOn("orders", 3, 1, 2)
@@ -35,7 +38,10 @@ func lastInSync(t *testing.T, kill bool) (c *several, count int64) {
 		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "orders", Value: []byte(strconv.FormatInt(count, 10))}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
-		count++
+		if count++; count == 10 && halfway != nil {
+			c.same("orders")
+			halfway(c)
+		}
 	}
 	c.same("orders")
 	cl.Close()
@@ -80,7 +86,7 @@ func TestShortReplicaLeadsNothing(t *testing.T) {
 		{name: "cut off, killed while it starts", harm: cutOff, half: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c, count := lastInSync(t, test.kill)
+			c, count := lastInSync(t, test.kill, nil)
 			orders := commitlog.ID{Topic: "orders"}
 			test.harm(t, c.disks[3])
 			if test.half {
@@ -134,7 +140,7 @@ func cutOff(t *testing.T, disk *vfs.Mem) {
 
 // TestUnopenedReplicaLeadsNothing: where the last one in sync cannot open its log, one that has all of it leads.
 func TestUnopenedReplicaLeadsNothing(t *testing.T) {
-	c, count := lastInSync(t, false)
+	c, count := lastInSync(t, false, nil)
 	if err := errors.Join(c.disks[3].Remove(ordersSegment), c.disks[3].MkdirAll(ordersSegment, 0o755)); err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +151,58 @@ func TestUnopenedReplicaLeadsNothing(t *testing.T) {
 	if end := c.nodes[2].replicas.Partition(c.topicID("orders"), 0).Log().LogEnd(); end != count {
 		t.Errorf("%d records are left of %d", end, count)
 	}
+}
+
+// TestDirectoryOfAnOlderCopy: a data directory that was brought back from an older copy is made to count as lost as the documents say. Then its broker leads nothing of what it was
+// the last to have.
+func TestDirectoryOfAnOlderCopy(t *testing.T) {
+	var older *vfs.Mem
+	c, count := lastInSync(t, false, func(c *several) { older = c.disks[3].Peek(vfs.KeepAll, 0) })
+	if err := errors.Join(c.disks[3].RemoveAll("data"), copyAll(c.disks[3], older, "data")); err != nil {
+		t.Fatal(err)
+	}
+	const meta = "data/meta.properties"
+	b, err := vfs.ReadFile(older, meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := regexp.MustCompile("(?m)^directory.id=.*\n").Find(b)
+	if err := errors.Join(vfs.WriteFileAtomic(c.disks[3], meta, bytes.Replace(b, id, nil, 1)), c.disks[3].RemoveAll("data/journal")); err != nil || len(id) == 0 {
+		t.Fatal(err, string(b))
+	}
+	c.start(1, 3)
+	c.until("brokers that serve", c.one(), unfenced(1, 3))
+	c.start(2)
+	c.inSync("orders")
+	c.same("orders")
+	if end := c.nodes[3].replicas.Partition(c.topicID("orders"), 0).Log().LogEnd(); end != count {
+		t.Errorf("%d records are left of %d", end, count)
+	}
+}
+
+// copyAll copies a folder to another disk.
+func copyAll(to, from vfs.FS, path string) error {
+	entries, err := from.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	if err := to.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := path + "/" + e.Name()
+		if e.IsDir() {
+			err = copyAll(to, from, name)
+		} else if b, e := vfs.ReadFile(from, name); e != nil {
+			err = e
+		} else {
+			err = vfs.WriteFileAtomic(to, name, b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deaf is a controller that loses its place a few times.
