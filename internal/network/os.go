@@ -13,7 +13,21 @@ type osNetwork struct{}
 
 func (osNetwork) Listen(ctx context.Context, addr string) (Listener, error) {
 	var c net.ListenConfig
-	return c.Listen(ctx, "tcp", addr)
+	l, err := c.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return osListener{l}, nil
+}
+
+type osListener struct{ net.Listener }
+
+func (l osListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if t, ok := c.(*net.TCPConn); ok {
+		limitUnsent(t)
+	}
+	return c, err
 }
 
 // cutAfter is how long a connection that was dialled stands without a sign of the other machine: what was sent is not acknowledged, or on an idle

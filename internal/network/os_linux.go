@@ -1,10 +1,27 @@
 package network
 
 import (
+	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// unsent is how much of what was written to a connection may wait in the system to be sent, besides all that is on its way. Where the system paces what it
+// sends, as it does with BBR, what waits goes out in pieces by timers, which takes more of the processor than sending does; a writer who has to
+// wait for room sends most of it itself. It must be several times what is sent in one piece, 64 KiB.
+const unsent = 256 << 10
+
+// limitUnsent sets that bound. A listener cannot have it for those who connect to it: they do not inherit it.
+func limitUnsent(c *net.TCPConn) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return // it is closed
+	}
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent) // without it, as much waits as the send buffer holds
+	})
+}
 
 // limitUnacknowledged has a connection end when what was sent on it is not acknowledged within cutAfter.
 func limitUnacknowledged(_, _ string, c syscall.RawConn) error {

@@ -40,3 +40,34 @@ func TestDialledConnectionsNoticeACut(t *testing.T) {
 		}
 	}
 }
+
+// TestAcceptedConnectionsKeepLittleUnsent: a server that sends does not have the system pace megabytes.
+func TestAcceptedConnectionsKeepLittleUnsent(t *testing.T) {
+	l, err := OS.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dialled, err := OS.Dial(t.Context(), l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dialled.Close()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got int
+	var failed error
+	if err := raw.Control(func(fd uintptr) { got, failed = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT) }); err != nil || failed != nil {
+		t.Fatal(err, failed)
+	}
+	if got != unsent {
+		t.Errorf("%d bytes may wait to be sent, want %d", got, unsent)
+	}
+}
