@@ -427,7 +427,7 @@ func (r *cleanRun) checkGone(l *Log, got []record.Batch, list []*want, have map[
 
 // checkCommitted reads as a consumer with isolation.level=read_committed does: it must see no aborted record, and all others.
 func (r *cleanRun) checkCommitted(l *Log, got []record.Batch, all map[int64]*want) error {
-	aborted, err := l.Aborted(l.LogStart(), l.LogEnd())
+	aborted, err := l.aborted(l.LogStart(), l.LogEnd())
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/moldau/moldau/internal/commitlog/epoch"
+	"github.com/moldau/moldau/internal/record"
 )
 
 // A log is moved to another log directory by a copy of it, which has a directory of another name until it is complete. The copy is a Log
@@ -62,7 +63,7 @@ func (l *Log) Continues(whole *Log) (bool, error) {
 	if err != nil || own == nil {
 		return false, err
 	}
-	other, err := whole.batchAt(end - 1)
+	other, err := undisturbed(whole, func() (record.Batch, error) { return whole.batchAt(end - 1) })
 	if err != nil || other == nil {
 		return false, err
 	}

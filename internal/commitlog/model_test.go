@@ -367,7 +367,7 @@ func (r *modelRun) compareTxns() {
 			aborted = append(aborted, AbortedTxn{a.ProducerID, a.First})
 		}
 	}
-	got, err := r.l.Aborted(r.m.start, r.m.end)
+	got, err := r.l.aborted(r.m.start, r.m.end)
 	r.must(err)
 	// A search ends with the transaction that was the last to hold back what is asked for, so that it may miss none but list
 	// all up to there.

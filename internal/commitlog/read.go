@@ -17,29 +17,51 @@ type Slice = segment.Slice
 // maxBytes; the first one even if it is larger when atLeastOne. It is empty at the log end and at offset >= end. One call stays
 // within one segment and takes no lock that an append holds while it writes.
 func (l *Log) Read(offset, maxBytes, end int64, atLeastOne bool) (Slice, error) {
-	for attempt := 0; ; attempt++ {
+	slice, _, err := l.readEither(offset, maxBytes, end, atLeastOne, false)
+	return slice, err
+}
+
+// ReadCommitted is Read for who passes over the records of aborted transactions. It also lists those that overlap [offset, end): asked for afterwards they
+// could be missed, where retention or compaction has taken the segments meanwhile that were read.
+func (l *Log) ReadCommitted(offset, maxBytes, end int64, atLeastOne bool) (Slice, []AbortedTxn, error) {
+	return l.readEither(offset, maxBytes, end, atLeastOne, true)
+}
+
+func (l *Log) readEither(offset, maxBytes, end int64, atLeastOne, committed bool) (slice Slice, aborted []AbortedTxn, err error) {
+	for {
 		cuts := l.cuts.Load()
 		if start, logEnd := l.LogStart(), l.LogEnd(); offset < start || offset > logEnd {
-			return Slice{}, fmt.Errorf("read %s at %d, have %d to %d: %w", l.id, offset, start, logEnd, ErrOffsetOutOfRange)
+			return Slice{}, nil, fmt.Errorf("read %s at %d, have %d to %d: %w", l.id, offset, start, logEnd, ErrOffsetOutOfRange)
 		} else if offset == logEnd || offset >= end {
-			return Slice{}, nil
+			return Slice{}, nil, nil
 		}
 		if err := l.Wake(); err != nil {
-			return Slice{}, err
+			return Slice{}, nil, err
 		}
-		slice, err := l.read(offset, maxBytes, end, atLeastOne)
-		if cuts == l.cuts.Load() || attempt == maxReadAttempts {
-			if err != nil && l.ended() {
-				err = fmt.Errorf("read %s at %d: %w", l.id, offset, ErrClosed)
-			}
-			return slice, err
+		slice, err = l.read(offset, maxBytes, end, atLeastOne)
+		if committed && err == nil && slice.Bytes > 0 {
+			aborted, err = l.aborted(offset, end)
 		}
-		slice.Release() // segments went away meanwhile; what was found may be wrong
+		disturbed := cuts != l.cuts.Load()
+		if !disturbed && err == nil {
+			return slice, aborted, nil
+		}
+		slice.Release()
+		if !disturbed {
+			return Slice{}, nil, l.readError(fmt.Errorf("read %s at %d: %w", l.id, offset, err))
+		}
+		// Segments went away meanwhile: what was found may be wrong, and files may have been missed. Each repetition has a removal behind it, which takes much
+		// longer than a read, so that there are few.
 	}
 }
 
-// maxReadAttempts bounds the repetitions of a read that truncations and deletions disturb.
-const maxReadAttempts = 8
+// readError is what a reader is told: of a log that was closed or deleted meanwhile no more than that, since its files are on their way out.
+func (l *Log) readError(err error) error {
+	if err != nil && l.ended() {
+		return fmt.Errorf("read %s: %w", l.id, ErrClosed)
+	}
+	return err
+}
 
 func (l *Log) read(offset, maxBytes, end int64, atLeastOne bool) (Slice, error) {
 	v := l.view.Load()
@@ -49,7 +71,7 @@ func (l *Log) read(offset, maxBytes, end int64, atLeastOne bool) (Slice, error) 
 	for i := v.floor(offset); i < len(v.segments); i++ {
 		slice, ok, err := v.segments[i].Read(offset, maxBytes, end, atLeastOne)
 		if err != nil {
-			return Slice{}, fmt.Errorf("read %s at %d: %w", l.id, offset, err)
+			return Slice{}, err
 		}
 		if ok {
 			slice.More = slice.More || i+1 < len(v.segments) && v.segments[i+1].Base() < end
@@ -155,20 +177,17 @@ func (l *Log) OffsetForTimestamp(ts, end int64) (offset, timestamp int64, epoch 
 	if err := l.Wake(); err != nil {
 		return -1, -1, -1, false, err
 	}
-	f, err := l.undisturbed(func() (found, error) { return l.searchTime(ts, end) })
+	f, err := undisturbed(l, func() (found, error) { return l.searchTime(ts, end) })
 	return f.Offset, f.Timestamp, f.Epoch, f != notFound && err == nil, err
 }
 
-// undisturbed repeats a search while segments are removed under it.
-func (l *Log) undisturbed(search func() (found, error)) (found, error) {
-	for attempt := 0; ; attempt++ {
+// undisturbed repeats a search while segments are removed under it, as a read does.
+func undisturbed[T any](l *Log, search func() (T, error)) (T, error) {
+	for {
 		cuts := l.cuts.Load()
-		f, err := search()
-		if cuts == l.cuts.Load() || attempt == maxReadAttempts {
-			if err != nil {
-				f = notFound
-			}
-			return f, err
+		found, err := search()
+		if cuts == l.cuts.Load() {
+			return found, l.readError(err)
 		}
 	}
 }
@@ -232,7 +251,7 @@ func (l *Log) MaxTimestamp(end int64) (offset, timestamp int64, epoch LeaderEpoc
 	if err := l.Wake(); err != nil {
 		return -1, -1, -1, false, err
 	}
-	f, err := l.undisturbed(func() (found, error) {
+	f, err := undisturbed(l, func() (found, error) {
 		largest := int64(segment.NoTimestamp)
 		for _, s := range l.segments() {
 			ts, err := s.MaxTimestamp()
@@ -293,11 +312,8 @@ func (l *Log) LastStable(highWatermark int64) int64 {
 // AbortedTxn is one aborted transaction: its producer and the offset of its first record.
 type AbortedTxn struct{ ProducerID, First int64 }
 
-// Aborted lists the aborted transactions that overlap [from, to), for read_committed fetches.
-func (l *Log) Aborted(from, to int64) ([]AbortedTxn, error) {
-	if err := l.Wake(); err != nil {
-		return nil, err
-	}
+// aborted lists the aborted transactions that overlap [from, to).
+func (l *Log) aborted(from, to int64) ([]AbortedTxn, error) {
 	v := l.view.Load()
 	if v == nil {
 		return nil, nil

@@ -52,7 +52,6 @@ func TestRestingLogAnswersAlike(t *testing.T) {
 			info, err := l.AppendReplica(b)
 			return []any{info, err}
 		},
-		"Aborted":         func(l *Log) any { a, err := l.Aborted(0, 40); return []any{a, err} },
 		"ActiveProducers": func(l *Log) any { return l.ActiveProducers() },
 		"AdvanceLogStart": func(l *Log) any { return l.AdvanceLogStart(17) },
 		"AssignEpoch":     func(l *Log) any { return []any{l.AssignEpoch(2, 40), l.AssignEpoch(9, 40), l.Epochs()} },
@@ -117,6 +116,11 @@ func TestRestingLogAnswersAlike(t *testing.T) {
 			defer s.Release()
 			b, readErr := s.Span.AppendTo(nil)
 			return []any{b, s.More, err, readErr}
+		},
+		"ReadCommitted": func(l *Log) any {
+			s, aborted, err := l.ReadCommitted(l.LogStart(), 1<<20, 40, true)
+			defer s.Release()
+			return []any{s.Bytes, s.More, aborted, err}
 		},
 		"ReadUnsynced":    func(l *Log) any { b, from, end, err := l.ReadUnsynced(nil); return []any{len(b), from, end, err} },
 		"Recovered":       func(l *Log) any { return l.Recovered() },

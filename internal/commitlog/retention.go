@@ -198,15 +198,16 @@ func (l *Log) newest(s *segment.Segment, now time.Time) (int64, error) {
 func (l *Log) dropLocked(n int) []*segment.Segment {
 	segments := l.segments()
 	dropped, rest := segments[:n:n], segments[n:]
+	first := rest[0].Base()
+	l.advanceLocked(first) // before they go: who finds the new segments must not look below them
 	l.cuts.Add(1)
 	l.view.Store(&view{append([]*segment.Segment(nil), rest...)})
+	l.cuts.Add(1) // a read that began in between, and has the old ones, must not believe that it misses their files
 	size := int64(0)
 	for _, s := range dropped {
 		size += s.Size()
 	}
 	l.marks.size.Add(-size)
-	first := rest[0].Base()
-	l.advanceLocked(first)
 	if l.marks.recovery.Load() < first { // what is gone need not be synced
 		l.marks.recovery.Store(first)
 		l.marks.flushed.Store(l.marks.written.Load() - l.marks.size.Load())

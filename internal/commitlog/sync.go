@@ -254,10 +254,10 @@ func (l *Log) raiseLocked(m mark) bool {
 // ReadUnsynced appends the batches from SyncedEnd to LogEnd to dst, for the journal. It is a capture: the next append calls
 // Committer.Dirty again. After the journal is synced the committer calls SetSynced(end).
 func (l *Log) ReadUnsynced(dst []byte) (batches []byte, from, end int64, err error) {
-	for attempt := 0; ; attempt++ {
+	for {
 		cuts := l.cuts.Load()
 		batches, from, end, err = l.readUnsynced(dst)
-		if err == nil || cuts == l.cuts.Load() || attempt == maxReadAttempts {
+		if err == nil || cuts == l.cuts.Load() {
 			return batches, from, end, err
 		}
 		// Segments went away meanwhile, and what they held was synced before.

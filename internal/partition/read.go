@@ -88,20 +88,18 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 		res.More = true
 		return res, nil
 	}
-	slice, err := p.Log().Read(r.Offset, int64(r.MaxBytes), limit, r.AtLeastOne)
+	var err error
+	if r.Isolation == ReadCommitted {
+		var aborted []commitlog.AbortedTxn
+		res.Slice, aborted, err = p.Log().ReadCommitted(r.Offset, int64(r.MaxBytes), limit, r.AtLeastOne)
+		res.Aborted = append(res.Aborted, aborted...) // empty, not nil, where there is none
+	} else {
+		res.Slice, err = p.Log().Read(r.Offset, int64(r.MaxBytes), limit, r.AtLeastOne)
+	}
 	if err != nil {
 		return unread, err
 	}
-	res.Slice = slice
-	res.More = slice.More
-	if r.Isolation == ReadCommitted && slice.Bytes > 0 {
-		aborted, err := p.Log().Aborted(r.Offset, limit)
-		if err != nil {
-			slice.Release()
-			return unread, err
-		}
-		res.Aborted = append(res.Aborted, aborted...) // empty, not nil, where there is none
-	}
+	res.More = res.Slice.More
 	return res, nil
 }
 
