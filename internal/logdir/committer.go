@@ -331,12 +331,9 @@ func (c *committer) withoutJournal(err error, settles []*settle) {
 		}
 		c.enqueueLocked(m.st)
 	}
-	if errors.Is(err, journal.ErrFull) { // room comes when the reclaimer is done, which wakes the committer
-		c.mu.blocked = append(c.mu.blocked, settles...)
+	if errors.Is(err, journal.ErrFull) {
+		c.blockLocked(settles)
 		settles = nil
-		if c.journal.Reclaimable() { // or was done just now
-			c.unblockLocked()
-		}
 	}
 	c.mu.Unlock()
 	if len(settles) == 0 {
@@ -351,7 +348,7 @@ func (c *committer) withoutJournal(err error, settles []*settle) {
 		c.committed(settles)
 	case errors.Is(err, journal.ErrFull):
 		c.mu.Lock()
-		c.mu.blocked = append(c.mu.blocked, settles...)
+		c.blockLocked(settles)
 		c.mu.Unlock()
 	case c.journal.Broken():
 		c.d.fail(err)
@@ -361,6 +358,14 @@ func (c *committer) withoutJournal(err error, settles []*settle) {
 		for _, s := range settles {
 			s.done <- err
 		}
+	}
+}
+
+// blockLocked has requests wait until the reclaimer has freed a journal file, which wakes the committer.
+func (c *committer) blockLocked(settles []*settle) {
+	c.mu.blocked = append(c.mu.blocked, settles...)
+	if c.journal.Reclaimable() { // it has just now
+		c.unblockLocked()
 	}
 }
 

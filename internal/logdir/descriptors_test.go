@@ -1,6 +1,7 @@
 package logdir
 
 import (
+	"path/filepath"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -38,7 +39,7 @@ func TestNoDescriptors(t *testing.T) {
 			lack.Store(true)
 			for i := range 60 {
 				if i == 30 {
-					if err := w.d.Remove(logID(5)); err != nil && !vfs.NoDescriptors(err) {
+					if err := w.sweeping(func() error { return w.d.Remove(logID(5)) }); err != nil && !vfs.NoDescriptors(err) {
 						t.Fatalf("operation %d: remove: %v", n, err)
 					}
 					delete(w.models, 5)
@@ -67,6 +68,63 @@ func TestNoDescriptors(t *testing.T) {
 				t.Logf("%d operations", n)
 				return
 			}
+		}
+	}
+}
+
+// TestRemovalWaitsForDescriptors: a removal that finds no room in the journal, because a log with entries in its files could not be synced for lack of
+// descriptors, goes on when there are some.
+func TestRemovalWaitsForDescriptors(t *testing.T) {
+	var lack atomic.Bool
+	var met atomic.Int64
+	opts := options(vfs.NewFault(vfs.NewMem(), func(op vfs.Op) error {
+		if lack.Load() && op.Kind == vfs.OpOpen && filepath.Dir(op.Name) == filepath.Join(root, logID(1).DirName()) {
+			met.Add(1)
+			return syscall.EMFILE
+		}
+		return nil
+	}))
+	opts.Files = commitlog.NewFileCache(1, 1<<20)
+	w := newWorld()
+	must(t, w.open(opts))
+	for n := range 3 { // 0 is last the one whose file is open
+		must(t, w.append(2-n, 100, 1, true, true))
+	}
+	lack.Store(true)
+	for range 60 {
+		must(t, w.append(0, 3000, 1, true, true))
+	}
+	if met.Load() == 0 || w.d.committer.journal.Sequence() != 3 {
+		t.Fatalf("the journal is in file %d, and met a lack of descriptors %d times", w.d.committer.journal.Sequence(), met.Load())
+	}
+	removed := make(chan error, 1)
+	go func() { removed <- w.d.Remove(logID(2)) }()
+	for waits := false; !waits; runtime.Gosched() {
+		w.d.committer.mu.Lock()
+		waits = len(w.d.committer.mu.blocked) > 0
+		w.d.committer.mu.Unlock()
+	}
+	lack.Store(false)
+	must(t, w.sweeping(func() error { return <-removed }))
+	if w.d.lookup(logID(2)) != nil {
+		t.Error("the log is still there")
+	}
+	delete(w.models, 2)
+	w.awaitAll(t)
+	must(t, w.d.Close())
+}
+
+// sweeping calls f while the directory looks for what it may try again, as it does every second where the clock goes.
+func (w *world) sweeping(f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		default:
+			w.d.probe()
+			runtime.Gosched()
 		}
 	}
 }

@@ -136,6 +136,23 @@ func TestUnfinishedRemoval(t *testing.T) {
 	}
 }
 
+// swept returns when the sweeper has looked for space as often as it was asked to.
+func (w *world) swept(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	taken := func(asked chan struct{}) {
+		for len(asked) > 0 {
+			if time.Now().After(deadline) {
+				t.Fatal("the sweeper does not do what it is asked for")
+			}
+			runtime.Gosched()
+		}
+	}
+	taken(w.d.measuring)
+	w.d.sweeper.kick() // which it takes when it is through with what it took before
+	taken(w.d.sweeper.early)
+}
+
 // TestLittleSpaceIsKept: producers are refused before the disk is full, without a tick of the clock where they are fast; a broker's own
 // topic goes on in what is left. There is no failed write on the way, and it ends by itself when there is space.
 func TestLittleSpaceIsKept(t *testing.T) {
@@ -157,10 +174,10 @@ func TestLittleSpaceIsKept(t *testing.T) {
 	producers, groups := log(0, false), log(1, true)
 	var err error
 	for range 10_000 {
-		if _, err = producers.Append(batch("key", 10_000), 1); err != nil {
+		if _, err = producers.Append(batch("key", 40_000), 1); err != nil {
 			break
 		}
-		runtime.Gosched()
+		w.swept(t)
 	}
 	if !errors.Is(err, commitlog.ErrReadOnly) || errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("producers are answered %v", err)
