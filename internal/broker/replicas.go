@@ -491,7 +491,7 @@ func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Se
 	if err != nil {
 		return nil, err
 	}
-	highWatermark, _ := dir.HighWatermark(id.Topic, id.Partition) // 0 where none was noted
+	highWatermark := dir.HighWatermark(id.Topic, id.Partition)
 	opened := partition.New(id, &r.host, log, settings, highWatermark, r.lossy(dir, id, assigned))
 	opened.Registered(r.epoch)
 	p.Store(opened)

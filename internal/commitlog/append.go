@@ -29,9 +29,10 @@ func (l *Log) Append(b record.Batch, epoch LeaderEpoch) (AppendInfo, error) {
 	if err := l.env.admit(cfg); err != nil {
 		return AppendInfo{}, err
 	}
-	if err := l.Wake(); err != nil {
+	if err := l.use(); err != nil {
 		return AppendInfo{}, err
 	}
+	defer l.leave()
 	for {
 		l.mu.Lock()
 		info, err := l.appendLocked(b, epoch, cfg)
@@ -228,9 +229,10 @@ func (l *Log) AppendReplica(batches []byte) (AppendInfo, error) {
 	if err := l.env.admit(cfg); err != nil {
 		return AppendInfo{First: -1, Last: -1}, err
 	}
-	if err := l.Wake(); err != nil {
+	if err := l.use(); err != nil {
 		return AppendInfo{First: -1, Last: -1}, err
 	}
+	defer l.leave()
 	info := AppendInfo{First: -1, Last: -1, Timestamp: record.NoTimestamp, LogStart: l.LogStart()}
 	for {
 		l.mu.Lock()

@@ -67,9 +67,10 @@ var (
 // scans it for lost records, or reads from it what is not in it any more.
 func (l *Log) Clean(opts CleanOptions) (Cleaned, error) {
 	opts = opts.withDefaults()
-	if err := l.Wake(); err != nil {
+	if err := l.use(); err != nil {
 		return Cleaned{}, err
 	}
+	defer l.leave()
 	l.cleans.Add(1) // before it is looked whether a copy is made
 	defer l.cleans.Add(-1)
 	l.mu.Lock()

@@ -40,9 +40,10 @@ func (l *Log) MakeFiles() error {
 // Continues says whether the log is the beginning of another, from some offset on: its last batch and its leader epochs are the other's.
 func (l *Log) Continues(whole *Log) (bool, error) {
 	for _, log := range []*Log{l, whole} {
-		if err := log.Wake(); err != nil {
+		if err := log.use(); err != nil {
 			return false, err
 		}
+		defer log.leave()
 	}
 	end := l.LogEnd()
 	if end > whole.LogEnd() || end < whole.LogStart() {
@@ -99,9 +100,10 @@ func (l *Log) TakeOver(whole *Log) error {
 	if l.LogEnd() != whole.LogEnd() {
 		return fmt.Errorf("take over %s: %w: the copy ends at %d, the log at %d", l.id, ErrUnexpectedOffset, l.LogEnd(), whole.LogEnd())
 	}
-	if err := whole.Wake(); err != nil {
+	if err := whole.use(); err != nil {
 		return err
 	}
+	defer whole.leave()
 	whole.mu.Lock()
 	producers := whole.mu.producers.Clone()
 	whole.mu.Unlock()
@@ -140,9 +142,10 @@ func (l *Log) takeEpochsLocked(epochs []epoch.Entry) {
 // gone, and of a compacted log where the leader epochs began. A start believes both at a snapshot of the producers below the recovery point,
 // so there is one then.
 func (l *Log) Learn(whole *Log) error {
-	if err := whole.Wake(); err != nil {
+	if err := whole.use(); err != nil {
 		return err
 	}
+	defer whole.leave()
 	var epochs []epoch.Entry
 	whole.mu.Lock()
 	producers := whole.mu.producers.Clone()

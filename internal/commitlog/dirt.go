@@ -29,14 +29,13 @@ func (d Dirt) Ratio() float64 {
 // old enough for min.compaction.lag.ms. A log with nothing new costs next to nothing.
 func (l *Log) Dirt(now time.Time, highWatermark int64) (Dirt, error) {
 	cfg := l.config.Load()
-	if r := l.rest.Load(); r != nil {
-		if !cfg.Compact || r.Base <= max(l.Cleaned(), l.LogStart()) {
-			return Dirt{}, nil
-		}
-		if err := l.Wake(); err != nil {
-			return Dirt{}, err
-		}
+	if r := l.rest.Load(); r != nil && l.cleanRest(r) {
+		return Dirt{}, nil
 	}
+	if err := l.glance(); err != nil {
+		return Dirt{}, err
+	}
+	defer l.leave()
 	v := l.view.Load()
 	if !cfg.Compact || v == nil || l.copied.Load() || l.repairing.Load() {
 		return Dirt{}, nil

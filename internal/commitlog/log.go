@@ -37,30 +37,29 @@ import (
 
 // Log is the log of one partition. All methods are safe for concurrent use.
 type Log struct {
-	id       ID
-	env      *Env
-	onSynced func(int64)
-	name     atomic.Pointer[string] // of the directory, where it is not the partition's
-	config   atomic.Pointer[Config] // defaults filled in
-	marks    marks
-	view     atomic.Pointer[view]        // the segments; nil for a log without files
-	epochs   atomic.Pointer[epoch.Cache] // never changed in place; nil when empty
-	cuts     atomic.Int64                // changes with every removal of segments or batches, before and after
-	unstable atomic.Bool                 // producers know of transactions that may hold the LSO back
-	unclean  atomic.Bool                 // the last cleaning had no room for all keys
-	deriving chan struct{}               // held by who writes derived files or cuts the log; nil until there are files
-	copied   atomic.Bool                 // a copy of the log is being made, which compaction must not change under it
-	cleans   atomic.Int32                // passes of compaction and repairs under way
-
-	repairing atomic.Bool // segments are repaired, and compaction waits
+	id        ID
+	env       *Env
+	onSynced  func(int64)
+	name      atomic.Pointer[string] // of the directory, where it is not the partition's
+	config    atomic.Pointer[Config] // defaults filled in
+	marks     marks
+	view      atomic.Pointer[view]        // the segments; nil for a log without files
+	epochs    atomic.Pointer[epoch.Cache] // never changed in place; nil when empty
+	cuts      atomic.Int64                // changes with every removal of segments or batches, before and after
+	unstable  atomic.Bool                 // producers know of transactions that may hold the LSO back
+	unclean   atomic.Bool                 // the last cleaning had no room for all keys
+	deriving  chan struct{}               // held by who writes derived files or cuts the log; nil until there are files
+	copied    atomic.Bool                 // a copy of the log is being made, which compaction must not change under it
+	repairing atomic.Bool                 // segments are repaired, and compaction waits
+	cleans    atomic.Int32                // passes of compaction and repairs under way
+	doomed    atomic.Int32                // removals of files that are not through
 	repairs   atomic.Int64
 
 	recovered Recovered
 	replayed  int64 // where the last batch that Replay was given ends
 
-	rest    atomic.Pointer[Rest] // nil once the files were opened, or where there are none to open
-	atClean bool                 // they are those of a clean stop
-	doomed  atomic.Int32         // removals of files that are not through
+	rest atomic.Pointer[Rest] // nil while the files are open, or where there are none to open
+	uses atomic.Uint64        // see use
 
 	mu struct { // held for an append's write, never for a sync
 		sync.Mutex
@@ -68,10 +67,11 @@ type Log struct {
 	}
 }
 
-// inner is what Log.mu guards. Waking replaces it whole.
+// inner is what Log.mu guards; see replaceLocked.
 type inner struct {
 	producers producer.State
 	state     state
+	atClean   bool // the log rests, and its files are those of a clean stop
 	notified  bool // the committer was told since the last capture
 	newDir    bool // the directory's own name is not durable yet
 	newFiles  bool // names in it are not durable yet
@@ -172,7 +172,7 @@ func New(id ID, opts Options) (*Log, error) {
 		return l, nil
 	}
 	if opts.Rest != nil {
-		l.lie(*opts.Rest, opts.Recovery.Clean)
+		l.lie(opts.Rest, opts.Recovery.Clean)
 		return l, nil
 	}
 	if err := l.open(opts.Recovery, l); err != nil {
@@ -221,6 +221,8 @@ func (l *Log) Size() int64 { return l.marks.size.Load() }
 
 // Segments is the number of segments.
 func (l *Log) Segments() int {
+	l.enter(inside)
+	defer l.leave()
 	if r := l.rest.Load(); r != nil {
 		return int(r.Segments)
 	}

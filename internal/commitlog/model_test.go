@@ -91,6 +91,8 @@ type modelRun struct {
 	epoch int32
 	now   int64
 	trace []string
+
+	rested int
 }
 
 var modelConfigs = map[string]Config{
@@ -101,6 +103,12 @@ var modelConfigs = map[string]Config{
 }
 
 func TestModel(t *testing.T) {
+	rested := 0
+	defer func() {
+		if rested == 0 {
+			t.Error("no log came to rest")
+		}
+	}()
 	for name, cfg := range modelConfigs {
 		cfg.Durable, cfg.Delete, cfg.RetentionAge = true, true, -1
 		cfg.RetentionBytes = 8 * 1500
@@ -119,6 +127,7 @@ func TestModel(t *testing.T) {
 					r.step()
 					r.compare()
 				}
+				rested += r.rested
 			})
 		}
 	}
@@ -161,6 +170,7 @@ func (r *modelRun) step() {
 			r.t.Fatalf("synced to %d, end %d", end, r.m.end)
 		}
 		r.w.point = end
+		r.rest()
 	case k < 90:
 		r.journal()
 	case k < 95:
@@ -298,6 +308,14 @@ func (r *modelRun) journal() {
 	r.must(r.l.ReplayFrom(got, b)) // all of it is there
 }
 
+// rest lets a log rest that is synced. Whoever asks it next wakes it.
+func (r *modelRun) rest() {
+	uses := r.l.Uses()
+	if rest, ok := r.l.Rest(); ok && r.l.LetRest(&rest, uses) {
+		r.rested++
+	}
+}
+
 func (r *modelRun) reopen(clean bool) {
 	if clean {
 		r.must(r.l.Close(true))
@@ -335,6 +353,8 @@ func (r *modelRun) compare() {
 	if l.LogStart() != m.start || l.LogEnd() != m.end {
 		t.Fatalf("log is %d to %d, want %d to %d", l.LogStart(), l.LogEnd(), m.start, m.end)
 	}
+	l.marks.check()
+	r.must(l.Wake())
 	l.marks.check()
 	want := m.visible()
 	got := readAll(t, l, m.start)

@@ -57,7 +57,8 @@ func (o *opening) finishEpochs() error {
 	o.epochs.TruncateStart(l.marks.logStart.Load())
 	o.epochs.TruncateEnd(o.end)
 	l.mu.newEpochs = o.rescan || !slices.Equal(o.filed, o.epochs.Entries())
-	l.epochs.Store(&o.epochs)
+	epochs := o.epochs // alone: what points into the opening keeps all of it
+	l.epochs.Store(&epochs)
 	return nil
 }
 

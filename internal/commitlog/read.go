@@ -35,13 +35,14 @@ func (l *Log) readEither(offset, maxBytes, end int64, atLeastOne, committed bool
 		} else if offset == logEnd || offset >= end {
 			return Slice{}, nil, nil
 		}
-		if err := l.Wake(); err != nil {
+		if err := l.use(); err != nil {
 			return Slice{}, nil, err
 		}
 		slice, err = l.read(offset, maxBytes, end, atLeastOne)
 		if committed && err == nil && slice.Bytes > 0 {
 			aborted, err = l.aborted(offset, end)
 		}
+		l.leave()
 		disturbed := cuts != l.cuts.Load()
 		if !disturbed && err == nil {
 			return slice, aborted, nil
@@ -83,9 +84,16 @@ func (l *Log) read(offset, maxBytes, end int64, atLeastOne bool) (Slice, error) 
 
 // LatestEpoch is the last leader epoch that the log knows.
 func (l *Log) LatestEpoch() (LeaderEpoch, bool) {
+	l.enter(inside)
+	defer l.leave()
 	if r := l.rest.Load(); r != nil {
 		return LeaderEpoch(r.Epoch), r.Epoch >= 0
 	}
+	return l.latestAwake()
+}
+
+// latestAwake is LatestEpoch of a log that does not rest.
+func (l *Log) latestAwake() (LeaderEpoch, bool) {
 	c := l.epochs.Load()
 	if c == nil {
 		return epoch.None, false
@@ -100,7 +108,9 @@ func (l *Log) EndOffsetFor(e LeaderEpoch) (LeaderEpoch, int64) {
 	if r := l.rest.Load(); r != nil && e >= 0 && LeaderEpoch(r.Epoch) == e {
 		return e, r.End // what followers ask after a start, of every log: none needs to be opened for it. The log may be awake by now, and longer
 	}
-	_ = l.Wake()      // what is refused knows no epochs
+	if l.use() == nil { // what is refused knows no epochs
+		defer l.leave()
+	}
 	end := l.LogEnd() // before the epochs: an epoch that begins meanwhile begins at or above it
 	c := l.epochs.Load()
 	if c == nil {
@@ -112,7 +122,9 @@ func (l *Log) EndOffsetFor(e LeaderEpoch) (LeaderEpoch, int64) {
 
 // EpochAt is the leader epoch of the record at offset.
 func (l *Log) EpochAt(offset int64) (LeaderEpoch, bool) {
-	_ = l.Wake()
+	if l.use() == nil {
+		defer l.leave()
+	}
 	c := l.epochs.Load()
 	if c == nil {
 		return epoch.None, false
@@ -123,7 +135,9 @@ func (l *Log) EpochAt(offset int64) (LeaderEpoch, bool) {
 
 // Epochs lists all leader epochs, for tools and tests.
 func (l *Log) Epochs() []epoch.Entry {
-	_ = l.Wake()
+	if l.use() == nil {
+		defer l.leave()
+	}
 	if c := l.epochs.Load(); c != nil {
 		return append([]epoch.Entry(nil), c.Entries()...)
 	}
@@ -136,9 +150,10 @@ func (l *Log) AssignEpoch(e LeaderEpoch, start int64) error {
 	if err := l.env.offline(); err != nil {
 		return err
 	}
-	if err := l.Wake(); err != nil {
+	if err := l.use(); err != nil {
 		return err
 	}
+	defer l.leave()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mu.state == closed {
@@ -174,9 +189,10 @@ var notFound = found{-1, -1, -1}
 // OffsetForTimestamp finds the first record whose timestamp is at least ts. ok is false when there is none below end; a timestamp
 // of a batch with log append time is that of the batch.
 func (l *Log) OffsetForTimestamp(ts, end int64) (offset, timestamp int64, epoch LeaderEpoch, ok bool, err error) {
-	if err := l.Wake(); err != nil {
+	if err := l.use(); err != nil {
 		return -1, -1, -1, false, err
 	}
+	defer l.leave()
 	f, err := undisturbed(l, func() (found, error) { return l.searchTime(ts, end) })
 	return f.Offset, f.Timestamp, f.Epoch, f != notFound && err == nil, err
 }
@@ -248,9 +264,10 @@ const maxSearchBytes = 1 << 30
 
 // MaxTimestamp finds the first record with the largest timestamp; ok is false for an empty log or if it is not below end.
 func (l *Log) MaxTimestamp(end int64) (offset, timestamp int64, epoch LeaderEpoch, ok bool, err error) {
-	if err := l.Wake(); err != nil {
+	if err := l.use(); err != nil {
 		return -1, -1, -1, false, err
 	}
+	defer l.leave()
 	f, err := undisturbed(l, func() (found, error) {
 		largest := int64(segment.NoTimestamp)
 		for _, s := range l.segments() {

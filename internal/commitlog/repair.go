@@ -69,9 +69,10 @@ func (l *Log) Repair(base int64, opts RepairOptions) (Repaired, error) {
 	if err := l.env.Err(); err != nil {
 		return Repaired{}, err
 	}
-	if err := l.Wake(); err != nil {
+	if err := l.use(); err != nil {
 		return Repaired{}, err
 	}
+	defer l.leave()
 	l.repairing.Store(true) // before it is looked whether a pass is under way
 	defer l.repairing.Store(false)
 	passes := l.cleans.Add(1)

@@ -12,7 +12,8 @@ import (
 
 // Rest is what has to be known of a log whose files are not open: that all of it is synced in them, where it ends, and when something is
 // to be done about it. A log that was made with one rests: it has its offsets and its size, and opens its directory, with the recovery that New
-// describes, for the first call that needs more. Nobody waits for that at a start, be it after a clean stop or after a crash.
+// describes, for the first call that needs more. Nobody waits for that at a start, be it after a clean stop or after a crash. One that nobody has used for a
+// while returns to rest (LetRest), and needs no more memory than after a start.
 //
 // What a Rest says was true when the log said it, and is true as long as the directory and the file of the active segment are
 // as they were then (Holds) and the recovery point is still End: whatever changes a log appends to the active segment, cuts it, which
@@ -54,7 +55,7 @@ func (r *Rest) Holds(fsys vfs.FS, dir string) bool {
 }
 
 // lie lets the log rest. Nobody uses it yet.
-func (l *Log) lie(r Rest, clean bool) {
+func (l *Log) lie(r *Rest, clean bool) {
 	start := min(max(l.marks.logStart.Load(), r.First), r.End)
 	l.marks.size.Store(r.Size)
 	l.marks.written.Store(r.Size)
@@ -62,16 +63,109 @@ func (l *Log) lie(r Rest, clean bool) {
 	l.marks.logStart.Store(start)
 	l.marks.cleaned.Store(min(l.marks.cleaned.Load(), r.End))
 	l.mu.state = present
-	l.atClean = clean
-	l.rest.Store(&r)
+	l.mu.atClean = clean
+	l.rest.Store(r)
 	l.marks.check()
 }
 
-// Rests says whether the files of the log were not needed so far.
+// A log's uses are two counts and a bit: in the upper half how often its files were needed since it was made, in the lower how many calls are under way that a
+// return to rest would disturb, and whether one is under way.
+const (
+	inside = 1
+	lying  = 1 << 31
+	needed = 1 << 32
+)
+
+// use is Wake for a call that needs the log to stay awake until it says leave.
+func (l *Log) use() error { return l.awake(inside + needed) }
+
+// glance is use for those who look time and again whether there is something to be done: they keep no log from its rest for longer than they look.
+func (l *Log) glance() error { return l.awake(inside) }
+
+func (l *Log) awake(n uint64) error {
+	for {
+		l.enter(n)
+		if l.rest.Load() == nil {
+			return nil
+		}
+		l.leave()
+		if err := l.wake(); err != nil {
+			return err
+		}
+	}
+}
+
+// enter keeps the log as it is, awake or at rest, until leave; one at rest may wake. It never waits for a disk.
+func (l *Log) enter(n uint64) {
+	for l.uses.Add(n)&lying != 0 {
+		l.leave()
+		l.ended() // waits for the lock, under which it comes to rest
+	}
+}
+
+func (l *Log) leave() { l.uses.Add(^uint64(inside - 1)) }
+
+// Uses changes whenever somebody needs the log's files.
+func (l *Log) Uses() uint64 { return l.uses.Load() }
+
+// LetRest lets the log return to rest, with what Rest said of it since, unless somebody has used it since Uses was so much, or does. It says whether the log
+// rests. It touches no file: one whose indexes, snapshots or names wait to be written stays awake, and so does one that would be woken soon.
+func (l *Log) LetRest(r *Rest, uses uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if uses&(needed-1) != 0 || !l.uses.CompareAndSwap(uses, uses|lying) {
+		return false
+	}
+	defer l.uses.Add(^uint64(lying - 1)) // others may have tried to enter
+	if !l.mayRestLocked(r) {
+		return false
+	}
+	segments := l.segments()
+	l.rest.Store(r)
+	l.view.Store(nil)
+	l.epochs.Store(nil)
+	l.unstable.Store(false)
+	l.replaceLocked(inner{state: present}) // not as a clean stop leaves it: a snapshot may be missing, and the end of the indexes
+	for _, s := range segments {
+		s.Close()
+	}
+	return true
+}
+
+// replaceLocked takes another inner, of a log that returns to rest or wakes, but for what outlasts both.
+func (l *Log) replaceLocked(next inner) {
+	is := &l.mu.inner
+	next.names, next.cuts, next.created, next.jitter, next.lastGrowth = is.names, is.cuts, is.created, is.jitter, is.lastGrowth
+	l.mu.inner = next
+}
+
+// mayRestLocked says whether the log is as the Rest says, and can be opened anew as it is, for little.
+func (l *Log) mayRestLocked(r *Rest) bool {
+	is, _, ok := l.describeLocked()
+	is.Changed, is.Written = r.Changed, r.Written
+	m := &l.mu.inner
+	switch {
+	case !ok, is != *r, m.state != present, m.newDir, m.newFiles, m.unseen != nil, len(m.sealed)+len(m.pending) > 0:
+		return false
+	case m.sinceDerived > walkedMax, !l.idleRestLocked(r, l.env.Clock.Now()), !l.cleanRest(r):
+		return false
+	}
+	for _, s := range l.segments() {
+		if len(s.Damages()) > 0 || s.InUse() { // a file that a reader has is removed in another way than others
+			return false
+		}
+	}
+	return true
+}
+
+// walkedMax is how much was appended at most since the last snapshot to a log that returns to rest: whoever uses it next waits until that was walked.
+const walkedMax = 1 << 20
+
+// Rests says whether the files of the log are not open, since nobody needs them.
 func (l *Log) Rests() bool { return l.rest.Load() != nil }
 
-// Rest describes the log so that it may rest at the next start. ok is false while something of it is not synced or changed just now, and for a log whose
-// open transactions readers must know of. A closed log is described as its end left it; nobody changes it any more.
+// Rest describes the log so that it may rest at the next start. ok is false while something of it is not synced or changed just now, and for a log of whose
+// transactions readers must know. A closed log is described as its end left it; nobody changes it any more.
 func (l *Log) Rest() (r Rest, ok bool) {
 	if r := l.rest.Load(); r != nil {
 		l.mu.Lock()
@@ -104,11 +198,15 @@ func (l *Log) Rest() (r Rest, ok bool) {
 func (l *Log) describe() (r Rest, active *segment.Segment, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.describeLocked()
+}
+
+func (l *Log) describeLocked() (r Rest, active *segment.Segment, ok bool) {
 	v := l.view.Load()
 	if v == nil || l.doomed.Load() > 0 || l.mu.newEpochs || l.UnflushedBytes() > 0 || l.marks.recovery.Load() != l.marks.logEnd.Load() {
 		return Rest{}, nil, false
 	}
-	if _, open := l.mu.producers.FirstUnstable(all); open {
+	if !l.mu.producers.Stable() {
 		return Rest{}, nil, false
 	}
 	first, active := v.segments[0], v.active()
@@ -116,7 +214,7 @@ func (l *Log) describe() (r Rest, active *segment.Segment, ok bool) {
 		End: l.marks.logEnd.Load(), Base: active.Base(), Bytes: active.Size(), Size: l.marks.size.Load(), Segments: int32(len(v.segments)), Epoch: -1,
 		First: first.Base(), FirstBytes: first.Size(), FirstEnd: first.End(), FirstNewest: segment.NoTimestamp,
 	}
-	if e, known := l.LatestEpoch(); known {
+	if e, known := l.latestAwake(); known {
 		r.Epoch = int32(e)
 	}
 	if l.mu.oldest.base == r.First {
@@ -148,10 +246,11 @@ func (l *Log) rememberOldest() {
 // Wake opens the files of a log that rests. Every method that needs them does so by itself; it is for callers that want to know before.
 // Files that are not what they were are refused, with ErrCorrupt, until the next start, which recovers them.
 func (l *Log) Wake() error {
-	if l.rest.Load() == nil {
-		return nil
+	if err := l.use(); err != nil {
+		return err
 	}
-	return l.wake()
+	l.leave()
+	return nil
 }
 
 func (l *Log) wake() error {
@@ -161,7 +260,7 @@ func (l *Log) wake() error {
 		return nil
 	}
 	l.mu.Lock()
-	ended, refused := l.mu.state == closed, l.mu.refused
+	ended, refused, clean := l.mu.state == closed, l.mu.refused, l.mu.atClean
 	l.mu.Unlock()
 	if refused != nil {
 		return refused
@@ -169,7 +268,7 @@ func (l *Log) wake() error {
 	if ended {
 		return ErrClosed
 	}
-	err := l.openRested(r)
+	err := l.openRested(r, clean)
 	switch {
 	case err == nil:
 		l.env.woken(l, nil)
@@ -183,12 +282,12 @@ func (l *Log) wake() error {
 }
 
 // openRested opens the log anew, as another one that nobody sees, and takes over what that found.
-func (l *Log) openRested(r *Rest) error {
+func (l *Log) openRested(r *Rest, clean bool) error {
 	opened := &Log{id: l.id, env: l.env}
 	opened.name.Store(l.name.Load())
 	opened.config.Store(l.config.Load())
 	opened.setEnds(l.LogStart())
-	found := Recovery{Clean: l.atClean, Point: r.End, LogStart: l.LogStart(), Bytes: r.Bytes}
+	found := Recovery{Clean: clean, Point: r.End, LogStart: l.LogStart(), Bytes: r.Bytes}
 	err := opened.open(found, l)
 	if errors.Is(err, ErrTopicID) {
 		// Nothing covers the id in that file, and there is another witness: who noted that the log rests. It is written anew.
@@ -208,9 +307,7 @@ func (l *Log) openRested(r *Rest) error {
 	opened.marks.check()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	growth := l.mu.lastGrowth
-	l.mu.inner = opened.mu.inner
-	l.mu.lastGrowth = growth
+	l.replaceLocked(opened.mu.inner)
 	l.epochs.Store(opened.epochs.Load())
 	l.unstable.Store(true) // LastStable finds out
 	l.marks.size.Store(opened.Size())
@@ -227,11 +324,15 @@ func (l *Log) openRested(r *Rest) error {
 // idleRest says whether retention has nothing to do for a log that rests: what could go is what countOld counts.
 func (l *Log) idleRest(r *Rest, now time.Time) bool {
 	l.mu.Lock()
-	if l.mu.lastGrowth.at.IsZero() {
+	defer l.mu.Unlock()
+	return l.idleRestLocked(r, now)
+}
+
+func (l *Log) idleRestLocked(r *Rest, now time.Time) bool {
+	if l.mu.lastGrowth.at.IsZero() || l.mu.lastGrowth.end != r.End {
 		l.mu.lastGrowth = growth{r.End, now}
 	}
 	idle := now.Sub(l.mu.lastGrowth.at)
-	l.mu.Unlock()
 	cfg := l.config.Load()
 	if r.Segments > 1 && r.FirstEnd <= l.LogStart() {
 		return false
@@ -247,4 +348,9 @@ func (l *Log) idleRest(r *Rest, now time.Time) bool {
 	}
 	believed := r.FirstBytes > 0 && r.FirstNewest >= 0 && r.FirstNewest <= now.Add(time.Hour).UnixMilli()
 	return believed && now.UnixMilli()-r.FirstNewest <= cfg.RetentionAge.Milliseconds()
+}
+
+// cleanRest says whether compaction has nothing to do for a log that rests.
+func (l *Log) cleanRest(r *Rest) bool {
+	return !l.config.Load().Compact || r.Base <= max(l.Cleaned(), l.LogStart())
 }

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/moldau/moldau/internal/record"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
@@ -101,6 +104,7 @@ func TestRestingLogAnswersAlike(t *testing.T) {
 		},
 		"LastStable":   func(l *Log) any { return []any{l.LastStable(40), l.LastStable(12)} },
 		"LatestEpoch":  func(l *Log) any { e, ok := l.LatestEpoch(); return []any{e, ok} },
+		"LetRest":      nil,
 		"Learn":        func(l *Log) any { return l.Learn(l) },
 		"LogEnd":       func(l *Log) any { return l.LogEnd() },
 		"LogStart":     func(l *Log) any { return l.LogStart() },
@@ -145,6 +149,7 @@ func TestRestingLogAnswersAlike(t *testing.T) {
 		"UnsyncedBytes":   func(l *Log) any { return l.UnsyncedBytes() },
 		"CopyFrom":        func(l *Log) any { n, done, _, err := l.CopyFrom(l, 100, nil); return []any{n, done, err} },
 		"Rests":           nil, // tells them apart
+		"Uses":            nil,
 		"Wake":            nil,
 	}
 	kinds := reflect.TypeFor[*Log]()
@@ -153,6 +158,7 @@ func TestRestingLogAnswersAlike(t *testing.T) {
 			t.Errorf("nobody looked what %s does to a log that rests", kinds.Method(i).Name)
 		}
 	}
+	returned := false
 	for _, cfg := range []Config{
 		{SegmentBytes: 700, Delete: true, RetentionBytes: -1, RetentionAge: 1000 * time.Hour},
 		{SegmentBytes: 700, Delete: true, RetentionBytes: 900, RetentionAge: -1},
@@ -166,27 +172,42 @@ func TestRestingLogAnswersAlike(t *testing.T) {
 			}
 			for _, clean := range []bool{true, false} {
 				found := Recovery{Clean: clean, Point: 40, LogStart: 3}
-				said := map[bool]string{}
-				for _, rests := range []bool{false, true} {
+				said := map[string]string{}
+				for _, is := range []string{"open", "rests", "rests again"} {
 					opts := Options{Env: newWorld(t, disk.Peek(vfs.KeepAll, 0)).env, Config: &cfg, Recovery: found}
-					if rests {
+					if is == "rests" {
 						opts.Rest = &rest
 					}
 					l, err := New(testID, opts)
 					if err != nil {
 						t.Fatal(err)
 					}
-					if l.Rests() != rests {
+					if is == "rests again" && !letRest(l, &rest) {
+						continue // it would be woken soon
+					}
+					if l.Rests() != (is != "open") {
 						t.Fatalf("the log rests: %v", l.Rests())
 					}
-					said[rests] = fmt.Sprintf("%+v; start %d, end %d, synced %d, size %d", call(l), l.LogStart(), l.LogEnd(), l.SyncedEnd(), l.Size())
+					said[is] = fmt.Sprintf("%+v; start %d, end %d, synced %d, size %d", call(l), l.LogStart(), l.LogEnd(), l.SyncedEnd(), l.Size())
 				}
-				if said[true] != said[false] && name != "Recovered" && !(name == "Rest" && !clean) {
-					t.Errorf("%s, clean %v, %+v: a log that rests says\n%s\nan open one\n%s", name, clean, cfg, said[true], said[false])
+				for is, says := range said {
+					if says != said["open"] && name != "Recovered" && !(name == "Rest" && !clean) {
+						t.Errorf("%s, clean %v, %+v: a log that %s says\n%s\nan open one\n%s", name, clean, cfg, is, says, said["open"])
+					}
 				}
+				returned = returned || said["rests again"] != ""
 			}
 		}
 	}
+	if !returned {
+		t.Fatal("no log returned to rest")
+	}
+}
+
+// letRest lets a log rest that nobody uses now.
+func letRest(l *Log, r *Rest) bool {
+	l.Rest() // looks for what LetRest compares
+	return l.LetRest(r, l.Uses())
 }
 
 // readAllSoft reads what there is, and stops at the first error.
@@ -277,5 +298,153 @@ func TestWakeFails(t *testing.T) {
 	}
 	if _, exists, err := l.list(); exists || err != nil {
 		t.Fatalf("the directory is there: %v, %v", exists, err)
+	}
+}
+
+// TestRestsWhileItIsUsed: a log that returns to rest again and again, while others append, sync and read, loses nothing and never answers wrongly.
+func TestRestsWhileItIsUsed(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, Config{SegmentBytes: 2000, Durable: true}, Recovery{Missing: true})
+	var wait sync.WaitGroup
+	var done atomic.Bool
+	var rested atomic.Int64
+	always := func(what string, f func() error) {
+		wait.Go(func() {
+			for !done.Load() {
+				if err := f(); err != nil {
+					t.Errorf("%s: %v", what, err)
+					return
+				}
+				runtime.Gosched()
+			}
+		})
+	}
+	always("rest", func() error {
+		if r, ok := l.Rest(); ok && letRest(l, &r) {
+			rested.Add(1)
+		}
+		return nil
+	})
+	always("sync", func() error { _, err := l.SyncFiles(); return err })
+	always("epoch", func() error {
+		if e, ok := l.LatestEpoch(); l.LogEnd() > 0 && (!ok || e != 3) {
+			return fmt.Errorf("it is %d, %v", e, ok)
+		}
+		return nil
+	})
+	always("read", func() error {
+		end := l.SyncedEnd()
+		at := end / 2
+		s, err := l.Read(at, 300, end, true)
+		if err != nil || at == end {
+			return err
+		}
+		b, err := s.Span.AppendTo(nil)
+		s.Release()
+		if err == nil && (len(b) == 0 || record.Batch(b).BaseOffset() != at) {
+			err = fmt.Errorf("%d bytes at %d, which are not those of there", len(b), at)
+		}
+		return err
+	})
+	const batches = 400
+	for i := range batches {
+		info, err := l.Append(batchSpec{ts: int64(i), size: 100, pid: 5, seq: int32(i)}.build(), 3)
+		if err != nil || info.First != int64(i) || info.Duplicate {
+			t.Errorf("append %d: %+v, %v", i, info, err)
+			break
+		}
+		for before := rested.Load(); i%10 == 0 && rested.Load() < before+2 && !t.Failed(); {
+			runtime.Gosched()
+		}
+	}
+	done.Store(true)
+	wait.Wait()
+	if got := readAll(t, l, 0); len(got) != batches {
+		t.Fatalf("%d batches of %d", len(got), batches)
+	}
+}
+
+// TestRestKeepsTransactions: whether a log may rest is asked of it at any time, and changes nothing in what readers see of transactions: what is decided above the
+// high watermark holds the last stable offset back.
+func TestRestKeepsTransactions(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, Config{Durable: true}, Recovery{Missing: true})
+	for _, spec := range []batchSpec{{ts: 1}, {ts: 2, pid: 5, txn: true}, {ts: 3, pid: 5, control: true, commit: true}} {
+		if _, err := l.Append(spec.build(), 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.SyncFiles(); err != nil {
+		t.Fatal(err)
+	}
+	if r, ok := l.Rest(); ok || l.LastStable(2) != 1 {
+		t.Fatalf("it is described as %+v, %v; the last stable offset is %d, the transaction began at 1", r, ok, l.LastStable(2))
+	}
+	if r, ok := l.Rest(); l.LastStable(3) != 3 {
+		t.Fatalf("%+v, %v", r, ok)
+	}
+	if r, ok := l.Rest(); !ok || !letRest(l, &r) || l.LastStable(3) != 3 {
+		t.Fatalf("a log whose transactions are over does not rest: %+v, %v", r, ok)
+	}
+}
+
+// TestStaysAwake: what LetRest refuses.
+func TestStaysAwake(t *testing.T) {
+	cfg := Config{SegmentBytes: 700, Delete: true, RetentionBytes: -1, RetentionAge: 1000 * time.Hour}
+	disk, rest := restedDisk(t, cfg)
+	for what, f := range map[string]func(t *testing.T, l *Log) (rest Rest, uses uint64){
+		"used since": func(t *testing.T, l *Log) (Rest, uint64) {
+			uses := l.Uses()
+			readAllSoft(l)
+			return rest, uses
+		},
+		"another end": func(t *testing.T, l *Log) (Rest, uint64) {
+			other := rest
+			other.End--
+			return other, l.Uses()
+		},
+		"not synced": func(t *testing.T, l *Log) (Rest, uint64) {
+			if _, err := l.Append(batchSpec{ts: 5}.build(), 3); err != nil {
+				t.Fatal(err)
+			}
+			return rest, l.Uses()
+		},
+		"read": func(t *testing.T, l *Log) (Rest, uint64) {
+			s, err := l.Read(20, 100, 40, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Release)
+			return rest, l.Uses()
+		},
+		"closed": func(t *testing.T, l *Log) (Rest, uint64) {
+			if err := l.Close(true); err != nil {
+				t.Fatal(err)
+			}
+			return rest, l.Uses()
+		},
+		"retention is due": func(t *testing.T, l *Log) (Rest, uint64) {
+			due := cfg
+			due.RetentionBytes = 1
+			l.Configure(&due)
+			return rest, l.Uses()
+		},
+		"compaction is due": func(t *testing.T, l *Log) (Rest, uint64) {
+			due := cfg
+			due.Compact = true
+			l.Configure(&due)
+			return rest, l.Uses()
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			l := newWorld(t, disk.Peek(vfs.KeepAll, 0)).open(t, cfg, Recovery{Point: 40, LogStart: 3})
+			l.Rest()
+			if r, uses := f(t, l); l.LetRest(&r, uses) || l.Rests() {
+				t.Fatal("it rests")
+			}
+		})
+	}
+	if l := newWorld(t, disk).open(t, cfg, Recovery{Point: 40, LogStart: 3}); !letRest(l, &rest) {
+		t.Fatal("nothing of that keeps it awake, and it does not rest")
 	}
 }

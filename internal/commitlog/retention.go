@@ -30,14 +30,13 @@ func (l *Log) DeleteOld(now time.Time, highWatermark int64) (Deleted, error) {
 	if err := l.env.offline(); err != nil {
 		return Deleted{}, err
 	}
-	if r := l.rest.Load(); r != nil {
-		if l.idleRest(r, now) {
-			return Deleted{}, nil
-		}
-		if err := l.Wake(); err != nil {
-			return Deleted{}, err
-		}
+	if r := l.rest.Load(); r != nil && l.idleRest(r, now) {
+		return Deleted{}, nil
 	}
+	if err := l.glance(); err != nil {
+		return Deleted{}, err
+	}
+	defer l.leave()
 	if l.view.Load() == nil {
 		return Deleted{}, nil
 	}
@@ -236,7 +235,9 @@ func (l *Log) ExpireProducers(before, now time.Time) {
 
 // Producers is the number of producer ids that the log remembers.
 func (l *Log) Producers() int {
-	_ = l.Wake() // what is refused knows none
+	if l.use() == nil { // what is refused knows none
+		defer l.leave()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.mu.producers.Len()
@@ -244,7 +245,9 @@ func (l *Log) Producers() int {
 
 // KnowsProducer says whether the log remembers a producer id.
 func (l *Log) KnowsProducer(id int64) bool {
-	_ = l.Wake()
+	if l.use() == nil {
+		defer l.leave()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.mu.producers.KnowsID(id)
@@ -252,7 +255,9 @@ func (l *Log) KnowsProducer(id int64) bool {
 
 // ActiveProducers describes the producers that the log remembers, by id.
 func (l *Log) ActiveProducers() []producer.Active {
-	_ = l.Wake()
+	if l.use() == nil {
+		defer l.leave()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.mu.producers.Active()

@@ -23,9 +23,10 @@ func (l *Log) Roll() error {
 	if err := l.env.Err(); err != nil {
 		return err
 	}
-	if err := l.Wake(); err != nil {
+	if err := l.use(); err != nil {
 		return err
 	}
+	defer l.leave()
 	defer l.kick()
 	return l.roll()
 }
@@ -169,6 +170,8 @@ const derivedEvery = 64 << 20
 
 // checkpointDerived takes a snapshot of the producers between two rolls.
 func (l *Log) checkpointDerived() (bool, error) {
+	l.enter(inside)
+	defer l.leave()
 	l.mu.Lock()
 	v := l.view.Load()
 	if l.mu.state != present || v == nil || len(l.mu.pending) > 0 || l.mu.sinceDerived < derivedEvery {
@@ -188,6 +191,8 @@ func (l *Log) checkpointDerived() (bool, error) {
 
 // derive makes the indexes of sealed segments and the epochs durable, and then writes the snapshot that says so.
 func (l *Log) derive() (again bool, err error) {
+	l.enter(inside)
+	defer l.leave()
 	defer l.hold()()
 	l.mu.Lock()
 	if l.mu.state != present || l.env.offline() != nil {

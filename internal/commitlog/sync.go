@@ -33,6 +33,8 @@ func (l *Log) SyncFiles() (end int64, err error) {
 	if err := l.env.offline(); err != nil {
 		return l.RecoveryPoint(), err
 	}
+	l.enter(inside)
+	defer l.leave()
 	if l.Rests() {
 		return l.RecoveryPoint(), nil
 	}
@@ -254,6 +256,8 @@ func (l *Log) raiseLocked(m mark) bool {
 // ReadUnsynced appends the batches from SyncedEnd to LogEnd to dst, for the journal. It is a capture: the next append calls
 // Committer.Dirty again. After the journal is synced the committer calls SetSynced(end).
 func (l *Log) ReadUnsynced(dst []byte) (batches []byte, from, end int64, err error) {
+	l.enter(inside)
+	defer l.leave()
 	for {
 		cuts := l.cuts.Load()
 		batches, from, end, err = l.readUnsynced(dst)

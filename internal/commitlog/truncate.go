@@ -26,9 +26,10 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.env.offline(); err != nil {
 		return err
 	}
-	if err := l.Wake(); err != nil {
+	if err := l.use(); err != nil {
 		return err
 	}
+	defer l.leave()
 	defer l.hold()()
 	l.mu.Lock()
 	if l.mu.state == closed {
@@ -202,9 +203,10 @@ func (l *Log) TruncateFullyAt(offset int64) error {
 	if err := l.env.offline(); err != nil {
 		return err
 	}
-	if err := l.Wake(); err != nil {
+	if err := l.use(); err != nil {
 		return err
 	}
+	defer l.leave()
 	defer l.hold()()
 	return l.beginAnew(offset)
 }
@@ -315,9 +317,10 @@ func (l *Log) AdvanceLogStart(offset int64) error {
 	if err := l.env.offline(); err != nil {
 		return err
 	}
-	if err := l.Wake(); err != nil {
+	if err := l.use(); err != nil {
 		return err
 	}
+	defer l.leave()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mu.state == closed {

@@ -96,7 +96,7 @@ func decodeCheckpoint(b []byte) (map[partitionKey]int64, error) {
 
 // checkpoints are the files' contents as read at start and as last written.
 type checkpoints struct {
-	recovery, logStart, highWatermark, cleaner map[partitionKey]int64 // as found, under Dir.mu after Open
+	recovery, logStart, highWatermark, cleaner map[partitionKey]int64 // as found, until each log has its own
 
 	// lost and short are the logs of which this start, or one before it that could not tell, found less than there had been: those of Report.Lost, and others. The recovery
 	// points that a start writes do not say so any more. Under Dir.mu after Open.
@@ -140,12 +140,14 @@ func (d *Dir) readCheckpoints() error {
 	return nil
 }
 
-// HighWatermark returns the high watermark in the checkpoint that Open found; ok is false if there is none.
-func (d *Dir) HighWatermark(topic string, partition int32) (offset int64, ok bool) {
+// HighWatermark returns the high watermark in the checkpoint that Open found, 0 where there is none.
+func (d *Dir) HighWatermark(topic string, partition int32) int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	offset, ok = d.checkpoints.highWatermark[partitionKey{topic, partition}]
-	return offset, ok
+	if st := d.mu.logs[commitlog.ID{Topic: topic, Partition: partition}.DirName()]; st != nil {
+		return st.highWatermark
+	}
+	return 0
 }
 
 // SetHighWatermarks gives the source from which the high watermarks are checkpointed.
@@ -179,10 +181,8 @@ func (d *Dir) Checkpoint() error {
 func (d *Dir) forget(key partitionKey) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c := &d.checkpoints
-	for _, m := range []map[partitionKey]int64{c.recovery, c.logStart, c.highWatermark, c.cleaner, c.lost, c.short} {
-		delete(m, key)
-	}
+	delete(d.checkpoints.lost, key)
+	delete(d.checkpoints.short, key)
 	d.checkpoints.stale.Store(true)
 }
 

@@ -81,7 +81,7 @@ func (d *Dir) recover() error {
 	r.report.Logs, r.report.Took = len(states), d.opts.Clock.Now().Sub(began)
 	d.report = r.report
 	d.noteLosses()
-	d.forgetMissing()
+	d.forgetFound()
 	if err := d.checkpointRecovery(); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return err // without space it stays as it is, and the next recovery scans more
 	}
@@ -390,20 +390,21 @@ func (d *Dir) noteLosses() {
 	}
 }
 
-// forgetMissing drops what the checkpoints say of partitions that have no log.
-func (d *Dir) forgetMissing() {
+// forgetFound gives each log what the checkpoints say of it, and drops what they say of partitions that have none.
+func (d *Dir) forgetFound() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	have := make(map[partitionKey]bool, len(d.mu.order))
 	for _, st := range d.mu.order {
 		have[st.key()] = true
+		st.highWatermark = d.checkpoints.highWatermark[st.key()]
 	}
 	for _, m := range []map[partitionKey]int64{d.checkpoints.recovery, d.checkpoints.logStart, d.checkpoints.highWatermark, d.checkpoints.cleaner} {
 		for key := range m {
 			if !have[key] {
-				delete(m, key)
 				d.checkpoints.stale.Store(true)
 			}
 		}
 	}
+	d.checkpoints.recovery, d.checkpoints.logStart, d.checkpoints.highWatermark, d.checkpoints.cleaner = nil, nil, nil, nil
 }

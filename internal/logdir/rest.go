@@ -166,8 +166,9 @@ func (e *restEntry) of(d *Dir, st *state) bool {
 
 // letRest notes that a log that was found rests.
 func (d *Dir) letRest(st *state, e restEntry) {
+	rest := e.rest // without the rest of the entry
 	st.id.TopicID = e.id.TopicID
-	st.rest = &e.rest
+	st.rest = &rest
 	d.rests.Lock()
 	defer d.rests.Unlock()
 	d.rests.noted[st] = st.rest
@@ -248,6 +249,16 @@ func (d *Dir) noteRests() error {
 		return d.writeRests()
 	}
 	return d.during(func() error { return d.appendRests(buf) })
+}
+
+// rest lets a log return to rest that was noted so and that nobody has used since uses was what it had. It touches no file.
+func (d *Dir) rest(st *state, l *commitlog.Log, uses uint64) {
+	d.rests.Lock()
+	noted := d.rests.noted[st]
+	d.rests.Unlock()
+	if noted != nil {
+		l.LetRest(noted, uses)
+	}
 }
 
 // look is l.Rest, which asks for times and sizes of files.

@@ -477,3 +477,56 @@ func FuzzRests(f *testing.F) {
 		}
 	})
 }
+
+// TestRestsAgain: a log that was written rests again when nobody has used it for a while, and not before it is synced and described. It answers, takes appends
+// and survives kills as any other.
+func TestRestsAgain(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld()
+	must(t, w.open(options(mem)))
+	w.resting(t) // makes all of them
+	minute := func() {
+		must(t, w.d.Checkpoint())
+		for range int(restAfter/sweepInterval) + 1 {
+			w.d.sweeper.sweep(w.d.opts.Clock.Now())
+		}
+	}
+	for i := range 12 {
+		must(t, w.append(i%4, 500, 1, true, true))
+		l, err := w.log(i%4, true)
+		must(t, err)
+		cfg := config(true)
+		cfg.Delete = false // retention would have something to do
+		l.Configure(cfg)
+	}
+	minute()
+	if got := w.resting(t); len(got) > 0 {
+		t.Fatalf("logs %v rest, and the files of none are synced", got)
+	}
+	for n := range 4 {
+		w.syncFiles(n)
+	}
+	minute()
+	if got := fmt.Sprint(w.resting(t)); got != "[0 1 2 3]" {
+		t.Fatalf("logs %s rest", got)
+	}
+	must(t, w.same(1)) // reads it
+	must(t, w.append(2, 300, 2, true, true))
+	if got := fmt.Sprint(w.resting(t)); got != "[0 3]" {
+		t.Fatalf("logs %s rest", got)
+	}
+	minute()
+	if got := fmt.Sprint(w.resting(t)); got != "[0 1 3]" { // 2 is in the journal
+		t.Fatalf("logs %s rest", got)
+	}
+	left := mem.KillProcess()
+	w.d.Abort()
+	must(t, w.open(options(left)))
+	if got := fmt.Sprint(w.resting(t)); got != "[0 1 3]" {
+		t.Fatalf("logs %s rest after a kill", got)
+	}
+	w.compareAll(t)
+	minute()
+	must(t, w.d.Close())
+	must(t, w.check(options(left)))
+}

@@ -12,6 +12,8 @@ type state struct {
 	id    commitlog.ID
 	found commitlog.Recovery // what directory and checkpoints said when it was found
 
+	highWatermark int64 // as the checkpoint had it
+
 	opening  sync.Mutex                    // one opens it
 	log      atomic.Pointer[commitlog.Log] // nil until it is opened
 	err      error                         // why it could not be opened; after Open guarded by opening
@@ -28,7 +30,9 @@ type state struct {
 	looked int             // so often it was not ready to be described; the checkpoint writer's
 
 	idle struct { // the sweeper's
-		sweeps int // for so many it has had unflushed bytes
+		unflushed int    // for so many sweeps it has had unflushed bytes
+		unused    int    // for so many nobody used its files
+		uses      uint64 // what commitlog's Uses was then
 	}
 	committing struct { // guarded by committer.mu
 		syncing   bool   // a worker has it

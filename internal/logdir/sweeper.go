@@ -3,6 +3,8 @@ package logdir
 import (
 	"fmt"
 	"time"
+
+	"github.com/moldau/moldau/internal/commitlog"
 )
 
 const (
@@ -10,6 +12,8 @@ const (
 	closeIdle     = 2 * time.Second // files that were not used for that long, or twice that, are closed: to open one again costs little
 	// sweepLogs bounds how many logs one sweep looks at, so that a hundred thousand idle ones cost next to nothing.
 	sweepLogs = 10_000
+	// restAfter is how long nobody has used a log before it returns to rest: who uses it next has it opened again.
+	restAfter = time.Minute
 )
 
 // sweeper is the one timer of a directory: it writes checkpoints, syncs files that nothing else asks for, and looks for space
@@ -78,7 +82,7 @@ func (s *sweeper) warn(err error) {
 	}
 }
 
-// sweep gives logs to the workers whose files have been unsynced for long or by much.
+// sweep gives logs to the workers whose files have been unsynced for long or by much, and lets those return to rest that were synced and not used for long.
 func (s *sweeper) sweep(now time.Time) {
 	d := s.d
 	if d.offline() {
@@ -100,14 +104,27 @@ func (s *sweeper) sweep(now time.Time) {
 		}
 		n := l.UnflushedBytes()
 		if n == 0 {
-			st.idle.sweeps = 0
+			st.idle.unflushed = 0
+			s.rest(st, l, rounds)
 			continue
 		}
-		st.idle.sweeps += rounds
-		if n >= d.opts.FlushBytes || st.idle.sweeps >= old || l.FlushDue(now) {
-			st.idle.sweeps = 0
+		st.idle.unflushed += rounds
+		if n >= d.opts.FlushBytes || st.idle.unflushed >= old || l.FlushDue(now) {
+			st.idle.unflushed = 0
 			d.committer.flush(st)
 		}
+	}
+}
+
+// rest lets a log return to rest that has not been used for long.
+func (s *sweeper) rest(st *state, l *commitlog.Log, rounds int) {
+	uses := l.Uses()
+	if uses != st.idle.uses || l.Rests() {
+		st.idle.uses, st.idle.unused = uses, 0
+		return
+	}
+	if st.idle.unused += rounds; st.idle.unused >= int(restAfter/sweepInterval) {
+		s.d.rest(st, l, uses)
 	}
 }
 

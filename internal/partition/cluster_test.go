@@ -122,7 +122,7 @@ func (n *node) host(lossy bool) {
 	if err != nil {
 		n.c.t.Fatal(err)
 	}
-	hw, _ := n.dir.HighWatermark("orders", 0)
+	hw := n.dir.HighWatermark("orders", 0)
 	n.p = partition.New(id, &partition.Host{Broker: n.id, Clock: &n.c.clock, Alter: n.c.propose, Changed: func(*partition.Partition) { n.changes.Add(1) }}, log, settings, hw, lossy)
 	p.Store(n.p)
 	n.c.do(&controller.AssignDirectories{Broker: n.id, Replicas: []controller.AssignDirectory{{TopicID: n.c.topic, Directory: n.dir.ID()}}})

@@ -222,6 +222,9 @@ func (s *State) FirstUnstable(highWatermark int64) (offset int64, ok bool) {
 	return offset, offset != math.MaxInt64
 }
 
+// Stable says that there is no transaction which FirstUnstable would have to know of, for any high watermark.
+func (s *State) Stable() bool { return len(s.open)+len(s.decided) == 0 }
+
 // Expire forgets the producers that were silent since before and have no open transaction. Timestamps are the clients', and who copies old records is not silent: what came since
 // the last call came now.
 func (s *State) Expire(before, now int64) {
