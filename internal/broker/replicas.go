@@ -426,12 +426,15 @@ func (r *replicas) openAgain() {
 
 // place returns the directory of a partition: the one that has its folder, else the one that was asked for, else the one with the fewest replicas of those that are not
 // offline.
-func (r *replicas) place(id commitlog.ID) uint16 {
+func (r *replicas) place(id commitlog.ID, assigned *metadata.Partition) uint16 {
 	if at, ok := r.found[id.DirName()]; ok {
 		return at
 	}
-	if at, ok := r.unopened[id]; ok && !errors.Is(r.dirs[at].Err(), commitlog.ErrOffline) { // it may have its folder there
-		return at
+	if at, ok := r.unopened[id]; ok { // it may have its folder there; while that is counted on it is made nowhere else
+		counted := metadata.Has(assigned.ISR, r.brokerID) || metadata.Has(assigned.ELR, r.brokerID)
+		if counted || !errors.Is(r.dirs[at].Err(), commitlog.ErrOffline) {
+			return at
+		}
 	}
 	if at, ok := r.moves.preferred(id); ok && !errors.Is(r.dirs[at].Err(), commitlog.ErrOffline) {
 		return at
@@ -449,7 +452,7 @@ func (r *replicas) place(id commitlog.ID) uint16 {
 // openPlaced opens the replica of a partition in its directory, in another one if that is offline by now.
 func (r *replicas) openPlaced(id commitlog.ID, settings *partition.Settings, assigned *metadata.Partition) (p *partition.Partition, dir uint16, err error) {
 	for range r.dirs {
-		dir = r.place(id)
+		dir = r.place(id, assigned)
 		if p, err = r.open(r.dirs[dir], id, settings, assigned); err == nil || !errors.Is(r.dirs[dir].Err(), commitlog.ErrOffline) {
 			break
 		}

@@ -24,11 +24,11 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-// lastInSync is three brokers that are down, of which 3 was the last in sync of orders-0, with 2 in the ELR. There are so many records; halfway is called, if it is not nil, when
+// lastInSync starts three brokers and stops them: 3 was the last in sync of orders-0 then, with 2 in the ELR. There are so many records; halfway is called, if it is not nil, when
 // there are half of them.
-func lastInSync(t *testing.T, kill bool, halfway func(*several)) (c *several, count int64) {
+func (c *several) lastInSync(kill bool, halfway func()) (count int64) {
+	t := c.t
 	t.Helper()
-	c = newSeveral(t, replicated+"metadata.log.dir=meta\n")
 	c.start(1, 2, 3)
 	c.until("three brokers that serve", c.one(), unfenced(1, 2, 3))
 	c.createOn("orders", 3, 1, 2)
@@ -40,7 +40,7 @@ func lastInSync(t *testing.T, kill bool, halfway func(*several)) (c *several, co
 		}
 		if count++; count == 10 && halfway != nil {
 			c.same("orders")
-			halfway(c)
+			halfway()
 		}
 	}
 	c.same("orders")
@@ -59,7 +59,7 @@ func lastInSync(t *testing.T, kill bool, halfway func(*several)) (c *several, co
 			})
 		}
 	}
-	return c, count
+	return count
 }
 
 const ordersSegment = "data/orders-0/00000000000000000000.log"
@@ -86,7 +86,8 @@ func TestShortReplicaLeadsNothing(t *testing.T) {
 		{name: "cut off, killed while it starts", harm: cutOff, half: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c, count := lastInSync(t, test.kill, nil)
+			c := newSeveral(t, replicated)
+			count := c.lastInSync(test.kill, nil)
 			orders := commitlog.ID{Topic: "orders"}
 			test.harm(t, c.disks[3])
 			if test.half {
@@ -140,7 +141,8 @@ func cutOff(t *testing.T, disk *vfs.Mem) {
 
 // TestUnopenedReplicaLeadsNothing: where the last one in sync cannot open its log, one that has all of it leads.
 func TestUnopenedReplicaLeadsNothing(t *testing.T) {
-	c, count := lastInSync(t, false, nil)
+	c := newSeveral(t, replicated)
+	count := c.lastInSync(false, nil)
 	if err := errors.Join(c.disks[3].Remove(ordersSegment), c.disks[3].MkdirAll(ordersSegment, 0o755)); err != nil {
 		t.Fatal(err)
 	}
@@ -153,11 +155,57 @@ func TestUnopenedReplicaLeadsNothing(t *testing.T) {
 	}
 }
 
+// TestUnopenedReplicaIsMadeNowhereElse: a replica whose log cannot be opened for the moment, and whose directory fails then, does not begin anew in another one and lead with nothing.
+func TestUnopenedReplicaIsMadeNowhereElse(t *testing.T) {
+	c := newSeveral(t, replicated+"metadata.log.dir=meta\n")
+	c.dirs = "one,two"
+	var at int
+	count := c.lastInSync(false, func() { _, at = c.nodes[3].replicas.Placed(c.topicID("orders"), 0) })
+	dir := []string{"one", "two"}[at]
+	var broken atomic.Bool
+	c.fault = func(id int, op vfs.Op) error {
+		switch {
+		case id != 3 || !strings.HasPrefix(op.Name, dir+"/"):
+		case broken.Load() && op.Kind.Changes():
+			return syscall.EIO
+		case !broken.Load() && op.Kind == vfs.OpOpen && strings.HasPrefix(op.Name, dir+"/orders-0/"):
+			return syscall.EMFILE
+		}
+		return nil
+	}
+	if err := c.disks[3].Remove(dir + "/logs-at-rest"); err != nil { // so that the log is opened
+		t.Fatal(err)
+	}
+	c.start(1, 3)
+	c.until("it to lead again", c.one(), func(img *metadata.Image) bool { return img.Topic("orders").Partitions[0].Leader == 3 })
+	broken.Store(true)
+	if _, err := c.nodes[3].dirs[at].Anew(commitlog.ID{Topic: "other", TopicID: [16]byte{1}}, 0); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	c.until("the directory to be lost", c.one(), func(img *metadata.Image) bool { return len(img.Broker(3).Directories) == 1 })
+	r := c.nodes[3].replicas
+	c.await("it to be tried for the last time", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return !r.opening
+	})
+	c.start(2)
+	var leader int32 // the one that was in the ELR, or one that has read all from 3
+	c.until("another leader", c.one(), func(img *metadata.Image) bool {
+		leader = img.Topic("orders").Partitions[0].Leader
+		return leader == 1 || leader == 2
+	})
+	if end := c.nodes[int(leader)].replicas.Partition(c.topicID("orders"), 0).Log().LogEnd(); end != count {
+		t.Errorf("%d records are left of %d", end, count)
+	}
+}
+
 // TestDirectoryOfAnOlderCopy: a data directory that was brought back from an older copy is made to count as lost as the documents say. Then its broker leads nothing of what it was
 // the last to have.
 func TestDirectoryOfAnOlderCopy(t *testing.T) {
 	var older *vfs.Mem
-	c, count := lastInSync(t, false, func(c *several) { older = c.disks[3].Peek(vfs.KeepAll, 0) })
+	c := newSeveral(t, replicated+"metadata.log.dir=meta\n")
+	count := c.lastInSync(false, func() { older = c.disks[3].Peek(vfs.KeepAll, 0) })
 	if err := errors.Join(c.disks[3].RemoveAll("data"), copyAll(c.disks[3], older, "data")); err != nil {
 		t.Fatal(err)
 	}
