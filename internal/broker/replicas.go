@@ -50,7 +50,7 @@ type replicas struct {
 	load    []int             // replicas in each directory
 	shared  *commitlog.Config // of the logs that were configured last
 
-	unopened map[commitlog.ID]uint16 // replicas whose log could not be opened for lack of something, and the directory
+	unopened map[commitlog.ID]uint16 // replicas whose log could not be opened, and the directory
 	opening  bool                    // they are tried again soon
 	closed   bool
 	found    map[string]uint16        // at start: which directory has the folder of a partition; nil afterwards
@@ -372,15 +372,15 @@ func (r *replicas) oursLocked() bool {
 // unopenedLocked tells that a log cannot be opened. What it lacks, space or descriptors, there may be again, and no change of the metadata says so: it
 // is tried again every second.
 func (r *replicas) unopenedLocked(id commitlog.ID, dir uint16, err error) {
-	if !logdir.Passes(err) {
-		r.log.Error("open the log of a partition", "topic", id.Topic, "partition", id.Partition, "error", err)
-		return
+	what := "open the log of a partition"
+	if logdir.Passes(err) {
+		what += ": tried again until it succeeds"
+		r.openSoonLocked()
 	}
 	if _, known := r.unopened[id]; !known {
-		r.log.Error("open the log of a partition: tried again until it succeeds", "topic", id.Topic, "partition", id.Partition, "error", err)
+		r.log.Error(what, "topic", id.Topic, "partition", id.Partition, "error", err)
 	}
 	r.unopened[id] = dir
-	r.openSoonLocked()
 }
 
 func (r *replicas) openSoonLocked() {

@@ -200,6 +200,33 @@ func TestUnopenedReplicaIsMadeNowhereElse(t *testing.T) {
 	}
 }
 
+// TestDamagedReplicaIsMadeNowhereElse: nor does one whose log cannot be opened at all.
+func TestDamagedReplicaIsMadeNowhereElse(t *testing.T) {
+	c := newSeveral(t, replicated+"metadata.log.dir=meta\n")
+	c.dirs = "two"
+	c.start(1, 2, 3)
+	c.until("three brokers that serve", c.one(), unfenced(1, 2, 3))
+	c.createOn("orders", 3)
+	c.createOn("others", 3)
+	if err := c.client().ProduceSync(t.Context(), &kgo.Record{Topic: "orders"}, &kgo.Record{Topic: "others"}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.nodes[3].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	delete(c.nodes, 3)
+	segment := strings.Replace(ordersSegment, "data", "two", 1)
+	if err := errors.Join(c.disks[3].Remove(segment), c.disks[3].MkdirAll(segment, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	c.dirs = "one,two"
+	c.start(3)
+	c.until("it to lead again", c.nodes[3], func(img *metadata.Image) bool { return img.Topic("orders").Partitions[0].Leader == 3 })
+	if p, dir := c.nodes[3].replicas.Placed(c.topicID("orders"), 0); p != nil {
+		t.Errorf("it has begun anew in %s, where it ends at %d", c.nodes[3].dirs[dir].Path(), p.Log().LogEnd())
+	}
+}
+
 // TestDirectoryOfAnOlderCopy: a data directory that was brought back from an older copy is made to count as lost as the documents say. Then its broker leads nothing of what it was
 // the last to have.
 func TestDirectoryOfAnOlderCopy(t *testing.T) {
