@@ -192,13 +192,12 @@ type register struct {
 }
 
 func (r *register) start() error {
-	var clients [2]*kadm.Client
+	var clients [2]*kgo.Client
 	for i := range clients {
-		cl, err := kgo.NewClient(r.l.options()...)
-		if err != nil {
+		var err error
+		if clients[i], err = kgo.NewClient(r.l.options()...); err != nil {
 			return err
 		}
-		clients[i] = kadm.NewClient(cl)
 	}
 	r.l.running.Go(func() {
 		defer clients[0].Close()
@@ -216,7 +215,7 @@ func (r *register) start() error {
 		defer clients[1].Close()
 		for last := int64(0); r.l.alive.Err() == nil; <-time.After(20 * time.Millisecond) {
 			least := max(last, r.acked.Load())
-			offsets, ok := r.l.fetchOffsets(r.l.alive, clients[1], r.group)
+			offsets, ok := r.l.fetchOffsets(r.l.alive, kadm.NewClient(clients[1]), r.group)
 			if !ok {
 				continue
 			}
@@ -230,11 +229,9 @@ func (r *register) start() error {
 }
 
 // write commits n and tries on until a broker says that it has it. A write of n again changes nothing.
-func (r *register) write(admin *kadm.Client, n int64) bool {
-	var offsets kadm.Offsets
-	offsets.AddOffset(r.l.plain, 0, n, -1)
+func (r *register) write(cl *kgo.Client, n int64) bool {
 	for r.l.alive.Err() == nil {
-		err := admin.CommitAllOffsets(r.l.alive, r.group, offsets)
+		err := r.commit(cl, n)
 		if err == nil {
 			return true
 		}
@@ -242,4 +239,25 @@ func (r *register) write(admin *kadm.Client, n int64) bool {
 		<-time.After(10 * time.Millisecond)
 	}
 	return false
+}
+
+// commit asks once. kadm's CommitOffsets asks for the id of the topic before, and where it gets no answer, as at the end of a run, it gives UNKNOWN_TOPIC_OR_PARTITION
+// out for what a broker has said.
+func (r *register) commit(cl *kgo.Client, n int64) error {
+	partition := kmsg.NewOffsetCommitRequestTopicPartition()
+	partition.Offset = n
+	topic := kmsg.NewOffsetCommitRequestTopic()
+	topic.Topic, topic.TopicID, topic.Partitions = r.l.plain, r.l.plainID, []kmsg.OffsetCommitRequestTopicPartition{partition}
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.Topics = r.group, []kmsg.OffsetCommitRequestTopic{topic}
+	resp, err := req.RequestWith(r.l.alive, cl)
+	if err != nil {
+		return err
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			return kerr.ErrorForCode(p.ErrorCode)
+		}
+	}
+	return errors.New("the answer to a commit names no partition")
 }

@@ -33,6 +33,7 @@ type load struct {
 	prefix     string
 	idempotent string // topic of idempotent producers, which the groups read as well
 	plain      string // topic of one without
+	plainID    [16]byte
 	producers  []*producer
 	readers    []*reader
 	groups     []*group
@@ -205,9 +206,11 @@ func (l *load) makeTopics() error {
 	l.c.topic(l.plain, partitions, true)
 	ctx, cancel := context.WithTimeout(l.alive, time.Minute)
 	defer cancel()
+	admin := kadm.NewClient(cl)
 	for _, topic := range []string{l.idempotent, l.plain} {
 		for { // until three brokers have registered
-			_, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, brokers, nil, topic)
+			made, err := admin.CreateTopic(ctx, partitions, brokers, nil, topic)
+			l.plainID = made.ID // the last one's
 			if err == nil || errors.Is(err, kerr.TopicAlreadyExists) {
 				break
 			}
@@ -216,6 +219,14 @@ func (l *load) makeTopics() error {
 			}
 			<-time.After(50 * time.Millisecond)
 		}
+	}
+	for l.plainID == [16]byte{} { // it was made by a request whose answer was lost
+		topics, err := admin.ListTopics(ctx, l.plain)
+		if ctx.Err() != nil {
+			return fmt.Errorf("find topic: %w", err)
+		}
+		l.plainID = topics[l.plain].ID
+		<-time.After(50 * time.Millisecond)
 	}
 	return nil
 }
