@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/record"
 )
@@ -34,33 +35,8 @@ func TestDoubtfulLeader(t *testing.T) {
 	}
 	c.createOn("replicated", int32(last), others[0], others[1])
 	c.createOn("alone", int32(last))
-	b := record.NewBuilder(record.CompressionOf(record.None))
-	b.Append(record.Record{Timestamp: record.NoTimestamp, Value: []byte("value")})
-	batch := b.Build()
-	produce := func(topic string) protocol.ErrorCode {
-		req := kmsg.NewPtrProduceRequest()
-		req.Acks, req.TimeoutMillis = 1, 1000
-		req.Topics = []kmsg.ProduceRequestTopic{{Topic: topic, TopicID: c.topicID(topic), Partitions: []kmsg.ProduceRequestTopicPartition{{Records: batch}}}}
-		resp, err := req.RequestWith(t.Context(), cl.Broker(last))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return protocol.ErrorCode(resp.Topics[0].Partitions[0].ErrorCode)
-	}
-	fetch := func() string {
-		req := kmsg.NewPtrOffsetFetchRequest()
-		req.Group = "group"
-		req.Groups = []kmsg.OffsetFetchRequestGroup{{Group: "group", MemberEpoch: -1, Topics: []kmsg.OffsetFetchRequestGroupTopic{{Topic: "committed", TopicID: c.topicID("committed"), Partitions: []int32{0}}}}}
-		resp, err := req.RequestWith(t.Context(), cl.Broker(last))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if g := resp.Groups[0]; g.ErrorCode != 0 || len(g.Topics) == 0 {
-			return protocol.ErrorCode(g.ErrorCode).String()
-		} else {
-			return fmt.Sprint(g.Topics[0].Partitions[0].Offset)
-		}
-	}
+	produce := func(topic string) protocol.ErrorCode { return c.produceOnce(cl, last, topic, 0) }
+	fetch := func() string { return c.offsetOnce(cl, last, "group", "committed") }
 	c.await("records to be taken", func() bool { return produce("replicated") == protocol.None && produce("alone") == protocol.None })
 	if got := fetch(); got != "17" {
 		t.Fatalf("the committed offset is %s", got)
@@ -69,7 +45,7 @@ func TestDoubtfulLeader(t *testing.T) {
 		c.kill(int(id))
 	}
 	c.await("records with acks=1 to be refused", func() bool { return produce("replicated") == protocol.NotLeaderOrFollower })
-	if got, want := fetch(), protocol.CoordinatorNotAvailable.String(); got != want {
+	if got, want := fetch(), protocol.NotCoordinator.String(); got != want {
 		t.Errorf("the committed offset of a broker that may be replaced is %s, want %s", got, want)
 	}
 	if code := produce("alone"); code != protocol.None {
@@ -83,11 +59,63 @@ func TestDoubtfulLeader(t *testing.T) {
 	})
 }
 
-// TestLetInIsConfirmedAtOnce: the heartbeat that lets a broker in confirms nothing yet, and it does not stay doubtful until another one is due.
-func TestLetInIsConfirmedAtOnce(t *testing.T) {
-	c := newSeveral(t, "broker.session.timeout.ms=3600000\nbroker.heartbeat.interval.ms=1200000\n")
+// TestTrustedFromTheStart: clients come to a broker as soon as the metadata let it serve, which is long before its second heartbeat. Then it takes acks=1 of what it
+// leads, and says what groups have committed: clients do not come again for what acks=0 has lost, and some for no refusal.
+func TestTrustedFromTheStart(t *testing.T) {
+	c := newSeveral(t, "broker.session.timeout.ms=300000\nbroker.heartbeat.interval.ms=90000\noffsets.topic.num.partitions=3\n")
 	c.start(1, 2, 3)
-	for id, n := range c.nodes {
-		c.await(fmt.Sprintf("broker %d to be confirmed", id), func() bool { return !n.doubtful() })
+	cl := c.client(kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite())
+	c.create("replicated", 3, 3)
+	for _, n := range c.nodes {
+		c.until("the topic", n, func(img *metadata.Image) bool { return img.Topic("replicated") != nil })
+	}
+	for partition := range int32(3) {
+		if code := c.produceOnce(cl, c.leads("replicated", int(partition)), "replicated", partition); code != protocol.None {
+			t.Errorf("a record for partition %d: %s", partition, code)
+		}
+	}
+	admin := kadm.NewClient(cl)
+	for _, group := range []string{"a", "b", "c"} { // one on each partition
+		var offsets kadm.Offsets
+		offsets.AddOffset("replicated", 0, 17, -1)
+		if err := admin.CommitAllOffsets(t.Context(), group, offsets); err != nil {
+			t.Fatal(err)
+		}
+		at := admin.FindGroupCoordinators(t.Context(), group)[group].NodeID
+		if got := c.offsetOnce(cl, int(at), group, "replicated"); got != "17" {
+			t.Errorf("the committed offset of group %s at broker %d: %s", group, at, got)
+		}
+	}
+}
+
+// produceOnce sends a record to one broker as the client's acks say, and does not try again.
+func (c *several) produceOnce(cl *kgo.Client, broker int, topic string, partition int32) protocol.ErrorCode {
+	c.t.Helper()
+	b := record.NewBuilder(record.CompressionOf(record.None))
+	b.Append(record.Record{Timestamp: record.NoTimestamp, Value: []byte("value")})
+	req := kmsg.NewPtrProduceRequest()
+	req.Acks, req.TimeoutMillis = 1, 1000
+	req.Topics = []kmsg.ProduceRequestTopic{{Topic: topic, TopicID: c.topicID(topic), Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: partition, Records: b.Build()}}}}
+	resp, err := req.RequestWith(c.t.Context(), cl.Broker(broker))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return protocol.ErrorCode(resp.Topics[0].Partitions[0].ErrorCode)
+}
+
+// offsetOnce asks one broker for the committed offset of a group in partition 0 of a topic, and returns that or why there is none.
+func (c *several) offsetOnce(cl *kgo.Client, broker int, group, topic string) string {
+	c.t.Helper()
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.Group = group
+	req.Groups = []kmsg.OffsetFetchRequestGroup{{Group: group, MemberEpoch: -1, Topics: []kmsg.OffsetFetchRequestGroupTopic{{Topic: topic, TopicID: c.topicID(topic), Partitions: []int32{0}}}}}
+	resp, err := req.RequestWith(c.t.Context(), cl.Broker(broker))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if g := resp.Groups[0]; g.ErrorCode != 0 || len(g.Topics) == 0 {
+		return protocol.ErrorCode(g.ErrorCode).String()
+	} else {
+		return fmt.Sprint(g.Topics[0].Partitions[0].Offset)
 	}
 }

@@ -177,7 +177,8 @@ func (n *Node) takeBeat(b beat, conn *server.Conn) beaten {
 		leader, _ := n.Leader()
 		return beaten{NotController: true, Leader: leader}
 	}
-	registered := n.Images.Image().Broker(b.Node)
+	img := n.Images.Image()
+	registered := img.Broker(b.Node)
 	if registered == nil || registered.Epoch != b.Epoch {
 		return beaten{Leader: n.NodeID, StaleEpoch: true}
 	}
@@ -192,7 +193,7 @@ func (n *Node) takeBeat(b beat, conn *server.Conn) beaten {
 	default:
 		n.spawn(func() { n.happened(event) })
 	}
-	return beaten{Leader: n.NodeID, Fenced: registered.Fenced}
+	return beaten{Leader: n.NodeID, Index: img.Index()}
 }
 
 // ownConn stands for a connection of heartbeats that do not leave the node.

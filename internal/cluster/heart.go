@@ -9,6 +9,7 @@ import (
 
 	"github.com/moldau/moldau/internal/config"
 	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/uuid"
 )
@@ -24,7 +25,24 @@ type Broker struct {
 	told        func(epoch int64)
 	epoch       atomic.Int64
 	ready       bool
-	confirmed   atomic.Pointer[time.Time] // when the last heartbeat was sent that the active controller took; nil: none
+	heard       atomic.Pointer[heard] // nil before Beat; one goroutine changes it
+}
+
+// taken is a heartbeat that the active controller took.
+type taken struct {
+	sent  time.Time
+	index uint64 // of the metadata that the controller had
+}
+
+// heard is the last one whose metadata are applied here, which has no time while there is none, and one that came later, whose metadata may be applied by now.
+type heard struct{ applied, newer taken }
+
+// at is the last one whose metadata are applied in an image with this index.
+func (h *heard) at(index uint64) taken {
+	if index >= h.newer.index {
+		return h.newer
+	}
+	return h.applied
 }
 
 // Register registers this node as a broker, which is fenced until Beat, and again whenever that must be done anew; told hears of each epoch. request is
@@ -61,26 +79,47 @@ func (b *Broker) register(ctx context.Context) error {
 	}
 }
 
-// Beat starts heartbeats, which end with the node: the broker is ready to serve.
+// Beat starts heartbeats, which end with the node: the broker is ready to serve. Nobody lets it serve before one of them was taken, so metadata that have it among
+// those that serve confirm it as of now, also where they are here before the answer.
 func (b *Broker) Beat() {
 	b.ready = true
+	b.heard.Store(&heard{newer: taken{sent: b.node.Clock.Now()}})
 	b.node.spawn(b.beat)
 }
 
-// Doubtful says that others may lead this broker's partitions by now, and it has not heard: it has not been confirmed by the active controller for so long that
-// its session may be over there. That is counted from when a heartbeat was sent, and an election time-out less than a session, for as long may one who leads
-// the quorum no more take heartbeats. No record that is acknowledged with acks=all depends on it, since the epochs of leaders see to those.
+// Doubtful says that others may lead this broker's partitions by now, and it has not heard: it is not among those that serve, or it has not been confirmed by the
+// active controller for so long that its session may be over there. That is counted from when a heartbeat was sent, and an election time-out less than a session,
+// for as long may one who leads the quorum no more take heartbeats. A heartbeat confirms only metadata that are at least those which the controller had when it took
+// it: after a silence they say who leads by now, and that this broker was fenced. No record that is acknowledged with acks=all depends on it, since the epochs of
+// leaders see to those.
 func (b *Broker) Doubtful() bool {
-	n := b.node
-	at := b.confirmed.Load()
-	return at == nil || n.Clock.Now().Sub(*at) >= max(n.Session-electionTicks(n.ElectionTimeout)*tick, n.Session/2)
+	n, h := b.node, b.heard.Load()
+	img := n.Images.Image()
+	if h == nil || !b.serves(img) {
+		return true
+	}
+	return n.Clock.Now().Sub(h.at(img.Index()).sent) >= max(n.Session-electionTicks(n.ElectionTimeout)*tick, n.Session/2)
+}
+
+// serves says whether the broker is not fenced.
+func (b *Broker) serves(img *metadata.Image) bool {
+	own := img.Broker(b.node.NodeID)
+	return own != nil && !own.Fenced && own.Incarnation == b.incarnation
+}
+
+// took notes a heartbeat that the active controller took. One that waits for its metadata stays, however many come after it.
+func (b *Broker) took(t taken) {
+	h, index := b.heard.Load(), b.node.Images.Image().Index()
+	if index >= h.newer.index {
+		b.heard.Store(&heard{applied: h.newer, newer: t})
+	}
 }
 
 // AwaitServing returns when the broker is not fenced any more.
 func (b *Broker) AwaitServing(ctx context.Context) error {
 	for {
 		img, changed := b.node.Images.Watch()
-		if own := img.Broker(b.node.NodeID); own != nil && !own.Fenced && own.Incarnation == b.incarnation {
+		if b.serves(img) {
 			return nil
 		}
 		select {
@@ -98,11 +137,11 @@ func (b *Broker) beat() {
 		leader, changed := n.Leader()
 		pause, sent := n.Heartbeat, n.Clock.Now()
 		answer, err := b.once(leader)
-		if err == nil && !answer.NotController && !answer.StaleEpoch && !answer.Fenced {
-			b.confirmed.Store(&sent)
+		if err == nil && !answer.NotController && !answer.StaleEpoch {
+			b.took(taken{sent, answer.Index})
 		}
 		switch {
-		case err != nil || answer.NotController || answer.Fenced: // it is let in by this heartbeat, and confirmed by the next one
+		case err != nil || answer.NotController:
 			pause = min(pause, askPause)
 		case answer.StaleEpoch:
 			if err := b.again(); err != nil && n.life.Err() == nil {

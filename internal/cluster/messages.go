@@ -57,8 +57,8 @@ type beat struct {
 type beaten struct {
 	NotController bool
 	Leader        int32
-	StaleEpoch    bool // the broker must register anew
-	Fenced        bool // others lead what it led
+	StaleEpoch    bool   // the broker must register anew
+	Index         uint64 // of the metadata that the controller has: whether the broker is fenced, and who leads what
 }
 
 // raftMessage is one message between voters (KeyRaftMessage): node id (4 bytes) and raft id (8 bytes) of the sender, then raft's own bytes.

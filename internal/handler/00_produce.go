@@ -273,7 +273,7 @@ func (p *produce) appendAll(internalAllowed bool) (failed bool) {
 				out.Error = protocol.InvalidTopic
 			default:
 				part := p.h.Partitions.Partition(topic.ID, index)
-				if p.req.Acks != -1 && len(topic.Partitions[index].Replicas) > 1 && p.h.doubtful() { // nobody else would have seen it
+				if p.req.Acks != -1 && p.h.doubtful(topic, index) { // nobody else would have seen it
 					out.Error = protocol.NotLeaderOrFollower
 					break
 				}

@@ -23,6 +23,8 @@ import (
 // Something that was never committed has offset -1 and no error, and so has everything of a group that does not exist. By name, a topic
 // need not exist. By id, one that does not is refused, and left out where all were asked for; an offset that was committed for another
 // topic of the same name is none.
+//
+// Where the offsets cannot be had the client is told NOT_COORDINATOR, as by Kafka: before 3.9 its consumers take COORDINATOR_NOT_AVAILABLE for final.
 
 func serveOffsetFetch(h *Handler, c call, req *kmsg.OffsetFetchRequest, answer func(kmsg.Response)) {
 	asked := fetchedGroups(c.version, req)
@@ -50,8 +52,8 @@ func serveOffsetFetch(h *Handler, c call, req *kmsg.OffsetFetchRequest, answer f
 		if code == protocol.None {
 			code = r.Code
 		}
-		if code == protocol.None && h.doubtful() { // looked at afterwards: until now no other coordinator has committed anything
-			code = protocol.CoordinatorNotAvailable
+		if code == protocol.CoordinatorNotAvailable || code == protocol.None && h.doubtfulCoordinator(asked[i].Group) { // looked at afterwards: until now no other one has committed anything
+			code = protocol.NotCoordinator
 		}
 		if code != protocol.None {
 			f.fail(i, &asked[i], code)
@@ -67,6 +69,12 @@ func serveOffsetFetch(h *Handler, c call, req *kmsg.OffsetFetchRequest, answer f
 			answer(nil)
 		}
 	})
+}
+
+// doubtfulCoordinator says whether another broker may keep the group by now.
+func (h *Handler) doubtfulCoordinator(group string) bool {
+	topic, p := h.Metadata.Image().Topic(offsetsTopic), h.Groups.PartitionFor(group)
+	return topic != nil && p >= 0 && int(p) < len(topic.Partitions) && h.doubtful(topic, p)
 }
 
 // fetchedGroups brings all versions to the form of the newest. Null topics stay nil.

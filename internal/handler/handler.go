@@ -146,8 +146,11 @@ const errCrowded = "The node has no memory for more topics, groups and producers
 // crowded says whether nothing may be added to what the node keeps in memory.
 func (h *Handler) crowded() bool { return h.Crowded != nil && h.Crowded() }
 
-// doubtful says whether what this broker leads may be led by another one by now: then what it has is not to be taken for the newest, nor for what will stay.
-func (h *Handler) doubtful() bool { return h.Doubtful != nil && h.Doubtful() }
+// doubtful says whether a partition that this broker leads may be led by another one by now: then what it has is not to be taken for the newest, nor for what will
+// stay. Nobody else leads one that has no other replica.
+func (h *Handler) doubtful(topic *metadata.Topic, partition int32) bool {
+	return len(topic.Partitions[partition].Replicas) > 1 && h.Doubtful != nil && h.Doubtful()
+}
 
 // errNoProducer is why a batch is refused of a producer whom the partition does not know.
 var errNoProducer = errors.New("no memory for more producers")

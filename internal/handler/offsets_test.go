@@ -13,6 +13,7 @@ import (
 
 	"github.com/moldau/moldau/internal/coordinator"
 	"github.com/moldau/moldau/internal/coordinator/group"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/uuid"
 )
@@ -312,7 +313,7 @@ func TestOffsetFetchAtEveryVersion(t *testing.T) {
 		check("the empty group", none, "0", "[ 0]", "[ 0]")
 
 		asked := fetchAsk{"a", []int32{0, 7}}
-		for err, code := range map[error]int{coordinator.ErrLoading: 14, coordinator.ErrNotCoordinator: 16, coordinator.ErrUnavailable: 15} {
+		for err, code := range map[error]int{coordinator.ErrLoading: 14, coordinator.ErrNotCoordinator: 16, coordinator.ErrUnavailable: 16, coordinator.ErrTimeout: 16} {
 			r.groups.reply(nil, err)
 			top := fmt.Sprint(code)
 			if v == 1 {
@@ -439,4 +440,27 @@ func TestOffsetAnswersArePaidFor(t *testing.T) {
 	if resp, _ := serve(1<<20, func(c call, answer func(kmsg.Response)) { serveOffsetDelete(r.h, c, del, answer) }); resp != nil {
 		t.Error("a large delete was answered without memory")
 	}
+}
+
+// TestOffsetFetchOfADoubtfulCoordinator: a broker that may have been replaced says so of a group that another one could keep by now, and of no other one.
+func TestOffsetFetchOfADoubtfulCoordinator(t *testing.T) {
+	r, w, _ := withTopics(t, "a")
+	doubtful := true
+	r.h.Doubtful = func() bool { return doubtful }
+	r.groups.reply(&group.FetchResponse{}, nil)
+	fetch := func(want protocol.ErrorCode) {
+		t.Helper()
+		req := kmsg.NewPtrOffsetFetchRequest()
+		req.Group, req.Topics = "g", []kmsg.OffsetFetchRequestTopic{{Topic: "a", Partitions: []int32{0}}}
+		if resp := roundTrip[*kmsg.OffsetFetchResponse](w, 7, req); resp.ErrorCode != int16(want) {
+			t.Errorf("answered with code %d, want %s", resp.ErrorCode, want)
+		}
+	}
+	records := offsetsTopicElsewhere()
+	r.controller.apply(t, records...)
+	fetch(protocol.None)
+	r.controller.apply(t, &metadata.PartitionChangeRecord{TopicID: records[0].(*metadata.TopicRecord).ID, Replicas: []int32{testNode, 8}, ISR: []int32{testNode, 8}, Directories: make([]uuid.UUID, 2)})
+	fetch(protocol.NotCoordinator)
+	doubtful = false
+	fetch(protocol.None)
 }
