@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -253,14 +254,18 @@ func (p *produce) appendAll(internalAllowed bool) (failed bool) {
 	p.layOut()
 	img := p.h.Metadata.Image()
 	now := p.h.Clock.Now().UnixMilli()
+	caughtUp := false
 	for i := range p.req.Topics {
 		t := &p.req.Topics[i]
-		var topic *metadata.Topic
 		missing := protocol.UnknownTopicOrPartition
 		if p.version >= 13 {
-			topic, missing = img.TopicByID(t.ID), protocol.UnknownTopicID
-		} else {
-			topic = img.Topic(t.Name)
+			missing = protocol.UnknownTopicID
+		}
+		topic := topicOf(img, p.version, t.Name, t.ID)
+		if topic == nil && !caughtUp {
+			p.catchUp(t)
+			img, caughtUp = p.h.Metadata.Image(), true
+			topic = topicOf(img, p.version, t.Name, t.ID)
 		}
 		for j := range t.Partitions {
 			out := &p.resp.Topics[i].Partitions[j]
@@ -290,6 +295,20 @@ func (p *produce) appendAll(internalAllowed bool) (failed bool) {
 		}
 	}
 	return failed
+}
+
+// topicOf finds a topic that a request names.
+func topicOf(img *metadata.Image, version int16, name string, id uuid.UUID) *metadata.Topic {
+	if version >= 13 {
+		return img.TopicByID(id)
+	}
+	return img.Topic(name)
+}
+
+// catchUp waits for metadata that know a topic, if there are such. What asks for it may outlast the request.
+func (p *produce) catchUp(t *protocol.ProduceTopic) {
+	version, name, id := p.version, strings.Clone(t.Name), t.ID
+	p.h.catchUpFirst(p.in.Conn.Context(), &p.meter, func(img *metadata.Image) bool { return topicOf(img, version, name, id) == nil })
 }
 
 // appendOne validates and appends one partition's batch.

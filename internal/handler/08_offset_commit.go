@@ -2,6 +2,7 @@ package handler
 
 import (
 	"math"
+	"slices"
 	"time"
 	"unicode/utf8"
 	"unsafe"
@@ -9,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/coordinator/group"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/uuid"
 )
@@ -36,6 +38,7 @@ func serveOffsetCommit(h *Handler, c call, req *kmsg.OffsetCommitRequest, answer
 		answer(nil)
 		return
 	}
+	h.catchUpFirst(c.ctx, c.meter, func(img *metadata.Image) bool { return commitLacks(img, c.version, req) })
 	resp := newCommitAnswer(c.version)
 	commit := h.commitRequest(c.version, req, resp)
 	if len(commit.Topics) == 0 {
@@ -62,6 +65,22 @@ func serveOffsetCommit(h *Handler, c call, req *kmsg.OffsetCommitRequest, answer
 	})
 }
 
+// committedTopic finds a topic that a request names.
+func committedTopic(img *metadata.Image, version int16, t *kmsg.OffsetCommitRequestTopic) *metadata.Topic {
+	if version >= 10 {
+		return img.TopicByID(t.TopicID)
+	}
+	return img.Topic(t.Topic)
+}
+
+// commitLacks says whether one of the topics or partitions is unknown.
+func commitLacks(img *metadata.Image, version int16, req *kmsg.OffsetCommitRequest) bool {
+	return slices.ContainsFunc(req.Topics, func(t kmsg.OffsetCommitRequestTopic) bool {
+		known := committedTopic(img, version, &t)
+		return known == nil || slices.ContainsFunc(t.Partitions, func(p kmsg.OffsetCommitRequestTopicPartition) bool { return int(p.Partition) >= len(known.Partitions) })
+	})
+}
+
 // commitRequest makes the question to the group, and answers what does not get so far.
 func (h *Handler) commitRequest(version int16, req *kmsg.OffsetCommitRequest, resp *commitAnswer) *group.CommitRequest {
 	commit := &group.CommitRequest{
@@ -74,10 +93,7 @@ func (h *Handler) commitRequest(version int16, req *kmsg.OffsetCommitRequest, re
 	img := h.Metadata.Image()
 	for i := range req.Topics {
 		t := &req.Topics[i]
-		known := img.Topic(t.Topic)
-		if version >= 10 {
-			known = img.TopicByID(t.TopicID)
-		}
+		known := committedTopic(img, version, t)
 		if known == nil {
 			code := protocol.UnknownTopicOrPartition
 			if version >= 10 {

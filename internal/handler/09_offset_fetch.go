@@ -1,12 +1,14 @@
 package handler
 
 import (
+	"slices"
 	"unicode/utf8"
 	"unsafe"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/coordinator/group"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/uuid"
 )
@@ -28,6 +30,7 @@ import (
 
 func serveOffsetFetch(h *Handler, c call, req *kmsg.OffsetFetchRequest, answer func(kmsg.Response)) {
 	asked := fetchedGroups(c.version, req)
+	h.catchUpFirst(c.ctx, c.meter, func(img *metadata.Image) bool { return c.version >= 10 && fetchLacks(img, asked) })
 	f := offsetFetch{h: h, c: c, groups: make([]kmsg.OffsetFetchResponseGroup, len(asked))}
 	questions := make([]*group.FetchRequest, len(asked))
 	unknown := make([][]kmsg.OffsetFetchResponseGroupTopic, len(asked))
@@ -68,6 +71,13 @@ func serveOffsetFetch(h *Handler, c call, req *kmsg.OffsetFetchRequest, answer f
 		} else {
 			answer(nil)
 		}
+	})
+}
+
+// fetchLacks says whether one of the topics is unknown.
+func fetchLacks(img *metadata.Image, asked []kmsg.OffsetFetchRequestGroup) bool {
+	return slices.ContainsFunc(asked, func(g kmsg.OffsetFetchRequestGroup) bool {
+		return slices.ContainsFunc(g.Topics, func(t kmsg.OffsetFetchRequestGroupTopic) bool { return img.TopicByID(t.TopicID) == nil })
 	})
 }
 

@@ -1,11 +1,13 @@
 package handler
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/moldau/moldau/internal/coordinator/group"
+	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
 )
 
@@ -29,6 +31,7 @@ func serveOffsetDelete(h *Handler, c call, req *kmsg.OffsetDeleteRequest, answer
 		answer(resp)
 		return
 	}
+	h.catchUpFirst(c.ctx, c.meter, func(img *metadata.Image) bool { return deleteLacks(img, req) })
 	places := map[string]int{} // of the topics in resp
 	ask(h, req.Group, h.deleteRequest(req, resp, places), func(r *group.DeleteOffsetsResponse, code protocol.ErrorCode) {
 		if code == protocol.None {
@@ -49,6 +52,14 @@ func serveOffsetDelete(h *Handler, c call, req *kmsg.OffsetDeleteRequest, answer
 			}
 		}
 		answer(resp)
+	})
+}
+
+// deleteLacks says whether one of the topics or partitions is unknown.
+func deleteLacks(img *metadata.Image, req *kmsg.OffsetDeleteRequest) bool {
+	return slices.ContainsFunc(req.Topics, func(t kmsg.OffsetDeleteRequestTopic) bool {
+		known := img.Topic(t.Topic)
+		return known == nil || slices.ContainsFunc(t.Partitions, func(p kmsg.OffsetDeleteRequestTopicPartition) bool { return int(p.Partition) >= len(known.Partitions) })
 	})
 }
 

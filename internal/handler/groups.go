@@ -16,8 +16,8 @@ func invalidGroup(id string) bool { return id == "" || !utf8.ValidString(id) }
 
 // ask hands a request to the machine of a group and passes its response on, or the code that says why there is none.
 func ask[R any](h *Handler, group string, request any, then func(*R, protocol.ErrorCode)) {
-	if h.mayBeBehind() {
-		h.caughtUp(func() { askNow(h, group, request, then) })
+	if h.mayBeBehind(noGroups) {
+		h.caughtUp(noGroups, func() { askNow(h, group, request, then) })
 		return
 	}
 	askNow(h, group, request, then)
@@ -75,7 +75,7 @@ func askEach[R any](h *Handler, groups []string, request func(i int) any, got fu
 		open.Wait()
 		then()
 	}
-	h.caughtUp(func() { h.pending.Go(many) })
+	h.caughtUp(noGroups, func() { h.pending.Go(many) })
 }
 
 // untilGone is for requests that may wait for minutes: when the connection ends before the answer is there, gone gives one, so that what
