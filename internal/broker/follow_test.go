@@ -293,7 +293,7 @@ func TestReplicasOfManyTopics(t *testing.T) {
 		cl.PurgeTopicsFromClient("one", "two")
 		c.await("nothing to be followed", func() bool {
 			for _, n := range c.nodes {
-				if n.fetcher.Following() > 0 {
+				if n.fetcher.Following() > 0 || n.publisher.Image().TopicCount() > 0 {
 					return false
 				}
 			}
