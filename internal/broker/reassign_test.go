@@ -152,7 +152,16 @@ func (c *several) createOn(topic string, replicas ...int32) {
 	}
 }
 
-func (c *several) topicID(topic string) [16]byte { return c.one().publisher.Image().Topic(topic).ID }
+// topicID waits until the node that is asked has heard of the topic.
+func (c *several) topicID(topic string) [16]byte {
+	c.t.Helper()
+	var t *metadata.Topic
+	c.await("topic "+topic, func() bool {
+		t = c.one().publisher.Image().Topic(topic)
+		return t != nil
+	})
+	return t.ID
+}
 
 // TestReassignmentCancelled: a replica that cannot be made is listed, and taken back.
 func TestReassignmentCancelled(t *testing.T) {
