@@ -171,7 +171,7 @@ func TestManyPasses(t *testing.T) {
 	l := w.open(t, cfg, Recovery{Missing: true})
 	want := map[string]int64{}
 	for i := range 60 {
-		key := fmt.Sprintf("%d%s", i%40, strings.Repeat("long", 1<<18)) // a mebibyte
+		key := fmt.Sprintf("%d%s", i%40, strings.Repeat("long", fewer(1<<18))) // a mebibyte
 		want[key] = l.LogEnd()
 		put(t, l, key, "v", 1)
 	}

@@ -107,7 +107,7 @@ func newFaultRunOf(t *testing.T, n, many int64, fault error, counts func(vfs.Op)
 // any more and says so once; what was acknowledged is still read, and is there after a restart.
 func TestFailedChange(t *testing.T) {
 	broken := errors.New("I/O error")
-	for n := int64(1); ; n++ {
+	for n := int64(1); ; n = next(n) {
 		r := newFaultRun(t, n, broken)
 		err := r.script()
 		if r.fired.Kind == "" {
@@ -228,7 +228,7 @@ func opensFile(op vfs.Op) bool {
 func TestNoDescriptors(t *testing.T) {
 	for _, many := range []int64{1, 2, 5} {
 		refused := 0
-		for n := int64(1); ; n++ {
+		for n := int64(1); ; n = next(n) {
 			lack := []error{syscall.EMFILE, syscall.ENFILE}[n%2]
 			r := newFaultRunOf(t, n, many, lack, opensFile)
 			r.w.env.Files = NewFileCache(1, 0) // so that there is little to close instead

@@ -19,6 +19,23 @@ var testID = ID{Topic: "orders", TopicID: uuid.UUID{1, 2, 3}, Partition: 3}
 
 const testDir = "/data"
 
+// fewer is n, or a part of it with the race detector, which looks for something else than these tests and takes ten times as long.
+func fewer(n int) int {
+	if racing {
+		return max(n/4, 1)
+	}
+	return n
+}
+
+// next is the point behind one, in a test that goes through all of them: the disk's changes, its operations, the bytes of a file. With the race detector it goes
+// through some.
+func next(at int64) int64 {
+	if racing {
+		return at + 7
+	}
+	return at + 1
+}
+
 // batchSpec describes a batch for a test; the zero value of a field is the ordinary one.
 type batchSpec struct {
 	n          int // records; 0 means 1

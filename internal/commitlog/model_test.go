@@ -18,7 +18,7 @@ import (
 
 var (
 	modelSeed  = flag.Uint64("seed", 1, "first seed of the model test")
-	modelSeeds = flag.Int("seeds", 12, "number of seeds of the model test")
+	modelSeeds = flag.Int("seeds", fewer(12), "number of seeds of the model test")
 )
 
 // model is what a log should hold: the batches since it last began anew, those below the log start included.

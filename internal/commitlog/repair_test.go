@@ -376,7 +376,7 @@ func TestRepairUnreadable(t *testing.T) {
 func TestRepairCrash(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		for _, cause := range []error{nil, syscall.EIO, syscall.ENOSPC} {
-			for at := int64(1); ; at++ {
+			for at := int64(1); ; at = next(at) {
 				armed, n := false, int64(0)
 				var crashed []*vfs.Mem
 				mem := vfs.NewMem()
