@@ -209,8 +209,8 @@ func (o *opening) run() error {
 		l.mu.unseen = &unseen{o.before, o.known}
 	}
 	o.setMarks()
-	if l.mu.unseen != nil {
-		l.mu.sinceDerived = o.walked()
+	if n := o.walked(); n > 0 {
+		l.mu.sinceDerived = n
 	}
 	if err := o.finishEpochs(); err != nil {
 		return err
@@ -229,8 +229,11 @@ func (o *opening) run() error {
 	return nil
 }
 
-// walked is how many bytes the next start walks as long as no newer snapshot is written.
+// walked is how many bytes the next start walks, and who wakes the log when it rests, as long as no newer snapshot is written.
 func (o *opening) walked() (n int64) {
+	if o.known >= o.end {
+		return 0
+	}
 	for _, s := range o.segments[o.first:] {
 		n += s.Size()
 	}

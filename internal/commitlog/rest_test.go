@@ -448,3 +448,30 @@ func TestStaysAwake(t *testing.T) {
 		t.Fatal("nothing of that keeps it awake, and it does not rest")
 	}
 }
+
+// TestStaysAwakeForWhatWasWalked: what nobody took a snapshot of is walked whenever the log wakes, be it appended before or since.
+func TestStaysAwakeForWhatWasWalked(t *testing.T) {
+	l := newWorld(t, vfs.NewMem()).open(t, Config{Durable: true}, Recovery{Missing: true})
+	for i := range 3 {
+		if _, err := l.Append(batchSpec{ts: int64(i), size: walkedMax * 2 / 3}.build(), 3); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.SyncFiles(); err != nil {
+			t.Fatal(err)
+		}
+		if r, ok := l.Rest(); !ok || letRest(l, &r) != (i == 0) {
+			t.Fatalf("%d bytes without a snapshot: the log is described %v, and rests %v", l.Size(), ok, l.Rests())
+		}
+	}
+	if err := l.snapshotNow(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // opened behind the snapshot the second time
+		if r, ok := l.Rest(); !ok || !letRest(l, &r) {
+			t.Fatalf("all of it is in a snapshot: the log is described %v, and rests %v", ok, l.Rests())
+		}
+		if err := l.Wake(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
