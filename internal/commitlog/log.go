@@ -77,6 +77,7 @@ type inner struct {
 	newFiles  bool // names in it are not durable yet
 	newEpochs bool // the epochs differ from their file
 	derive    bool // a roll left work for derive
+	undeleted bool // Delete closed the log and could not rename its directory
 	names     int  // segments made since New; a sync that sees another number than at its start leaves newFiles
 	cuts      int  // truncations so far; a sync that sees another number than at its start raises nothing
 
@@ -91,10 +92,10 @@ type inner struct {
 	jitter       time.Duration      // by which the active segment rolls earlier
 	dirtySince   time.Time          // when bytes became unflushed, for flush.ms
 	lastGrowth   growth
-	undeleted    bool  // Delete closed the log and could not rename its directory
 	refused      error // why the files of a resting log cannot be used until the next start
 	oldest       oldest
-	unseen       *unseen // nil: the last start saw all that it walked over
+	unseen       *unseen        // nil: the last start saw all that it walked over
+	past         *producer.Past // of a log that returned to rest; nil: it lies since the start, or does not rest
 }
 
 type state uint8

@@ -125,7 +125,8 @@ func (l *Log) LetRest(r *Rest, uses uint64) bool {
 	l.view.Store(nil)
 	l.epochs.Store(nil)
 	l.unstable.Store(false)
-	l.replaceLocked(inner{state: present}) // not as a clean stop leaves it: a snapshot may be missing, and the end of the indexes
+	past := l.mu.producers.Past(l.env.Clock.Now().UnixMilli())
+	l.replaceLocked(inner{state: present, past: past}) // not as a clean stop leaves it: a snapshot may be missing, and the end of the indexes
 	for _, s := range segments {
 		s.Close()
 	}
@@ -307,6 +308,9 @@ func (l *Log) openRested(r *Rest, clean bool) error {
 	opened.marks.check()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.mu.past != nil {
+		opened.mu.producers.Restore(l.mu.past)
+	}
 	l.replaceLocked(opened.mu.inner)
 	l.epochs.Store(opened.epochs.Load())
 	l.unstable.Store(true) // LastStable finds out

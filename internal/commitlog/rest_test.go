@@ -386,6 +386,12 @@ func TestRestKeepsTransactions(t *testing.T) {
 	if r, ok := l.Rest(); !ok || !letRest(l, &r) || l.LastStable(3) != 3 {
 		t.Fatalf("a log whose transactions are over does not rest: %+v, %v", r, ok)
 	}
+	if err := l.Wake(); err != nil {
+		t.Fatal(err)
+	}
+	if r, ok := l.Rest(); !ok || !letRest(l, &r) {
+		t.Fatalf("they are not over any more, as nobody asks for the last stable offset: %+v, %v", r, ok)
+	}
 }
 
 // TestStaysAwake: what LetRest refuses.
@@ -472,6 +478,31 @@ func TestStaysAwakeForWhatWasWalked(t *testing.T) {
 		}
 		if err := l.Wake(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestRestProlongsNoProducer: producers are forgotten when they were silent for long, however often the log rested meanwhile, and do not come back with it.
+func TestRestProlongsNoProducer(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, Config{Durable: true}, Recovery{Missing: true})
+	for i := range 12 {
+		if _, err := l.Append(batchSpec{ts: w.clock.Now().UnixMilli(), pid: int64(5 + i)}.build(), 3); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.SyncFiles(); err != nil {
+			t.Fatal(err)
+		}
+		if r, ok := l.Rest(); !ok || !letRest(l, &r) {
+			t.Fatalf("it does not rest: %+v, %v", r, ok)
+		}
+		w.clock.advance(time.Hour)
+		if err := l.Wake(); err != nil {
+			t.Fatal(err)
+		}
+		l.ExpireProducers(w.clock.Now().Add(-3*time.Hour), w.clock.Now())
+		if got, want := l.Producers(), min(i+1, 2); got != want {
+			t.Fatalf("%d producers are known, want %d", got, want)
 		}
 	}
 }

@@ -241,6 +241,39 @@ func (s *State) Expire(before, now int64) {
 	}
 }
 
+// Past is what no file says of a state without transactions: when its producers were last heard of, as Expire has it.
+type Past struct{ heard []heard }
+
+type heard struct{ id, at int64 }
+
+// Past lists all producers, for Restore.
+func (s *State) Past(now int64) *Past {
+	p := &Past{make([]heard, 0, len(s.entries))}
+	for id, e := range s.entries {
+		at := e.seen
+		if at == 0 {
+			at = now
+		}
+		p.heard = append(p.heard, heard{id, at})
+	}
+	return p
+}
+
+// Restore makes a state that was read anew what it was in the past: who had been forgotten does not come back, who was silent has been so since then, and no
+// transaction waits for the high watermark.
+func (s *State) Restore(p *Past) {
+	var known map[int64]*entry
+	for _, h := range p.heard {
+		if e := s.entries[h.id]; e != nil {
+			if known == nil {
+				known = make(map[int64]*entry, len(p.heard))
+			}
+			e.seen, known[h.id] = h.at, e
+		}
+	}
+	s.entries, s.decided = known, nil
+}
+
 // Clear forgets all.
 func (s *State) Clear() { *s = State{} }
 
