@@ -24,6 +24,10 @@ func (l *Log) Close(clean bool) error {
 
 // end makes the log one that takes nothing any more. Without an Ending it is closed.
 func (l *Log) end(clean bool) (*Ending, error) {
+	var unfinished error
+	if clean {
+		unfinished = l.wakeUnfinished()
+	}
 	e := &Ending{l: l, release: l.hold()}
 	if clean {
 		l.rememberOldest()
@@ -36,7 +40,7 @@ func (l *Log) end(clean bool) (*Ending, error) {
 	var err error
 	due := false
 	if clean && files {
-		if err = l.env.offline(); err == nil {
+		if err = errors.Join(l.env.offline(), unfinished); err == nil {
 			e.c, due, err = l.finishLocked()
 		}
 	}
@@ -49,6 +53,17 @@ func (l *Log) end(clean bool) (*Ending, error) {
 		return nil, e.close(err)
 	}
 	return e, nil
+}
+
+// wakeUnfinished opens a log that returned to rest: its files may lack what a clean stop leaves, and Kafka believes them after one, the list of aborted transactions above all.
+func (l *Log) wakeUnfinished() error {
+	l.mu.Lock()
+	returned := l.mu.past != nil && l.mu.state == present
+	l.mu.Unlock()
+	if !returned {
+		return nil
+	}
+	return l.Wake()
 }
 
 // Ending is a clean Close of one log in steps, for an owner that closes many and makes their files durable together. Before each step but the

@@ -3,6 +3,7 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moldau/moldau/internal/commitlog/segment"
 	"github.com/moldau/moldau/internal/record"
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -504,5 +506,34 @@ func TestRestProlongsNoProducer(t *testing.T) {
 		if got, want := l.Producers(), min(i+1, 2); got != want {
 			t.Fatalf("%d producers are known, want %d", got, want)
 		}
+	}
+}
+
+// TestCleanStopFinishesWhatRests: a clean stop leaves the files of a log that had returned to rest as those of any other, for Kafka too.
+func TestCleanStopFinishesWhatRests(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, Config{Durable: true}, Recovery{Missing: true})
+	for _, spec := range []batchSpec{{ts: 1, pid: 5, txn: true}, {ts: 2, pid: 5, control: true}, {ts: 3}} {
+		if _, err := l.Append(spec.build(), 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.SyncFiles(); err != nil {
+		t.Fatal(err)
+	}
+	l.LastStable(3)
+	if r, ok := l.Rest(); !ok || !letRest(l, &r) {
+		t.Fatalf("it does not rest: %+v, %v", r, ok)
+	}
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{segment.Name(0, segment.AbortedSuffix), segment.Name(0, segment.TimeSuffix), segment.Name(3, segment.SnapshotSuffix)} {
+		if info, err := w.fs.Stat(filepath.Join(l.dir(), name)); err != nil || info.Size() == 0 {
+			t.Errorf("the stop has left no %s: %v", name, err)
+		}
+	}
+	if r, ok := l.Rest(); !ok || r.End != 3 {
+		t.Errorf("a closed log is described as %+v, %v", r, ok)
 	}
 }
