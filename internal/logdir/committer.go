@@ -361,12 +361,15 @@ func (c *committer) withoutJournal(err error, settles []*settle) {
 	}
 }
 
-// blockLocked has requests wait until the reclaimer has freed a journal file, which wakes the committer.
+// blockLocked has requests wait until the reclaimer has freed a journal file, which wakes the committer. Where it has just now, or the directory has failed
+// just now, nobody would come after that: they try again at once.
 func (c *committer) blockLocked(settles []*settle) {
 	c.mu.blocked = append(c.mu.blocked, settles...)
-	if c.journal.Reclaimable() { // it has just now
+	if c.journal.Reclaimable() || c.d.offline() {
 		c.unblockLocked()
+		return
 	}
+	signal(c.reclaim) // it may have looked before, and found no need
 }
 
 // unblockLocked lets the requests try again that waited for a free journal file.

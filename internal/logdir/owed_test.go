@@ -1,9 +1,11 @@
 package logdir
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
@@ -38,4 +40,24 @@ func TestRemovedLogIsOwedNothing(t *testing.T) {
 	left := mem.Peek(vfs.LoseUnsynced, 1)
 	must(t, w.d.Abort())
 	must(t, w.check(options(left)))
+}
+
+// TestNobodyWaitsForAFailedJournal: who finds the journal full just when its directory has failed is refused; nobody would free a file for him.
+func TestNobodyWaitsForAFailedJournal(t *testing.T) {
+	w := newWorld()
+	must(t, w.open(options(vfs.NewMem())))
+	must(t, w.append(5, 300, 1, true, true))
+	c := w.d.committer
+	c.mu.Lock()
+	st := c.mu.states[w.logs[5]]
+	c.mu.Unlock()
+	w.d.fail(errors.New("broken"))
+	s := &settle{st: st, done: make(chan error, 1)}
+	c.mu.Lock()
+	c.blockLocked([]*settle{s})
+	c.mu.Unlock()
+	if err := <-s.done; !errors.Is(err, commitlog.ErrOffline) {
+		t.Errorf("it is told %v", err)
+	}
+	must(t, w.d.Abort())
 }
