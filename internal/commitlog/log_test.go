@@ -161,16 +161,22 @@ func TestFollowerBeginsInsideABatch(t *testing.T) {
 	}
 }
 
-// TestTruncateOnAFullDisk: where the checkpoints that a cut needs find no room the log stays as it is, and in service; it is cut when there is room.
-func TestTruncateOnAFullDisk(t *testing.T) {
-	w := newWorld(t, vfs.NewMem())
-	l := w.open(t, Config{Durable: true}, Recovery{Missing: true})
-	add := func() {
+// openToAdd opens a durable log, and returns what appends a record to it.
+func (w *world) openToAdd(t *testing.T) (l *Log, add func()) {
+	t.Helper()
+	l = w.open(t, Config{Durable: true}, Recovery{Missing: true})
+	return l, func() {
 		t.Helper()
 		if _, err := l.Append(batchSpec{size: 9}.build(), 3); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestTruncateOnAFullDisk: where the checkpoints that a cut needs find no room the log stays as it is, and in service; it is cut when there is room.
+func TestTruncateOnAFullDisk(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l, add := w.openToAdd(t)
 	for range 5 {
 		add()
 	}
@@ -214,13 +220,7 @@ func TestTruncateOnAFullDisk(t *testing.T) {
 // TestBeginAnewOnAFullDisk: the same when nothing of the log stays, as of a follower whose leader has deleted all that it has.
 func TestBeginAnewOnAFullDisk(t *testing.T) {
 	w := newWorld(t, vfs.NewMem())
-	l := w.open(t, Config{Durable: true}, Recovery{Missing: true})
-	add := func() {
-		t.Helper()
-		if _, err := l.Append(batchSpec{size: 9}.build(), 3); err != nil {
-			t.Fatal(err)
-		}
-	}
+	l, add := w.openToAdd(t)
 	for range 3 {
 		add()
 	}
