@@ -48,7 +48,6 @@ type Log struct {
 	cuts      atomic.Int64                // changes with every removal of segments or batches, before and after
 	unstable  atomic.Bool                 // producers know of transactions that may hold the LSO back
 	unclean   atomic.Bool                 // the last cleaning had no room for all keys
-	deriving  chan struct{}               // held by who writes derived files or cuts the log; nil until there are files
 	copied    atomic.Bool                 // a copy of the log is being made, which compaction must not change under it
 	repairing atomic.Bool                 // segments are repaired, and compaction waits
 	cleans    atomic.Int32                // passes of compaction and repairs under way
@@ -64,6 +63,7 @@ type Log struct {
 	mu struct { // held for an append's write, never for a sync
 		sync.Mutex
 		inner
+		hold *hold // nil: nobody has it
 	}
 }
 
@@ -264,19 +264,6 @@ func (l *Log) segments() []*segment.Segment {
 // limits are the settings that an append hands to the segment.
 func (c *Config) limits() segment.Limits {
 	return segment.Limits{IndexInterval: int64(c.IndexIntervalBytes), SegmentBytes: c.SegmentBytes, Preallocate: c.Preallocate}
-}
-
-// hold keeps others from writing derived files and from cutting the log, until the returned function is called. It waits for a
-// channel, not a lock, since a sync may run meanwhile.
-func (l *Log) hold() func() {
-	l.mu.Lock()
-	if l.deriving == nil {
-		l.deriving = make(chan struct{}, 1)
-	}
-	ch := l.deriving
-	l.mu.Unlock()
-	ch <- struct{}{}
-	return func() { <-ch }
 }
 
 // all is an offset above every other.

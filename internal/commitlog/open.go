@@ -104,7 +104,6 @@ func (l *Log) open(r Recovery, owner *Log) error {
 		l.recovered.Lost = r.Point > max(r.LogStart, 0)
 		return nil
 	}
-	l.deriving = make(chan struct{}, 1)
 	l.mu.state = present
 	if !r.Identified {
 		if err := l.checkTopicID(); err != nil {

@@ -146,9 +146,6 @@ func (l *Log) makeDirLocked() error {
 	if err := writeFile(l.env.FS, filepath.Join(l.dir(), metadataName), encodeMetadata(l.id.TopicID)); err != nil {
 		return err
 	}
-	if l.deriving == nil {
-		l.deriving = make(chan struct{}, 1)
-	}
 	l.mu.state, l.mu.newDir, l.mu.newFiles = present, true, true
 	return nil
 }

@@ -38,7 +38,10 @@ func (l *Log) SyncFiles() (end int64, err error) {
 	if l.Rests() {
 		return l.RecoveryPoint(), nil
 	}
-	c, release := l.capture()
+	c, release, cutting := l.capture()
+	if cutting {
+		return l.RecoveryPoint(), nil
+	}
 	if c.ended {
 		release()
 		return l.RecoveryPoint(), ErrClosed
@@ -82,18 +85,23 @@ func (l *Log) syncCapture(c capture) (end int64, due bool, err error) {
 }
 
 // capture takes what there is to sync. If the epochs are to be written it holds the log until release, so that their file has one
-// writer.
-func (l *Log) capture() (c capture, release func()) {
+// writer; whoever cuts the log meanwhile has synced it, and lets nothing be captured.
+func (l *Log) capture() (c capture, release func(), cutting bool) {
 	release = func() {}
 	l.mu.Lock()
-	if l.mu.newEpochs && l.mu.state == present {
-		l.mu.Unlock()
-		release = l.hold()
-		l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.mu.newEpochs && l.mu.state == present {
+		h := l.mu.hold
+		if h == nil {
+			release = l.holdLocked()
+			break
+		}
+		if h.cutting {
+			return c, release, true
+		}
+		h.changed.Wait()
 	}
-	c = l.captureLocked()
-	l.mu.Unlock()
-	return c, release
+	return l.captureLocked(), release, false
 }
 
 // ended says that the log was closed or deleted.

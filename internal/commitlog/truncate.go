@@ -80,6 +80,7 @@ func (l *Log) TruncateTo(offset int64) error {
 func (l *Log) prepareCut(point int64) error {
 	l.mu.Lock()
 	l.mu.cuts++ // a sync that began before raises no mark
+	l.cuttingLocked()
 	l.marks.recovery.Store(min(l.marks.recovery.Load(), point))
 	l.marks.cleaned.Store(min(l.marks.cleaned.Load(), point))
 	l.mu.Unlock()

@@ -406,9 +406,9 @@ func (c *committer) settle(st *state) error {
 	return <-s.done
 }
 
-// settled notes that the log was cut: its end may now be below that of what the journal held.
+// settled notes that the log is being cut: its end may soon be below that of what the journal held, and that is void for good.
 func (c *committer) settled(st *state) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	st.committing.journaled = 0
+	st.committing.journaled, st.committing.last = 0, 0
 }

@@ -1,0 +1,65 @@
+package commitlog
+
+import (
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/moldau/moldau/internal/commitlog/epoch"
+	"github.com/moldau/moldau/internal/vfs"
+)
+
+// TestCutNeedsASync: the owner of a log that is being cut may have to sync it before it can answer, whether the sync began before the cut or
+// comes when the cut has changed the epochs.
+func TestCutNeedsASync(t *testing.T) {
+	var l *Log
+	before := make(chan error, 1)
+	begun := false
+	fsys := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) error {
+		if (op.Kind == vfs.OpSync || op.Kind == vfs.OpDatasync) && strings.HasSuffix(op.Name, ".log") && !begun { // the log is held, and its epochs are not written
+			begun = true
+			go func() {
+				_, err := l.SyncFiles()
+				before <- err
+			}()
+			for waits := false; !waits; runtime.Gosched() {
+				stacks := make([]byte, 1<<20)
+				stacks = stacks[:runtime.Stack(stacks, true)]
+				waits = regexp.MustCompile(`sync\.\(\*Cond\)\.Wait.*\n.*\n.*\(\*Log\)\.capture`).Match(stacks)
+			}
+		}
+		return nil
+	})
+	w := newWorld(t, fsys)
+	l = w.open(t, Config{}, Recovery{Missing: true})
+	for e := range LeaderEpoch(4) {
+		if _, err := l.Append(batchSpec{size: 9}.build(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	calls := 0
+	w.onTruncated = func(l *Log) {
+		if calls++; calls == 1 {
+			if err := <-before; err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := l.SyncFiles(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := l.TruncateTo(2); err != nil || calls != 2 {
+		t.Fatalf("%v, asked %d times", err, calls)
+	}
+	if _, err := l.SyncFiles(); err != nil || l.RecoveryPoint() != 2 {
+		t.Fatalf("%v, recovery point %d", err, l.RecoveryPoint())
+	}
+	if got := l.Epochs(); !slices.Equal(got, []epoch.Entry{{Epoch: 0, Start: 0}, {Epoch: 1, Start: 1}}) {
+		t.Errorf("epochs %v", got)
+	}
+	if l.mu.newEpochs || l.mu.hold != nil {
+		t.Errorf("epochs unwritten %v, held %v", l.mu.newEpochs, l.mu.hold != nil)
+	}
+}
