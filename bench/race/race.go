@@ -202,6 +202,9 @@ func (r *race) header(ctx context.Context, args []string, synced bool) header {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	release, _, _ := strings.Cut(string(kernel), "-")
 	h.Versions = map[string]string{"Kafka": envOr("KAFKA_VERSION", "4.4.0"), "Go": strings.TrimPrefix(runtime.Version(), "go"), "Linux": strings.TrimSpace(release)}
+	if congestion, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control"); err == nil { // BBR paces what is sent on loopback too
+		h.Versions["TCP"] = strings.TrimSpace(string(congestion))
+	}
 	if java, err := output(ctx, "java", "--version"); err == nil {
 		h.Versions["Java"], _, _ = strings.Cut(java, "\n")
 	}

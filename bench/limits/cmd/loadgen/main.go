@@ -19,6 +19,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"strconv"
@@ -256,7 +257,7 @@ func leaders(ctx context.Context, cl *kgo.Client) []string {
 	check(err)
 	hosts := map[int32]string{}
 	for _, b := range resp.Brokers {
-		hosts[b.NodeID] = fmt.Sprintf("%s:%d", b.Host, b.Port)
+		hosts[b.NodeID] = net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 	}
 	out := make([]string, len(resp.Topics[0].Partitions))
 	for _, p := range resp.Topics[0].Partitions {
