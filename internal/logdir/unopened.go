@@ -67,7 +67,7 @@ func (d *Dir) settleUnopened(logs []*state, foreign bool) error {
 	for _, st := range logs {
 		d.writerLocked().Settle(journal.LogID(st.id))
 	}
-	if err := u.writer.Commit(); err != nil {
+	if err := u.writer.CommitSettles(); err != nil {
 		return fmt.Errorf("%w: %w", errUnsettled, d.judgeKept(err))
 	}
 	return nil
@@ -153,7 +153,7 @@ func (d *Dir) dropLocked(st *state) error {
 		return nil
 	}
 	d.writerLocked().Settle(journal.LogID(st.id))
-	if err := u.writer.Commit(); err != nil {
+	if err := u.writer.CommitSettles(); err != nil {
 		return d.judgeKept(err)
 	}
 	delete(u.kept, st)

@@ -301,3 +301,27 @@ func TestNoDescriptorForWhatIsKept(t *testing.T) {
 	must(t, w.d.Abort())
 	must(t, w.check(options(left)))
 }
+
+// TestLastSpaceForRemovals: a log is removed of which entries are kept, when a start has left space for hardly more than the note of that.
+func TestLastSpaceForRemovals(t *testing.T) {
+	w, disk := livedTwice(t, 2)
+	must(t, w.goOn(options(unreadable(disk, 0))))
+	disk = disk.Crash(vfs.LoseUnsynced, 2)
+	must(t, w.open(options(unreadable(disk, 0))))
+	if !w.d.unopened.kept[w.d.lookup(logID(0))] {
+		t.Fatal("nothing is kept: this test shows nothing")
+	}
+	disk.SetCapacity(disk.Used() + 24<<10)
+	must(t, w.d.Remove(logID(0)))
+	if w.d.lookup(logID(0)) != nil {
+		t.Error("the removal was held up")
+	}
+	delete(w.models, 0)
+	left := disk.Crash(vfs.LoseUnsynced, 3)
+	left.SetCapacity(0)
+	w.d.Abort()
+	must(t, w.check(options(left)))
+	if left := names(t, left, root); strings.Contains(strings.Join(left, " ")+" ", logID(0).DirName()+" ") {
+		t.Errorf("after a crash there are %v", left)
+	}
+}

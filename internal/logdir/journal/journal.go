@@ -10,7 +10,8 @@
 // the next group starts another file: a free one, else a new one. A file is free when everything in it is in synced
 // segment files (Retire) and a synced group says so (the oldest column below): so a crash never replays what was retired.
 // Files grow by steps of zeros, and are overwritten in place afterwards: blocks that were written before are made durable
-// without touching the metadata of the file system, which is what makes the journal fast.
+// without touching the metadata of the file system, which is what makes the journal fast. A file is as large as its first group needs, with what is
+// kept behind that for settles, before the one before it is left.
 //
 // # File format, version 1 (frozen; all integers big-endian)
 //

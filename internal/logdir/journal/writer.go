@@ -60,7 +60,9 @@ const (
 )
 
 // settleReserve is the room in the file at hand that groups of batches leave to those that only settle: a full disk gets space by the
-// removal of logs, and that must be settled first. Small files keep an eighth.
+// removal of logs, and that must be settled first. Small files keep an eighth. Its blocks are written, and no other file is begun before as much
+// is written there, so that it lasts on a disk that takes no block more. All but the last block of a file may be used by settles: that one is for the
+// empty group that a rotation may need.
 const settleReserve = 128 << 10
 
 // zeros is what files grow by.
@@ -77,6 +79,7 @@ type Writer struct {
 	failed  error     // of a write or sync after which nothing more is written
 
 	position int64 // where the next group goes in the current file
+	room     int64 // how far that may be filled: the limit when it was begun, or less where the disk had no space for more
 	number   uint32
 	chain    uint32
 	mark     uuid.UUID // of the current file
@@ -96,6 +99,7 @@ type slot struct {
 	file     vfs.File
 	sequence uint64 // 0: no use of it is needed
 	size     int64  // bytes whose blocks are written
+	new      bool   // it has no file yet
 }
 
 // NewWriter returns a Writer that continues after the files scan found, which stay until they are retired. It touches no file.
@@ -177,11 +181,11 @@ func (w *Writer) Reclaimable() bool { return w.retired.Load() >= w.oldest.Load()
 // Commit makes the group durable and begins another. After an error the group is gone: with ErrFull, ENOSPC and where no descriptor was
 // left for another file the Writer goes on as if it had never been, after any other it is broken for good.
 func (w *Writer) Commit() error {
-	return w.commitLeaving(min(settleReserve, w.limit/8) &^ (blockSize - 1))
+	return w.commitLeaving(blockSize + min(settleReserve, w.limit/8)&^(blockSize-1))
 }
 
 // CommitSettles is Commit for a group that only settles: it may go where no other may.
-func (w *Writer) CommitSettles() error { return w.commitLeaving(0) }
+func (w *Writer) CommitSettles() error { return w.commitLeaving(blockSize) }
 
 func (w *Writer) commitLeaving(reserve int64) error {
 	defer w.reset()
@@ -208,64 +212,118 @@ var errSync = errors.New("sync")
 
 func (w *Writer) commit(reserve int64) error {
 	need := align(int64(len(w.buf)))
-	// The last block of a file is kept for the empty group that a rotation may need.
-	if w.current < 0 || w.position+need > w.limit-blockSize-reserve {
-		if err := w.rotate(need + reserve); err != nil {
+	if w.current < 0 || w.position+need > w.room-reserve {
+		if err := w.rotate(need, reserve); err != nil {
 			return err
 		}
 	}
 	return w.write(need, reserve)
 }
 
-// rotate begins the next file.
-func (w *Writer) rotate(need int64) error {
+// rotate begins the next file. The one at hand stays until that has room for the group and the reserve.
+func (w *Writer) rotate(need, reserve int64) error {
+	least := blockSize + need + reserve
 	if w.refused && w.position == 0 { // nothing of the file counts, and a sequence that no file has would be missed
-		w.limit = max(w.limit, need+3*blockSize)
-		return nil
+		w.room = max(w.room, least)
+		return w.makeRoom(&w.slots[w.current], least, least)
+	}
+	now, limit := w.opts.Clock.Now(), w.limit
+	if w.current >= 0 && now.Sub(w.started) < w.opts.FillTime {
+		limit = min(2*limit, w.opts.MaxFile)
+	}
+	limit = max(limit, least+blockSize)
+	next, err := w.nextSlot()
+	if err != nil {
+		return err
+	}
+	size := least // the last of a full disk is enough for a group that only settles
+	if reserve > blockSize {
+		size = grown(w.slots[next].size, least, limit)
+	}
+	if err := w.prepare(&w.slots[next], least, size); err != nil {
+		if s := w.slots[next]; s.new {
+			w.slots = w.slots[:next]
+			_ = w.opts.FS.Remove(filepath.Join(w.opts.Dir, s.name)) // the next attempt makes it again
+		}
+		return err
 	}
 	if w.refused { // it would be taken for the file's last
 		if err := w.writeEmpty(); err != nil {
 			return err
 		}
 	}
-	next := w.freeSlot()
-	// The first group always gets a file, be it one too many: only a group can say that others are not needed any more.
-	if next < 0 && len(w.slots) >= w.opts.Files && w.current >= 0 {
-		if !w.Reclaimable() {
-			return ErrFull
-		}
-		// A file is retired and no group says so yet.
-		if err := w.writeEmpty(); err != nil {
-			return err
-		}
-		if next = w.freeSlot(); next < 0 {
-			return ErrFull
-		}
-	}
-	if next < 0 {
-		w.slots = append(w.slots, slot{name: w.unusedName()})
-		next = len(w.slots) - 1
-	}
+	w.started, w.limit, w.room, w.current = now, limit, limit, next
 	s := &w.slots[next]
-	if s.file == nil {
-		if err := w.open(s); err != nil {
-			if s.size == 0 {
-				w.slots = w.slots[:len(w.slots)-1] // a new one, which is always the last
-			}
-			return err
-		}
-	}
-	now := w.opts.Clock.Now()
-	if w.current >= 0 && now.Sub(w.started) < w.opts.FillTime {
-		w.limit = min(2*w.limit, w.opts.MaxFile)
-	}
-	w.started = now
-	w.limit = max(w.limit, need+3*blockSize)
-	w.current = next
 	s.sequence = w.sequence.Load() + 1
 	w.sequence.Store(s.sequence)
 	w.position, w.number, w.mark = 0, 0, uuid.New(w.opts.Random)
 	return nil
+}
+
+// nextSlot returns the slot of the file that comes next.
+func (w *Writer) nextSlot() (int, error) {
+	if next := w.freeSlot(); next >= 0 {
+		return next, nil
+	}
+	if w.current >= 0 && w.Reclaimable() { // a file is retired, and no group says so yet
+		if err := w.writeEmpty(); err != nil {
+			return -1, err
+		}
+		if next := w.freeSlot(); next >= 0 {
+			return next, nil
+		}
+	}
+	// The first group always gets a file, be it one too many: only a group can say that others are not needed any more.
+	if len(w.slots) >= w.opts.Files && w.current >= 0 {
+		return -1, ErrFull
+	}
+	w.slots = append(w.slots, slot{name: w.unusedName(), new: true})
+	return len(w.slots) - 1, nil
+}
+
+// prepare opens the file of a slot, and makes it as large as that, unless it has what it needs at least.
+func (w *Writer) prepare(s *slot, least, size int64) (err error) {
+	if s.file != nil {
+		return w.makeRoom(s, least, size)
+	}
+	if s.file, err = w.open(s.name); err != nil {
+		return err
+	}
+	if err = w.makeRoom(s, least, size); err == nil {
+		if err = w.opts.FS.SyncDir(w.opts.Dir); err == nil {
+			s.new = false
+			return nil
+		}
+		err = fmt.Errorf("%w journal directory %s: %w", errSync, w.opts.Dir, err)
+	}
+	s.file.Close()
+	s.file = nil
+	return err
+}
+
+// makeRoom makes a file that has less than it needs at least as large as that.
+func (w *Writer) makeRoom(s *slot, least, size int64) error {
+	if s.size >= least {
+		return nil
+	}
+	w.vec = appendZeros(w.vec[:0], size-s.size)
+	if _, err := s.file.WritevAt(w.vec, s.size); err != nil {
+		return fmt.Errorf("make room in journal %s from %d on: %w", s.file.Name(), s.size, err)
+	}
+	s.size = size
+	return nil
+}
+
+// grown is the size to which a file of a size grows that needs so much at least.
+func grown(size, least, limit int64) int64 {
+	return min(least+min(max(size/4, growStepMin), growStepMax), max(limit, least))
+}
+
+func appendZeros(vec [][]byte, n int64) [][]byte {
+	for ; n > 0; n -= int64(len(zeros)) {
+		vec = append(vec, zeros[:min(n, int64(len(zeros)))])
+	}
+	return vec
 }
 
 func (w *Writer) freeSlot() int {
@@ -290,27 +348,21 @@ func (w *Writer) unusedName() string {
 	}
 }
 
-func (w *Writer) open(s *slot) error {
+func (w *Writer) open(name string) (vfs.File, error) {
 	if !w.made {
 		if err := w.opts.FS.MkdirAll(w.opts.Dir, 0o755); err != nil {
-			return fmt.Errorf("make journal directory: %w", err)
+			return nil, fmt.Errorf("make journal directory: %w", err)
 		}
 		if err := w.opts.FS.SyncDir(filepath.Dir(w.opts.Dir)); err != nil {
-			return fmt.Errorf("%w data directory: %w", errSync, err)
+			return nil, fmt.Errorf("%w data directory: %w", errSync, err)
 		}
 		w.made = true
 	}
-	path := filepath.Join(w.opts.Dir, s.name)
-	file, err := w.opts.FS.OpenFile(path, vfs.ReadWrite|vfs.Create, 0o644)
+	file, err := w.opts.FS.OpenFile(filepath.Join(w.opts.Dir, name), vfs.ReadWrite|vfs.Create, 0o644)
 	if err != nil {
-		return fmt.Errorf("open journal file: %w", err)
+		return nil, fmt.Errorf("open journal file: %w", err)
 	}
-	if err := w.opts.FS.SyncDir(w.opts.Dir); err != nil {
-		file.Close()
-		return fmt.Errorf("%w journal directory %s: %w", errSync, w.opts.Dir, err)
-	}
-	s.file = file
-	return nil
+	return file, nil
 }
 
 // writeEmpty makes the retirement of files durable in the block that each file keeps for it.
@@ -343,22 +395,22 @@ func (w *Writer) write(need, reserve int64) error {
 	g := group{length: uint32(len(w.buf) - groupHeaderSize), sequence: s.sequence, number: w.number, entries: w.entries, oldest: oldest}
 	chain = g.seal(w.buf, chain)
 	w.vec = append(w.vec, w.buf, zeros[:align(int64(len(w.buf)))-int64(len(w.buf))])
-	end := at + need
-	grown := s.size
-	if end+reserve > s.size {
-		grown = min(end+reserve+min(max(s.size/4, growStepMin), growStepMax), max(w.limit, end))
-		for n := grown - end; n > 0; n -= int64(len(zeros)) {
-			w.vec = append(w.vec, zeros[:min(n, int64(len(zeros)))])
-		}
+	end, size := at+need, s.size
+	if end+reserve > size {
+		size = grown(size, end+reserve, w.room)
+		w.vec = appendZeros(w.vec, size-end)
 	}
 	w.refused = true
 	if _, err := s.file.WritevAt(w.vec, at); err != nil {
+		if size > s.size && errors.Is(err, syscall.ENOSPC) {
+			w.room = s.size
+		}
 		return fmt.Errorf("write journal %s at %d: %w", s.file.Name(), at, err)
 	}
 	if err := s.file.Datasync(); err != nil {
 		return fmt.Errorf("%w journal %s: %w", errSync, s.file.Name(), err)
 	}
-	s.size = grown
+	s.size = size
 	w.position, w.chain = end, chain
 	w.number++
 	w.refused = false
