@@ -53,8 +53,9 @@ type member struct {
 
 // settle is a request to void the earlier journal entries of a log.
 type settle struct {
-	st   *state
-	done chan error
+	st     *state
+	done   chan error
+	waited bool // for a journal file to be freed, and is not to again
 }
 
 func newCommitter(d *Dir) *committer {
@@ -320,8 +321,8 @@ func (c *committer) committed(settles []*settle) {
 	}
 }
 
-// withoutJournal syncs the group's logs in their own files, because the journal has no room, and settles in the room that it keeps for
-// that.
+// withoutJournal syncs the group's logs in their own files, because the journal has no room, and settles when a file of it is free, or in the room
+// that it keeps for that.
 func (c *committer) withoutJournal(err error, settles []*settle) {
 	c.mu.Lock()
 	for _, m := range c.group {
@@ -332,8 +333,7 @@ func (c *committer) withoutJournal(err error, settles []*settle) {
 		c.enqueueLocked(m.st)
 	}
 	if errors.Is(err, journal.ErrFull) {
-		c.blockLocked(settles)
-		settles = nil
+		settles = c.blockLocked(settles)
 	}
 	c.mu.Unlock()
 	if len(settles) == 0 {
@@ -342,37 +342,59 @@ func (c *committer) withoutJournal(err error, settles []*settle) {
 	for _, s := range settles {
 		c.journal.Settle(journal.LogID(s.st.id))
 	}
-	switch err = c.journal.CommitSettles(); {
-	case err == nil:
+	if err = c.journal.CommitSettles(); err == nil {
 		c.group = c.group[:0]
 		c.committed(settles)
-	case errors.Is(err, journal.ErrFull):
-		c.mu.Lock()
-		c.blockLocked(settles)
-		c.mu.Unlock()
-	case c.journal.Broken():
-		c.d.fail(err)
-		c.refuse(settles)
-	default:
-		err = c.d.judge(err)
-		for _, s := range settles {
-			s.done <- err
-		}
-	}
-}
-
-// blockLocked has requests wait until the reclaimer has freed a journal file, which wakes the committer. Where it has just now, or the directory has failed
-// just now, nobody would come after that: they try again at once.
-func (c *committer) blockLocked(settles []*settle) {
-	c.mu.blocked = append(c.mu.blocked, settles...)
-	if c.journal.Reclaimable() || c.d.offline() {
-		c.unblockLocked()
 		return
 	}
-	signal(c.reclaim) // it may have looked before, and found no need
+	if c.journal.Broken() {
+		c.d.fail(err)
+		c.refuse(settles)
+		return
+	}
+	if errors.Is(err, journal.ErrFull) {
+		err = fmt.Errorf("%w: %w", commitlog.ErrReadOnly, err)
+	} else {
+		err = c.d.judge(err)
+	}
+	if !vfs.NoDescriptors(err) {
+		c.mu.Lock()
+		settles = c.blockLocked(settles)
+		c.mu.Unlock()
+	}
+	for _, s := range settles {
+		s.done <- err
+	}
 }
 
-// unblockLocked lets the requests try again that waited for a free journal file.
+// blockLocked has requests wait until the reclaimer has freed a journal file, or could not, and returns those that have waited: what keeps files from being freed
+// may be a lack of space, which the removal that asks is to end. Where it has freed one just now, or the directory has failed just now, nobody would wake them after that:
+// they try again at once.
+func (c *committer) blockLocked(settles []*settle) (waited []*settle) {
+	for _, s := range settles {
+		if s.waited {
+			waited = append(waited, s)
+		} else {
+			c.mu.blocked = append(c.mu.blocked, s)
+		}
+	}
+	if c.journal.Reclaimable() || c.d.offline() {
+		c.waitedLocked()
+		c.unblockLocked()
+		return waited
+	}
+	signal(c.reclaim) // it may have looked before, and found no need
+	return waited
+}
+
+// waitedLocked notes that who waits for a free journal file need not again: there will be one soon, or none for now.
+func (c *committer) waitedLocked() {
+	for _, s := range c.mu.blocked {
+		s.waited = true
+	}
+}
+
+// unblockLocked lets the requests try again that wait for a free journal file.
 func (c *committer) unblockLocked() {
 	if len(c.mu.blocked) > 0 {
 		c.mu.settles = append(c.mu.blocked, c.mu.settles...)

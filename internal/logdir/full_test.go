@@ -11,6 +11,7 @@ import (
 
 	"github.com/moldau/moldau/internal/clock"
 	"github.com/moldau/moldau/internal/commitlog"
+	"github.com/moldau/moldau/internal/logdir/journal"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
@@ -38,8 +39,18 @@ func (w *world) fillDisk(t *testing.T, mem *vfs.Mem) {
 }
 
 // TestRemovalMakesRoom: on a full disk logs are removed, at once as far as the journal has room to note it, and one after another as
-// that makes room. No crash brings one back, and appends go on without a restart.
+// that makes room. No crash brings one back, and appends go on without a restart. It is the same where the journal would have to begin another file.
 func TestRemovalMakesRoom(t *testing.T) {
+	for _, sizes := range []journal.Options{
+		{Files: 3, FirstFile: 4 << 20, MaxFile: 4 << 20}, // which grow until the disk is full
+		{Files: 99, FirstFile: 64 << 10, MaxFile: 64 << 10},
+	} {
+		removalMakesRoom(t, sizes)
+	}
+}
+
+func removalMakesRoom(t *testing.T, sizes journal.Options) {
+	t.Helper()
 	mem := vfs.NewMem()
 	w := newWorld()
 	for n := range 40 {
@@ -47,8 +58,7 @@ func TestRemovalMakesRoom(t *testing.T) {
 	}
 	opts := options(mem)
 	manual := clock.NewManual(time.Unix(1_700_000_000, 0))
-	opts.Clock, opts.FreeMin = manual, 20<<10
-	opts.journal.FirstFile, opts.journal.MaxFile = 4<<20, 4<<20 // which grow until the disk is full
+	opts.Clock, opts.FreeMin, opts.journal = manual, 20<<10, sizes
 	must(t, w.open(opts))
 	w.fillDisk(t, mem)
 	for n := range 39 {

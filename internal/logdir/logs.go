@@ -251,7 +251,11 @@ func (d *Dir) release(st *state) error {
 		return nil
 	}
 	d.committer.remove(st)
-	return d.committer.settle(st)
+	if err := d.committer.settle(st); err != nil {
+		return err
+	}
+	d.committer.settled(st) // once is enough, however often the rest is tried
+	return nil
 }
 
 // Quarantine sets the directory of a log aside that the metadata does not know, by renaming it as Kafka does. It is never

@@ -118,13 +118,28 @@ func (c *committer) reclaimLoop() {
 	}
 }
 
-// reclaimFiles frees all journal files but the one that is written, once they are half of those there may be: a log with entries in
+// reclaimFiles frees all journal files but the one that is written, once they are half of those there may be, or somebody waits for one: a log with entries in
 // several is synced once. It says whether it did.
 func (c *committer) reclaimFiles() bool {
 	logs, last, left := c.inLeftFiles()
-	if left == 0 || left < c.journal.Files()/2 {
+	freed := left > 0 && c.empty(logs)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unblockLocked()
+	if !freed {
 		return false
 	}
+	for sequence := range c.mu.files {
+		if sequence <= last {
+			delete(c.mu.files, sequence)
+		}
+	}
+	c.journal.Retire(last)
+	return true
+}
+
+// empty sees to it that nothing in the journal files that were left is needed any more; logs have entries in them.
+func (c *committer) empty(logs []*state) bool {
 	var gaveUp atomic.Bool // a sync failed, or the stop needs no free files any more, and syncs many logs sooner together
 	each(logs, reclaimers, func(st *state) {
 		if gaveUp.Load() || c.inFiles(st) {
@@ -139,20 +154,12 @@ func (c *committer) reclaimFiles() bool {
 	if gaveUp.Load() {
 		return false
 	}
-	err := c.d.keepUnopened(nil)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err != nil {
+	if err := c.d.keepUnopened(nil); err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		c.mu.unkept = true // tried again when there is space, or a descriptor: until then no other file may come to be full
 		return false
 	}
-	for sequence := range c.mu.files {
-		if sequence <= last {
-			delete(c.mu.files, sequence)
-		}
-	}
-	c.journal.Retire(last)
-	c.unblockLocked()
 	return true
 }
 
@@ -162,7 +169,8 @@ func (c *committer) stopping() bool {
 	return c.mu.stopped
 }
 
-// inLeftFiles returns the logs with entries in files that are not written any more, the last of those files, and how many they are.
+// inLeftFiles returns the logs with entries in files that are not written any more, the last of those files, and how many they are; none
+// where they are too few for anybody to care.
 func (c *committer) inLeftFiles() (logs []*state, last uint64, left int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -181,6 +189,10 @@ func (c *committer) inLeftFiles() (logs []*state, last uint64, left int) {
 			}
 		}
 	}
+	if left < c.journal.Files()/2 && len(c.mu.blocked) == 0 {
+		return nil, 0, 0
+	}
+	c.waitedLocked()
 	return logs, last, left
 }
 
