@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/moldau/moldau/internal/vfs"
 )
 
 // background runs work that nobody waits for, one step at a time: the removal of files, where cutting a piece off a large one is a
@@ -83,7 +81,7 @@ func (b *background) step() bool {
 	b.mu.Unlock()
 	began := b.d.opts.Clock.Now()
 	again, err := job()
-	if vfs.NoDescriptors(err) {
+	if lacks(err) {
 		b.d.opts.Clock.AfterFunc(time.Second, func() { b.add(job) })
 		return true
 	}

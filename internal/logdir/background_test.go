@@ -1,6 +1,8 @@
 package logdir
 
 import (
+	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +58,32 @@ func TestBackgroundRests(t *testing.T) {
 			t.Errorf("again %v, low on space %v: %d jobs left", c.again, c.low, left)
 		}
 		d.low.Store(false)
+		must(t, d.Close())
+	}
+}
+
+// TestBackgroundTriesAgain: what is to be removed when the disk has no room for it, or the process no descriptor, is removed later. Nobody else would before the next start.
+func TestBackgroundTriesAgain(t *testing.T) {
+	for _, lack := range []error{syscall.ENOSPC, syscall.EMFILE} {
+		manual := clock.NewManual(time.Unix(1_700_000_000, 0))
+		opts := options(vfs.NewMem())
+		opts.Clock = manual
+		d := mustOpen(t, opts)
+		b := &background{d: d, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+		attempts := 0
+		b.add(func() (bool, error) {
+			if attempts++; attempts < 3 {
+				return false, fmt.Errorf("remove: %w", lack)
+			}
+			return false, nil
+		})
+		for range 5 {
+			b.step()
+			manual.Advance(time.Second)
+		}
+		if attempts != 3 {
+			t.Errorf("%v: %d attempts", lack, attempts)
+		}
 		must(t, d.Close())
 	}
 }
