@@ -67,6 +67,21 @@ func leader(t *testing.T, nodes []*running) (*running, uint64) {
 	}
 }
 
+// propose proposes an entry until it is known to be done, as a client would, and returns who led then.
+func propose(ctx context.Context, t *testing.T, nodes []*running, number int) *running {
+	t.Helper()
+	for {
+		l, term := leader(t, nodes)
+		err := l.Propose(ctx, term, fmt.Appendf(nil, "entry %d", number), false)
+		if err == nil {
+			return l
+		}
+		if !errors.Is(err, ErrNotLeader) && !errors.Is(err, ErrLeadershipLost) && !errors.Is(err, ErrStopped) {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestThreeNodes(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -79,19 +94,10 @@ func TestThreeNodes(t *testing.T) {
 		nodes = append(nodes, w.start(t, id, disks[id], ids))
 	}
 	count := 0
-	// propose does it until it is known to be done, as a client would.
 	propose := func(nodes []*running) *running {
-		for {
-			l, term := leader(t, nodes)
-			err := l.Propose(ctx, term, fmt.Appendf(nil, "entry %d", count), false)
-			if err == nil {
-				count++
-				return l
-			}
-			if !errors.Is(err, ErrNotLeader) && !errors.Is(err, ErrLeadershipLost) && !errors.Is(err, ErrStopped) {
-				t.Fatal(err)
-			}
-		}
+		l := propose(ctx, t, nodes, count)
+		count++
+		return l
 	}
 	var l *running
 	for range 30 {
@@ -182,13 +188,8 @@ func TestOldCopyOfADirectory(t *testing.T) {
 	at := slices.IndexFunc(nodes, func(n *running) bool { return n != l })
 	id := nodes[at].ID()
 	old := disks[id].Peek(vfs.KeepAll, 0)
-	for i := 0; i < 10; {
-		l, term := leader(t, nodes)
-		if err := l.Propose(ctx, term, fmt.Appendf(nil, "entry %d", i), false); err == nil {
-			i++
-		} else if !errors.Is(err, ErrNotLeader) && !errors.Is(err, ErrLeadershipLost) {
-			t.Fatal(err)
-		}
+	for i := range 10 {
+		propose(ctx, t, nodes, i)
 	}
 	if err := nodes[at].ReadIndex(ctx); err != nil {
 		t.Fatal(err)

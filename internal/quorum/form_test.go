@@ -5,12 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/moldau/moldau/internal/clock"
 	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/vfs"
 )
+
+// halting is a clock that stands still once it is told to: who leads then goes on leading, however slow the machine is.
+type halting struct {
+	clock.Clock
+	halted atomic.Bool
+}
+
+func (h *halting) After(d time.Duration) <-chan time.Time {
+	if h.halted.Load() {
+		return nil
+	}
+	return h.Clock.After(d)
+}
 
 // TestForm: three directories that were prepared become a cluster when the first is told of the others, which get it all from raft.
 func TestForm(t *testing.T) {
@@ -43,18 +58,18 @@ func TestForm(t *testing.T) {
 		t.Fatalf("formed twice: %v", err)
 	}
 	var nodes []*running
+	clk := &halting{Clock: clock.Real}
 	for i, id := range ids {
-		r := start(t, Options{FS: disks[i], Dir: "q", Random: random.Seeded(id), MustExist: true, Transport: w, Tick: 5 * time.Millisecond, SnapshotEntries: 20, SegmentBytes: 2000})
+		r := start(t, Options{Clock: clk, FS: disks[i], Dir: "q", Random: random.Seeded(id), MustExist: true, Transport: w, Tick: 5 * time.Millisecond, SnapshotEntries: 20, SegmentBytes: 2000})
 		w.Lock()
 		w.nodes[id] = r.Node
 		w.Unlock()
 		nodes = append(nodes, r)
 	}
-	l, term := leader(t, nodes)
-	for i := range 50 {
-		if err := l.Propose(ctx, term, fmt.Appendf(nil, "entry %d", i), false); err != nil {
-			t.Fatal(err)
-		}
+	l := propose(ctx, t, nodes, 0)
+	clk.halted.Store(true)
+	for i := 1; i < 50; i++ {
+		l = propose(ctx, t, nodes, i)
 	}
 	for _, n := range nodes {
 		if err := n.ReadIndex(ctx); err != nil {
