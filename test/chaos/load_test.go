@@ -101,8 +101,8 @@ func startLoad(c *checker, seeds []string, random *rand.Rand, patient bool) (*lo
 	return l, nil
 }
 
-// learned is when every broker must know topics that were made just now.
-const learned = 5 * time.Second
+// learned is when every broker must know topics that were made just now; on a machine that has just started three brokers and all clients that may take a while.
+const learned = bound
 
 // watch asks one broker all the time for the topics. While it does not serve it does not answer; when it answers it has to know them, once it has learned
 // of them, or clients would take them for deleted.
