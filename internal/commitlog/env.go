@@ -83,6 +83,7 @@ type Env struct {
 	readOnly atomic.Bool
 	low      atomic.Bool
 	room     atomic.Int64 // bytes that may be appended until OnRoomUsed is called; below 0: it was
+	beyond   atomic.Int64 // as many may be appended after that while nobody has looked
 	failure  atomic.Pointer[error]
 }
 
@@ -100,8 +101,12 @@ func (e *Env) SetReadOnly(on bool) { e.readOnly.Store(on) }
 // SetLow makes appends fail with ErrReadOnly that have no right to the last space, or takes that back.
 func (e *Env) SetLow(on bool) { e.low.Store(on) }
 
-// SetRoom says how much may be appended until OnRoomUsed is called.
-func (e *Env) SetRoom(bytes int64) { e.room.Store(max(bytes, 0)) }
+// SetRoom says how much may be appended until OnRoomUsed is called, and as much again until appends fail as after SetLow: whoever looks may be held up by the disk, and
+// producers that are fast would take what is kept meanwhile.
+func (e *Env) SetRoom(bytes int64) {
+	e.room.Store(max(bytes, 0))
+	e.beyond.Store(max(bytes, 0))
+}
 
 // errLow is told to producers before the disk is full.
 var errLow = fmt.Errorf("%w: the little that is left is for groups and metadata", ErrReadOnly)
@@ -111,7 +116,7 @@ func (e *Env) admit(cfg *Config) error {
 	if err := e.Err(); err != nil {
 		return err
 	}
-	if e.low.Load() && !cfg.Reserved {
+	if !cfg.Reserved && (e.low.Load() || e.room.Load() < -e.beyond.Load()) {
 		return errLow
 	}
 	return nil

@@ -82,6 +82,7 @@ func (d *Dir) measure() {
 	if err != nil {
 		d.low.Store(false)
 		d.ample.Store(false)
+		d.env.SetRoom(math.MaxInt64)
 		d.env.SetLow(false)
 		return
 	}

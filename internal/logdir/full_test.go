@@ -163,6 +163,19 @@ func (w *world) swept(t *testing.T) {
 	taken(w.d.sweeper.early)
 }
 
+// producersAndGroups are a log that is refused where little space is left and one that goes on then.
+func (w *world) producersAndGroups(t *testing.T) (producers, groups *commitlog.Log) {
+	t.Helper()
+	log := func(n int, reserved bool) *commitlog.Log {
+		c := config(true)
+		c.Reserved, c.SegmentBytes = reserved, 1<<20
+		l, err := w.d.Log(logID(n), c, nil)
+		must(t, err)
+		return l
+	}
+	return log(0, false), log(1, true)
+}
+
 // TestLittleSpaceIsKept: producers are refused before the disk is full, without a tick of the clock where they are fast; a broker's own
 // topic goes on in what is left. There is no failed write on the way, and it ends by itself when there is space.
 func TestLittleSpaceIsKept(t *testing.T) {
@@ -174,14 +187,7 @@ func TestLittleSpaceIsKept(t *testing.T) {
 	opts.Clock, opts.FreeMin = manual, 1<<20 // so that a 16th of the disk is kept
 	w := newWorld()
 	must(t, w.open(opts))
-	log := func(n int, reserved bool) *commitlog.Log {
-		c := config(true)
-		c.Reserved, c.SegmentBytes = reserved, 1<<20
-		l, err := w.d.Log(logID(n), c, nil)
-		must(t, err)
-		return l
-	}
-	producers, groups := log(0, false), log(1, true)
+	producers, groups := w.producersAndGroups(t)
 	var err error
 	for range 10_000 {
 		if _, err = producers.Append(batch("key", 40_000), 1); err != nil {
@@ -220,5 +226,48 @@ func TestLittleSpaceIsKept(t *testing.T) {
 	if _, err := producers.Append(batch("key", 10_000), 1); err != nil {
 		t.Fatalf("producers are answered %v when there is space", err)
 	}
+	must(t, w.d.Close())
+}
+
+// TestLittleSpaceIsKeptUnseen: however long the disk holds up the one who looks for space, producers do not take what is kept meanwhile.
+func TestLittleSpaceIsKeptUnseen(t *testing.T) {
+	const size = 16 << 20
+	mem := vfs.NewMem()
+	mem.SetCapacity(size)
+	var held atomic.Bool
+	goOn := make(chan struct{})
+	manual := clock.NewManual(time.Unix(1_700_000_000, 0))
+	opts := options(vfs.NewFault(mem, func(op vfs.Op) error {
+		if op.Kind == vfs.OpFree && held.Load() {
+			<-goOn
+		}
+		return nil
+	}))
+	opts.Clock, opts.FreeMin = manual, 1<<20
+	w := newWorld()
+	must(t, w.open(opts))
+	producers, groups := w.producersAndGroups(t)
+	held.Store(true)
+	var err error
+	for range 10_000 {
+		if _, err = producers.Append(batch("key", 40_000), 1); err != nil {
+			break
+		}
+	}
+	if free, _ := mem.Free("."); !errors.Is(err, commitlog.ErrReadOnly) || free < size/32 {
+		t.Fatalf("producers are answered %v when %d bytes of %d are left", err, free, size)
+	}
+	if _, err := groups.Append(batch("key", 1000), 1); err != nil {
+		t.Errorf("groups are answered %v", err)
+	}
+	held.Store(false)
+	close(goOn)
+	until(t, "it is seen that there is little space", func() bool { return w.d.Condition() == Full })
+	mem.SetCapacity(2 * size)
+	until(t, "producers are served again", func() bool {
+		manual.Advance(time.Second)
+		_, err := producers.Append(batch("key", 10_000), 1)
+		return err == nil
+	})
 	must(t, w.d.Close())
 }
