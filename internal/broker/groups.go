@@ -26,15 +26,16 @@ type groups struct {
 	live        *liveConfig
 	recordLimit atomic.Int64 // max.message.bytes of __consumer_offsets, as the machines were told
 
-	// mu guards applied and serialises changes.
+	// mu guards started and serialises changes.
 	mu      sync.Mutex
 	started bool
-	applied *metadata.Image
+	applied atomic.Pointer[metadata.Image] // what is followed; never older than the image that requests go by
 }
 
 func (b *Broker) newGroups() *groups {
 	cfg := b.opts.Config
-	g := &groups{replicas: b.replicas, live: b.live, applied: metadata.Empty}
+	g := &groups{replicas: b.replicas, live: b.live}
+	g.applied.Store(metadata.Empty)
 	g.recordLimit.Store(cfg.Number("message.max.bytes"))
 	settings := groupSettings(cfg)
 	machine := func(int32) coordinator.Machine {
@@ -45,7 +46,7 @@ func (b *Broker) newGroups() *groups {
 	g.Coordinator = coordinator.New(coordinator.Options{
 		Clock: b.opts.Clock, Log: b.opts.Log, Fatal: b.fail,
 		Machine:       machine,
-		Loaded:        func() any { return &group.TopicsKnown{ID: b.topicID} },
+		Loaded:        func() any { return &group.TopicsKnown{ID: g.topicID} },
 		Compression:   record.Compression{Codec: record.Codec(cfg.Number("offsets.topic.compression.codec"))},
 		LoadBytes:     int(cfg.Number("offsets.load.buffer.size")),
 		CommitTimeout: cfg.Millis("offsets.commit.timeout.ms"),
@@ -71,9 +72,10 @@ func minutes(n int64) time.Duration {
 	return time.Duration(min(n, math.MaxInt64/int64(time.Minute))) * time.Minute
 }
 
-// topicID finds a topic in the metadata that requests go by: an offset that was committed is never taken for one of a topic that is gone.
-func (b *Broker) topicID(topic string) (uuid.UUID, bool) {
-	if t := b.publisher.Image().Topic(topic); t != nil {
+// topicID finds a topic in the metadata that made this broker lead a partition of __consumer_offsets: they have every topic for which the one
+// before it took offsets. Those that requests go by may be older still, and the offsets of a topic that they lack would be taken for those of one that is gone.
+func (g *groups) topicID(topic string) (uuid.UUID, bool) {
+	if t := g.applied.Load().Topic(topic); t != nil {
 		return t.ID, true
 	}
 	return uuid.UUID{}, false
@@ -83,7 +85,8 @@ func (b *Broker) topicID(topic string) (uuid.UUID, bool) {
 func (g *groups) start(img *metadata.Image) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.started, g.applied = true, img
+	g.started = true
+	g.applied.Store(img)
 	g.limitRecords(img)
 	if t := img.Topic(offsetsTopic); t != nil {
 		g.leadLocked(metadata.TopicChange{New: t})
@@ -94,10 +97,10 @@ func (g *groups) start(img *metadata.Image) {
 func (g *groups) follow(_, after *metadata.Image, delta *metadata.Delta) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.started || after.Index() <= g.applied.Index() {
+	if !g.started || after.Index() <= g.applied.Load().Index() {
 		return
 	}
-	g.applied = after
+	g.applied.Store(after)
 	if len(delta.Configs) > 0 || len(delta.Topics) > 0 {
 		g.limitRecords(after)
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/uuid"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
@@ -217,4 +219,27 @@ func TestGroupsOnAFullDisk(t *testing.T) {
 	}
 	c.Close()
 	n.stop()
+}
+
+// TestTopicsOfTheImageThatLeads: a snapshot brings at once a topic and the lead of the partition that has offsets of it. They are loaded while
+// requests still go by the metadata before it, in which the topic is missing.
+func TestTopicsOfTheImageThatLeads(t *testing.T) {
+	n := start(t, vfs.NewMem(), "")
+	n.create("orders", 1, nil)
+	before := n.publisher.Image()
+	id := uuid.UUID{7}
+	after, delta, err := metadata.Apply(before, before.Index()+1, []metadata.Record{&metadata.TopicRecord{Name: "later", ID: id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.publisher.While(func() { n.groups.follow(before, after, delta) })
+	if got, ok := n.groups.topicID("later"); !ok || got != id || n.publisher.Image().Topic("later") != nil {
+		t.Errorf("the coordinator finds %v, %v; the current image has %v", got, ok, n.publisher.Image().Topic("later"))
+	}
+	if _, ok := n.groups.topicID("orders"); !ok {
+		t.Error("the topic before it is missing")
+	}
+	if _, ok := n.groups.topicID("gone"); ok {
+		t.Error("there is a topic that nobody made")
+	}
 }
