@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/moldau/moldau/internal/clock"
 	"github.com/moldau/moldau/internal/config"
 	"github.com/moldau/moldau/internal/logdir"
 	"github.com/moldau/moldau/internal/network"
@@ -39,8 +40,13 @@ func configuration(t *testing.T, properties string) *config.Config {
 
 func start(t *testing.T, disk vfs.FS, properties string) *node {
 	t.Helper()
+	return startBy(t, clock.Real, disk, properties)
+}
+
+func startBy(t *testing.T, c clock.Clock, disk vfs.FS, properties string) *node {
+	t.Helper()
 	n := &node{t: t, disk: disk, net: network.NewMem()}
-	b, err := Start(Options{Config: configuration(t, properties), FS: disk, Network: n.net})
+	b, err := Start(Options{Config: configuration(t, properties), FS: disk, Network: n.net, Clock: c})
 	if err != nil {
 		t.Fatalf("start: %v", err)
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -16,7 +17,9 @@ import (
 // TestDoubtfulLeader: a broker that hears of no controller may have been replaced, and not know it. After a session it acknowledges nothing that only it has,
 // where others could lead instead, and does not say what is committed; when it is confirmed again it does.
 func TestDoubtfulLeader(t *testing.T) {
-	c := newSeveral(t, "broker.session.timeout.ms=900\ncontroller.quorum.election.timeout.ms=400\noffsets.topic.num.partitions=1\n")
+	clk := newLeaping(t)
+	c := newSeveral(t, "broker.session.timeout.ms=60000\noffsets.topic.num.partitions=1\n")
+	c.clock = clk
 	c.start(1, 2, 3)
 	cl := c.client(kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite()) // which its requests have
 	admin := kadm.NewClient(cl)
@@ -44,7 +47,10 @@ func TestDoubtfulLeader(t *testing.T) {
 	for _, id := range others {
 		c.kill(int(id))
 	}
-	c.await("records with acks=1 to be refused", func() bool { return produce("replicated") == protocol.NotLeaderOrFollower })
+	c.await("records with acks=1 to be refused", func() bool {
+		clk.Advance(time.Second)
+		return produce("replicated") == protocol.NotLeaderOrFollower
+	})
 	if got, want := fetch(), protocol.NotCoordinator.String(); got != want {
 		t.Errorf("the committed offset of a broker that may be replaced is %s, want %s", got, want)
 	}

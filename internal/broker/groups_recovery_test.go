@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,17 +13,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/moldau/moldau/internal/metadata"
+	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/uuid"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-// quick are the settings of a broker whose groups wait neither for more members nor long for those that are gone.
-const quick = "group.initial.rebalance.delay.ms=0\ngroup.min.session.timeout.ms=100\noffsets.topic.num.partitions=5\n"
+// quick are the settings of a broker whose groups do not wait for more members.
+const quick = "group.initial.rebalance.delay.ms=0\noffsets.topic.num.partitions=5\n"
+
+// session is the time-out of consumers, which a slow machine keeps.
+const session = 30 * time.Second
 
 // consumer joins a group on a topic; it commits when it is told.
 func (n *node) consumer(group, topic string, opts ...kgo.Opt) *kgo.Client {
 	return n.client(append([]kgo.Opt{kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
-		kgo.HeartbeatInterval(20 * time.Millisecond), kgo.SessionTimeout(500 * time.Millisecond), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}, opts...)...)
+		kgo.HeartbeatInterval(20 * time.Millisecond), kgo.SessionTimeout(session), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}, opts...)...)
 }
 
 // poll reads count records.
@@ -124,7 +129,9 @@ func TestPowerLossKeepsCommittedOffsets(t *testing.T) {
 				n.Abort()
 				n.Broker = nil
 
-				n = start(t, crashed, quick)
+				clk := newLeaping(t)
+				n = startBy(t, clk, crashed, quick)
+				admin = kadm.NewClient(n.client())
 				if got, want := n.committed("tools", "orders"), int64(10*(1+seed))-1; got != want {
 					t.Errorf("a tool committed %d, and %d is there", want, got)
 				}
@@ -133,6 +140,11 @@ func TestPowerLossKeepsCommittedOffsets(t *testing.T) {
 				}
 				if rest := int(40 - 5*(1+seed)); rest > 0 {
 					c = n.consumer("readers", "orders") // beside one that is a member by the log
+					n.await("the new member to wait for the old one", func() bool {
+						described, err := admin.DescribeGroups(n.context(), "readers")
+						return err == nil && described["readers"].State == "PreparingRebalance"
+					})
+					clk.Advance(session)
 					n.poll(c, rest)
 					c.Close()
 				}
@@ -170,15 +182,26 @@ func TestDeletedTopicTakesItsOffsets(t *testing.T) {
 	n.stop()
 }
 
+// heartbeats counts those of a client that were answered.
+type heartbeats struct{ answered atomic.Int64 }
+
+func (h *heartbeats) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
+	if key == int16(protocol.KeyHeartbeat) && e2e.Err() == nil {
+		h.answered.Add(1)
+	}
+}
+
 // TestGroupsOnAFullDisk: while nothing can be written commits are refused, and members live on, keep their partitions and can be told
 // what was committed; when there is space again they commit.
 func TestGroupsOnAFullDisk(t *testing.T) {
 	mem := vfs.NewMem()
-	n := start(t, mem, quick)
+	clk := newLeaping(t)
+	n := startBy(t, clk, mem, quick)
 	n.create("orders", 1, nil)
 	n.produce("orders", 10)
 	lost := make(chan struct{}, 10)
-	c := n.consumer("readers", "orders", kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { lost <- struct{}{} }))
+	var beats heartbeats
+	c := n.consumer("readers", "orders", kgo.WithHooks(&beats), kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { lost <- struct{}{} }))
 	n.poll(c, 4)
 	if err := c.CommitUncommittedOffsets(n.context()); err != nil {
 		t.Fatal(err)
@@ -200,7 +223,10 @@ func TestGroupsOnAFullDisk(t *testing.T) {
 	if refused != 20 {
 		t.Fatalf("%d commits were refused by a full disk", refused)
 	}
-	for range 10 {
+	for range 4 { // together more than a session
+		sent := beats.answered.Load()
+		n.await("heartbeats on a full disk", func() bool { return beats.answered.Load() > sent+1 })
+		clk.Advance(session / 3)
 		if got := n.committed("readers", "orders"); got != 4 {
 			t.Fatalf("committed %d while the disk is full", got)
 		}
