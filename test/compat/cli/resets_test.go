@@ -57,6 +57,7 @@ func resets(t *testing.T, c command) {
 		t.Fatal(err)
 	}
 
+	const ago = "since half a minute before record 5" // which is another duration for each command
 	// Each group has committed 7 and 3 before.
 	for i, x := range []struct {
 		args  string
@@ -76,7 +77,7 @@ func resets(t *testing.T, c command) {
 		{"--to-time " + minute(4).UTC().Format(time.RFC3339), map[int32]int64{0: 4, 1: 4}, 0},
 		{"--to-time " + strconv.FormatInt(minute(7).UnixMilli(), 10), map[int32]int64{0: 7, 1: 6}, 1},
 		{"--to-time 0", map[int32]int64{0: 2, 1: 0}, 0},
-		{"--by-duration " + strconv.FormatInt(int64(time.Since(minute(5)).Seconds())+30, 10) + "s", map[int32]int64{0: 5, 1: 5}, 0},
+		{"--by-duration " + ago, map[int32]int64{0: 5, 1: 5}, 0},
 		{"--by-duration PT0S", map[int32]int64{0: 10, 1: 6}, 2},
 		{"--from-file " + file, map[int32]int64{0: 8, 1: 6}, 1},
 		{"--to-earliest --topic " + topic, map[int32]int64{0: 2, 1: 0}, 0},
@@ -84,7 +85,8 @@ func resets(t *testing.T, c command) {
 	} {
 		group := fmt.Sprintf("%sg%d", c.prefix, i)
 		c.run(t, fmt.Sprintf("%s,0,7\n%[1]s,1,3\n", topic), "group", "reset", group, "--from-file", "-", "--yes")
-		args := append([]string{"group", "reset", group}, strings.Fields(x.args)...)
+		duration := strconv.Itoa(int(time.Since(minute(5)).Seconds())+30) + "s"
+		args := append([]string{"group", "reset", group}, strings.Fields(strings.Replace(x.args, ago, duration, 1))...)
 		dry := answer[resetAnswer](t, c, args...)
 		if got := c.committed(t, group); !dry.DryRun || !maps.Equal(got, map[int32]int64{0: 7, 1: 3}) {
 			t.Errorf("%s: a dry run has committed %v", x.args, got)

@@ -3,6 +3,7 @@ package franz
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,12 +53,26 @@ func TestConsumeFrom(t *testing.T) {
 	}
 }
 
+// begun is closed when a client sends its first Fetch: by then it knows where it begins.
+type begun struct {
+	once    sync.Once
+	fetches chan struct{}
+}
+
+func (b *begun) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	if key == 1 {
+		b.once.Do(func() { close(b.fetches) })
+	}
+}
+
 // TestConsumeEnd waits at the end and sees what comes, and only that; read_committed sees the same.
 func TestConsumeEnd(t *testing.T) {
 	for name, level := range map[string]kgo.IsolationLevel{"read uncommitted": kgo.ReadUncommitted(), "read committed": kgo.ReadCommitted()} {
 		t.Run(name, func(t *testing.T) {
 			topic, _ := hundred(t)
-			cl := broker.Client(t, kgo.FetchIsolationLevel(level), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtEnd()}}))
+			b := &begun{fetches: make(chan struct{})}
+			cl := broker.Client(t, kgo.WithHooks(b), kgo.FetchIsolationLevel(level), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtEnd()}}))
+			<-b.fetches
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			if fs := cl.PollFetches(ctx); fs.NumRecords() != 0 {
