@@ -85,23 +85,24 @@ func (l *Log) syncCapture(c capture) (end int64, due bool, err error) {
 }
 
 // capture takes what there is to sync. If the epochs are to be written it holds the log until release, so that their file has one
-// writer; whoever cuts the log meanwhile has synced it, and lets nothing be captured.
+// writer. Whoever cuts the log meanwhile has synced it and lowered the recovery point, which stays low until the cut is over: nothing is captured.
 func (l *Log) capture() (c capture, release func(), cutting bool) {
 	release = func() {}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.mu.newEpochs && l.mu.state == present {
+	for {
 		h := l.mu.hold
-		if h == nil {
-			release = l.holdLocked()
-			break
-		}
-		if h.cutting {
+		switch {
+		case h != nil && h.cutting:
 			return c, release, true
+		case !l.mu.newEpochs || l.mu.state != present:
+			return l.captureLocked(), release, false
+		case h == nil:
+			release = l.holdLocked()
+			return l.captureLocked(), release, false
 		}
 		h.changed.Wait()
 	}
-	return l.captureLocked(), release, false
 }
 
 // ended says that the log was closed or deleted.

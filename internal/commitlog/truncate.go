@@ -79,8 +79,8 @@ func (l *Log) TruncateTo(offset int64) error {
 // before anything has changed; afterwards they say what they have to already.
 func (l *Log) prepareCut(point int64) error {
 	l.mu.Lock()
-	l.mu.cuts++ // a sync that began before raises no mark
-	l.cuttingLocked()
+	l.mu.cuts++       // a sync that began before raises no mark
+	l.cuttingLocked() // and none begins
 	l.marks.recovery.Store(min(l.marks.recovery.Load(), point))
 	l.marks.cleaned.Store(min(l.marks.cleaned.Load(), point))
 	l.mu.Unlock()

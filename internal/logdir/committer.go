@@ -301,7 +301,11 @@ func (c *committer) committed(settles []*settle) {
 	c.mu.Lock()
 	_, known := c.mu.files[sequence]
 	files := c.mu.files[sequence]
-	for _, m := range c.group {
+	for _, s := range settles {
+		s.st.committing.last = 0 // here, where no group is being formed that could have entries of the log already
+	}
+	for _, m := range c.group { // what the group has of a log comes behind what settles it
+		m.st.committing.last = sequence
 		m.st.committing.journaled = max(m.st.committing.journaled, m.end)
 		if m.st.committing.inFile != sequence {
 			m.st.committing.inFile = sequence
@@ -428,9 +432,9 @@ func (c *committer) settle(st *state) error {
 	return <-s.done
 }
 
-// settled notes that the log is being cut: its end may soon be below that of what the journal held, and that is void for good.
+// settled notes that the log is being cut: its end may soon be below that of what the journal held.
 func (c *committer) settled(st *state) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	st.committing.journaled, st.committing.last = 0, 0
+	st.committing.journaled = 0
 }

@@ -86,3 +86,20 @@ func TestMuchDoesNotWaitForFiles(t *testing.T) {
 	}
 	must(t, w.d.Close())
 }
+
+// TestWhatFollowsASettleIsSettled: the committer may turn to a log between the group that voids what the journal has of it and the moment in which whoever
+// asked for that hears of it. What the journal gets then, the next cut has to void.
+func TestWhatFollowsASettleIsSettled(t *testing.T) {
+	mem, w := vfs.NewMem(), newWorld()
+	must(t, w.open(options(mem)))
+	must(t, w.append(0, 100, 1, true, true))
+	c, st := w.d.committer, w.d.lookup(logID(0))
+	must(t, c.settle(st))
+	must(t, w.append(0, 100, 1, true, true))
+	c.settled(st)
+	must(t, w.truncate(0, 1))
+	for _, model := range vfs.AllSurvivors {
+		must(t, w.check(options(mem.Peek(model, 1))))
+	}
+	must(t, w.d.Close())
+}

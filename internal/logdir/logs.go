@@ -251,11 +251,7 @@ func (d *Dir) release(st *state) error {
 		return nil
 	}
 	d.committer.remove(st)
-	if err := d.committer.settle(st); err != nil {
-		return err
-	}
-	d.committer.settled(st) // once is enough, however often the rest is tried
-	return nil
+	return d.committer.settle(st) // once, however often the rest is tried
 }
 
 // Quarantine sets the directory of a log aside that the metadata does not know, by renaming it as Kafka does. It is never
