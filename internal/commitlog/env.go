@@ -194,7 +194,7 @@ func (e *Env) failSync(err error) error {
 
 // failHalfway is failSync for a change of several files: whatever it failed for, what is there now is neither the old nor the new.
 func (e *Env) failHalfway(err error) error {
-	if errors.Is(err, ErrOffline) || errors.Is(err, ErrReadOnly) {
+	if errors.Is(err, ErrOffline) {
 		return err // judged already
 	}
 	if e.failure.CompareAndSwap(nil, &err) && e.OnFailure != nil {

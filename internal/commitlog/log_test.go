@@ -195,18 +195,22 @@ func TestTruncateOnAFullDisk(t *testing.T) {
 	if l.RecoveryPoint() != 5 {
 		t.Errorf("a cut that was refused leaves the recovery point at %d", l.RecoveryPoint())
 	}
-	calls = 0
-	w.env.OnTruncated = func(l *Log) error { // there is room the first time, for what is as low as it must be
-		if calls++; calls == 1 {
-			return before(l)
+	later := []error{&fs.PathError{Op: "write", Path: "checkpoint", Err: syscall.ENOSPC}, fmt.Errorf("%w: journal full", ErrReadOnly)}
+	for i, err := range later {
+		calls = 0
+		w.env.OnTruncated = func(l *Log) error { // there is room the first time, for what is as low as it must be
+			if calls++; calls == 1 {
+				return before(l)
+			}
+			return err
 		}
-		return &fs.PathError{Op: "write", Path: "checkpoint", Err: syscall.ENOSPC}
-	}
-	if err := l.TruncateTo(2); err != nil || len(w.failures) > 0 {
-		t.Fatal(err, w.failures)
-	}
-	if l.RecoveryPoint() != 2 || w.point > 2 || l.UnflushedBytes() != 0 {
-		t.Errorf("after the cut the recovery point is %d, %d in the checkpoint, with %d bytes to flush", l.RecoveryPoint(), w.point, l.UnflushedBytes())
+		end := int64(3 - i)
+		if err := l.TruncateTo(end); err != nil || len(w.failures) > 0 {
+			t.Fatal(err, w.failures)
+		}
+		if l.RecoveryPoint() != end || w.point > end || l.UnflushedBytes() != 0 {
+			t.Errorf("after the cut the recovery point is %d, %d in the checkpoint, with %d bytes to flush", l.RecoveryPoint(), w.point, l.UnflushedBytes())
+		}
 	}
 	add()
 	if got := offsets(readAll(t, l, 0)); got != "0-0@3 1-1@3 2-2@3 " || l.UnflushedBytes() <= 0 {
@@ -225,11 +229,12 @@ func TestBeginAnewOnAFullDisk(t *testing.T) {
 		add()
 	}
 	before, calls, room := w.env.OnTruncated, 0, 0
+	lack := error(&fs.PathError{Op: "write", Path: "checkpoint", Err: syscall.ENOSPC})
 	w.env.OnTruncated = func(l *Log) error {
 		if calls++; calls <= room {
 			return before(l)
 		}
-		return &fs.PathError{Op: "write", Path: "checkpoint", Err: syscall.ENOSPC}
+		return lack
 	}
 	for _, begin := range []func() error{func() error { return l.TruncateFullyAt(9) }, func() error { return l.TruncateFullyAt(0) }} {
 		if err := begin(); !errors.Is(err, ErrReadOnly) || errors.Is(err, ErrOffline) || len(w.failures) > 0 {
@@ -247,6 +252,11 @@ func TestBeginAnewOnAFullDisk(t *testing.T) {
 	add()
 	if got := offsets(readAll(t, l, 9)); got != "9-9@3 " {
 		t.Fatal(got)
+	}
+	// Below its start it cannot begin while the checkpoints say that it starts there, and what was in memory is gone by then.
+	calls, lack = 0, fmt.Errorf("%w: journal full", ErrReadOnly)
+	if err := l.TruncateFullyAt(0); !errors.Is(err, ErrOffline) || len(w.failures) != 1 {
+		t.Fatal(err, w.failures)
 	}
 }
 

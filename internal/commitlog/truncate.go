@@ -152,7 +152,7 @@ func (l *Log) lowerLocked(end int64) {
 // cutFiles does to the files what forgetLocked did in memory.
 func (l *Log) cutFiles(removed []*segment.Segment) error {
 	if l.env.OnTruncated != nil {
-		// Without room the checkpoints are as prepareCut had them, which is low enough.
+		// Without room the checkpoints are as prepareCut had them, which is low enough, and the journal's entries are void since.
 		if err := l.env.OnTruncated(l); err != nil && !noRoom(err) {
 			return err
 		}
@@ -212,8 +212,10 @@ func (l *Log) TruncateFullyAt(offset int64) error {
 	return l.beginAnew(offset)
 }
 
-// noRoom says that a disk is full.
-func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+// noRoom says that a disk is full, or the journal on it.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrOffline)
+}
 
 // beginAnew is TruncateFullyAt for who holds the log. Like a cut, it is refused before anything has changed where the disk has no room for the checkpoints that it needs; what the
 // journal has is void by then, so it is synced first.
