@@ -1,14 +1,13 @@
 package commitlog
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"syscall"
 
 	"github.com/moldau/moldau/internal/commitlog/compact"
 	"github.com/moldau/moldau/internal/commitlog/segment"
 	"github.com/moldau/moldau/internal/record"
+	"github.com/moldau/moldau/internal/vfs"
 )
 
 // cleaning is one pass.
@@ -280,7 +279,7 @@ func (l *Log) judge(err error) error {
 	if err == nil || l.ended() { // its directory is on its way out
 		return err
 	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if vfs.NoSpace(err) {
 		return fmt.Errorf("%w: %w", ErrNoRoom, err)
 	}
 	return l.env.fail(err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/moldau/moldau/internal/clock"
@@ -172,7 +171,7 @@ func (e *Env) fail(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case vfs.NoSpace(err):
 		if e.OnFull != nil {
 			e.OnFull(err)
 		}

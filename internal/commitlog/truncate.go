@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"syscall"
 
 	"github.com/moldau/moldau/internal/commitlog/epoch"
 	"github.com/moldau/moldau/internal/commitlog/producer"
 	"github.com/moldau/moldau/internal/commitlog/segment"
 	"github.com/moldau/moldau/internal/record"
+	"github.com/moldau/moldau/internal/vfs"
 )
 
 // TruncateTo removes everything from offset on; a batch that contains it goes whole. The caller sees to it that nothing is appended
@@ -214,7 +214,7 @@ func (l *Log) TruncateFullyAt(offset int64) error {
 
 // noRoom says that a disk is full, or the journal on it.
 func noRoom(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrOffline)
+	return vfs.NoSpace(err) || errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrOffline)
 }
 
 // beginAnew is TruncateFullyAt for who holds the log. Like a cut, it is refused before anything has changed where the disk has no room for the checkpoints that it needs; what the

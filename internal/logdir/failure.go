@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"sync"
-	"syscall"
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/vfs"
@@ -105,7 +104,7 @@ func (d *Dir) measure() {
 func (d *Dir) judge(err error) error {
 	switch {
 	case err == nil:
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case vfs.NoSpace(err):
 		d.isFull(err)
 	case vfs.NoDescriptors(err):
 	default:

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/moldau/moldau/internal/commitlog"
@@ -194,8 +193,8 @@ var errGoing = errors.New("what is left of it is not removed yet, for lack of sp
 
 // lacks says that err is one of those that pass.
 func lacks(err error) bool {
-	return !errors.Is(err, commitlog.ErrOffline) && (errors.Is(err, errGoing) || errors.Is(err, commitlog.ErrReadOnly) || errors.Is(err, syscall.ENOSPC) ||
-		errors.Is(err, syscall.EDQUOT) || vfs.NoDescriptors(err))
+	return !errors.Is(err, commitlog.ErrOffline) && (errors.Is(err, errGoing) || errors.Is(err, commitlog.ErrReadOnly) ||
+		vfs.NoSpace(err) || vfs.NoDescriptors(err))
 }
 
 func (d *Dir) removeLater(st *state) {

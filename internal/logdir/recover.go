@@ -6,11 +6,11 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/moldau/moldau/internal/commitlog"
 	"github.com/moldau/moldau/internal/logdir/journal"
+	"github.com/moldau/moldau/internal/vfs"
 )
 
 // Report says what Open found.
@@ -82,10 +82,10 @@ func (d *Dir) recover() error {
 	d.report = r.report
 	d.noteLosses()
 	d.forgetFound()
-	if err := d.checkpointRecovery(); err != nil && !errors.Is(err, syscall.ENOSPC) {
+	if err := d.checkpointRecovery(); err != nil && !vfs.NoSpace(err) {
 		return err // without space it stays as it is, and the next recovery scans more
 	}
-	if err := d.checkpointCleaned(); err != nil && !errors.Is(err, syscall.ENOSPC) {
+	if err := d.checkpointCleaned(); err != nil && !vfs.NoSpace(err) {
 		return err
 	}
 	opts := d.opts.journal
@@ -209,7 +209,7 @@ func (r *recovery) log(st *state) {
 		return
 	}
 	r.failedLocked(st)
-	if errors.Is(st.err, syscall.ENOSPC) || errors.Is(st.err, commitlog.ErrReadOnly) {
+	if vfs.NoSpace(st.err) || errors.Is(st.err, commitlog.ErrReadOnly) {
 		r.keep = true
 	}
 	if entries := r.replay[st]; len(entries) > 0 {

@@ -12,6 +12,9 @@ import (
 // tempSuffix ends the name of a file that WriteFileAtomic is still writing. One left by a crash is overwritten next time.
 const tempSuffix = ".tmp"
 
+// NoSpace says of an error that the disk is full, or what somebody may have of it.
+func NoSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
 // WriteFileAtomic replaces the content of name so that a crash leaves the old content or the new, never a mixture and
 // never nothing: it writes a temporary file beside it, syncs it, renames it and syncs the directory.
 func WriteFileAtomic(fsys FS, name string, data []byte) error {
@@ -28,7 +31,7 @@ func WriteFileAtomic(fsys FS, name string, data []byte) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case NoSpace(err):
 		// This is no lack of space that passes: the name is there, and a second sync would succeed whether it is durable or not.
 		return fmt.Errorf("replace %s: %v", name, err)
 	}

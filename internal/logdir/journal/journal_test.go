@@ -302,7 +302,7 @@ func TestCrashEverywhere(t *testing.T) {
 // TestErrorEverywhere fails each change of the disk: nothing is committed afterwards unless it was for lack of space, and what was
 // committed survives.
 func TestErrorEverywhere(t *testing.T) {
-	for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
+	for _, cause := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT} {
 		for at := int64(1); ; at++ {
 			mem := disk()
 			hit := false
@@ -331,7 +331,7 @@ func TestErrorEverywhere(t *testing.T) {
 					committed = append(committed, n)
 				case !errors.Is(err, cause):
 					t.Fatalf("%v at %d: %v", cause, at, err)
-				case cause != syscall.ENOSPC || errors.Is(err, errSync):
+				case cause == syscall.EIO || errors.Is(err, errSync):
 					broken = err
 				}
 			}
@@ -340,6 +340,9 @@ func TestErrorEverywhere(t *testing.T) {
 					t.Fatalf("acked %d without a fault", acked)
 				}
 				break
+			}
+			if w.Broken() && broken == nil {
+				t.Fatalf("%v at %d: it takes nothing more", cause, at)
 			}
 			s := mustOpen(t, mem.Crash(vfs.LoseUnsynced, 1))
 			found := map[int]bool{}

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/moldau/moldau/internal/clock"
@@ -178,7 +177,7 @@ func (w *Writer) Retire(sequence uint64) {
 // Reclaimable says that a file was retired which the next groups may make free.
 func (w *Writer) Reclaimable() bool { return w.retired.Load() >= w.oldest.Load() }
 
-// Commit makes the group durable and begins another. After an error the group is gone: with ErrFull, ENOSPC and where no descriptor was
+// Commit makes the group durable and begins another. After an error the group is gone: with ErrFull, without space and where no descriptor was
 // left for another file the Writer goes on as if it had never been, after any other it is broken for good.
 func (w *Writer) Commit() error {
 	return w.commitLeaving(blockSize + min(settleReserve, w.limit/8)&^(blockSize-1))
@@ -201,7 +200,7 @@ func (w *Writer) commitLeaving(reserve int64) error {
 
 // passes says of an error that nothing was written, or nothing that matters.
 func passes(err error) bool {
-	return errors.Is(err, ErrFull) || vfs.NoDescriptors(err) || errors.Is(err, syscall.ENOSPC) && !errors.Is(err, errSync)
+	return errors.Is(err, ErrFull) || vfs.NoDescriptors(err) || vfs.NoSpace(err) && !errors.Is(err, errSync)
 }
 
 // Broken says that the Writer failed for good.
@@ -402,7 +401,7 @@ func (w *Writer) write(need, reserve int64) error {
 	}
 	w.refused = true
 	if _, err := s.file.WritevAt(w.vec, at); err != nil {
-		if size > s.size && errors.Is(err, syscall.ENOSPC) {
+		if size > s.size && vfs.NoSpace(err) {
 			w.room = s.size
 		}
 		return fmt.Errorf("write journal %s at %d: %w", s.file.Name(), at, err)
