@@ -47,8 +47,12 @@ type replicas struct {
 	started bool
 	epoch   int64 // of the broker; -1: it is not registered yet
 	applied *metadata.Image
-	load    []int             // replicas in each directory
-	shared  *commitlog.Config // of the logs that were configured last
+	load    []int               // replicas in each directory
+	shared  *partition.Settings // that were made last
+	plain   struct {            // of topics that have set nothing of their own
+		of       *config.Config
+		settings *partition.Settings
+	}
 
 	unopened map[commitlog.ID]uint16 // replicas whose log could not be opened, and the directory
 	opening  bool                    // they are tried again soon
@@ -217,19 +221,29 @@ func (r *replicas) configureLocked(img *metadata.Image) {
 		settings := r.settingsLocked(t)
 		for _, p := range *h.(*hostedTopic).partitions.Load() {
 			if p.Partition != nil {
-				p.Configure(settings.of(p.ID()))
+				p.Configure(settings)
 			}
 		}
 	}
 }
 
-// settingsLocked returns what the partitions of a topic act on. Topics mostly have the same settings, and their logs then share one copy.
-func (r *replicas) settingsLocked(t *metadata.Topic) *topicSettings {
+// settingsLocked returns what the partitions of a topic act on. Topics mostly have the same settings, and then share one copy.
+func (r *replicas) settingsLocked(t *metadata.Topic) *partition.Settings {
+	plain := len(t.Configs) == 0 && t.Name != offsetsTopic
+	if plain && r.plain.of == r.cfg {
+		return r.plain.settings
+	}
 	s := partitionSettings(r.cfg, t.Name, t.Configs)
-	if r.shared != nil && *r.shared == *s.Log {
-		s.Log = r.shared
-	} else {
-		r.shared = s.Log
+	if r.shared != nil {
+		if *r.shared.Log == *s.Log {
+			s.Log = r.shared.Log
+		}
+		if *r.shared == *s {
+			s = r.shared
+		}
+	}
+	if r.shared = s; plain {
+		r.plain.of, r.plain.settings = r.cfg, s
 	}
 	return s
 }
@@ -314,7 +328,7 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 	if change.Old != nil && !maps.Equal(change.Old.Configs, t.Configs) { // a change of one partition is no business of the others
 		for _, p := range parts {
 			if p.Partition != nil {
-				p.Configure(settings.of(p.ID()))
+				p.Configure(settings)
 			}
 		}
 	}
@@ -340,7 +354,7 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 		}
 		if parts[number].Partition == nil {
 			id := commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number}
-			p, dir, err := r.openPlaced(id, settings.of(id), assigned)
+			p, dir, err := r.openPlaced(id, settings, assigned)
 			if r.found != nil && (r.less[id.DirName()] || r.dirs[dir].Short(id) || err != nil && !logdir.Passes(err)) {
 				r.short = append(r.short, controller.LostReplica{TopicID: id.TopicID, Number: id.Partition})
 			}

@@ -84,20 +84,10 @@ func refusal(err error) controller.Error {
 	return controller.Error{Code: protocol.InvalidConfig, Message: err.Error()}
 }
 
-// topicSettings are what the partitions of one topic act on. They share the log's part.
-type topicSettings partition.Settings
-
-// of returns the settings of one partition: the topic's, with its number for the texts of errors.
-func (t *topicSettings) of(id commitlog.ID) *partition.Settings {
-	s := partition.Settings(*t)
-	s.Rules.Partition = id.Partition
-	return &s
-}
-
 // partitionSettings turns a topic's overrides into what its partitions act on.
-func partitionSettings(cfg *config.Config, topic string, overrides map[string]string) *topicSettings {
+func partitionSettings(cfg *config.Config, topic string, overrides map[string]string) *partition.Settings {
 	t := cfg.Topic(overrides)
-	s := &topicSettings{
+	s := &partition.Settings{
 		Log: &commitlog.Config{
 			SegmentBytes:       t.SegmentBytes,
 			Preallocate:        t.Preallocate,
@@ -120,7 +110,6 @@ func partitionSettings(cfg *config.Config, topic string, overrides map[string]st
 			Reserved:           topic == offsetsTopic,
 		},
 		Rules: record.Rules{
-			Topic:                topic,
 			BeforeMax:            t.TimestampBeforeMs,
 			AfterMax:             t.TimestampAfterMs,
 			Compacted:            t.Compact,

@@ -43,6 +43,7 @@ type produce struct {
 	resp    protocol.ProduceResponse
 	why     error // of the first partition that was refused
 	meter   meter
+	rules   record.Rules // of the batch at hand
 
 	// mu guards what the partitions complete concurrently with acks=all.
 	mu       sync.Mutex
@@ -320,7 +321,9 @@ func (p *produce) appendOne(part *partition.Partition, records []byte, now int64
 	}
 	out.LogStartOffset = part.Log().LogStart()
 	settings := part.Settings()
-	b, err = record.Validate(b, now, &settings.Rules)
+	p.rules = settings.Rules
+	p.rules.Topic, p.rules.Partition = part.ID().Topic, part.ID().Partition
+	b, err = record.Validate(b, now, &p.rules)
 	if err != nil {
 		return err
 	}
@@ -500,7 +503,7 @@ func (p *produce) release() {
 	if p.req.Topics == nil { // it was too large to keep, and these are as large
 		p.resp, p.waits = protocol.ProduceResponse{}, nil
 	}
-	p.why, p.meter.client = nil, nil
+	p.why, p.meter.client, p.rules = nil, nil, record.Rules{}
 	p.timer, p.reply, p.in, p.h = nil, server.Reply{}, nil, nil
 	produces.Put(p)
 }

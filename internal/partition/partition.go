@@ -46,10 +46,10 @@ func (h *Host) changed(p *Partition) {
 	}
 }
 
-// Settings are the topic settings that a partition acts on. They are replaced whole.
+// Settings are the topic settings that a partition acts on. They are replaced whole, and many share them.
 type Settings struct {
 	Log           *commitlog.Config
-	Rules         record.Rules  // what a batch must obey
+	Rules         record.Rules  // what a batch must obey, but for the name of the partition
 	MinISR        int           // min.insync.replicas as configured, 0 where nobody did; see metadata.MinISR
 	LagMax        time.Duration // a follower that was not caught up for so long leaves the ISR
 	DeleteAllowed bool          // records may be deleted by offset: the topic does not only compact
