@@ -83,11 +83,12 @@ func (r *RegisterBroker) step(s *step) Response {
 		Rack: r.Rack, Directories: sortedIDs(r.Directories), Fenced: true}
 	old := s.img.Broker(r.ID)
 	lost, any := r.lost(old)
+	var onward []metadata.Record
 	switch {
 	case old != nil && old.Incarnation == r.Incarnation:
 		b.Epoch, b.Fenced, b.ControlledShutdown = old.Epoch, old.Fenced, old.ControlledShutdown
 	case old != nil && !old.Fenced && r.Unfence:
-		s.restart(r.ID, lost)
+		onward = s.restart(r.ID, lost)
 	case old != nil && !old.Fenced:
 		s.shrink(r.ID)
 	}
@@ -103,6 +104,7 @@ func (r *RegisterBroker) step(s *step) Response {
 		s.settle()
 		s.unfence(s.img.Broker(r.ID))
 	}
+	s.add(onward...)
 	return &RegisterBrokerResponse{Epoch: b.Epoch}
 }
 

@@ -230,8 +230,9 @@ func (s *step) shrink(broker int32) {
 }
 
 // restart is what shrink and then lead would do for a broker that died and is back with its data, in one change instead of two
-// where it is all there is: it leads on, in a new leader epoch, because what it appended last may not have survived.
-func (s *step) restart(broker int32, lost func(directory uuid.UUID) bool) {
+// where it is all there is: it leads on, in a new leader epoch, because what it appended last may not have survived. Those changes it returns: they are to
+// be added last. There may be a hundred thousand, and nothing else that a registration decides goes by a leader epoch.
+func (s *step) restart(broker int32, lost func(directory uuid.UUID) bool) (onward []metadata.Record) {
 	others := func(id int32) bool { return id != broker && s.active(id) }
 	for t := range s.img.Topics() {
 		var rules *Rules
@@ -240,7 +241,7 @@ func (s *step) restart(broker int32, lost func(directory uuid.UUID) bool) {
 				continue
 			}
 			if len(p.ISR) == 1 && p.Leader == broker && len(p.ELR)+len(p.LastKnownELR) == 0 && !lost(p.Directories[slices.Index(p.Replicas, broker)]) {
-				s.add(&metadata.PartitionChangeRecord{TopicID: t.ID, Number: int32(i), Leader: &broker})
+				onward = append(onward, &metadata.PartitionChangeRecord{TopicID: t.ID, Number: int32(i), Leader: &broker})
 				continue
 			}
 			if rules == nil {
@@ -252,6 +253,7 @@ func (s *step) restart(broker int32, lost func(directory uuid.UUID) bool) {
 			}
 		}
 	}
+	return onward
 }
 
 // strike takes the broker out of ISR and ELR of every partition whose data it lost.

@@ -38,10 +38,12 @@ type editor struct {
 
 	// What is ours and may be changed in place.
 	topics     map[uuid.UUID]*openTopic
+	opened     []*openTopic // the same in the order in which they were touched, which mostly is that of their names
 	ownBrokers bool
 	ownConfigs map[Resource]bool
 	ownQuotas  map[QuotaEntity]bool
 	brokers    map[int32]bool // registrations that changed
+	recent     []*Partition   // that were added last, of whatever topic
 	delta      Delta
 }
 
@@ -63,7 +65,7 @@ func newEditor(img *Image) *editor {
 }
 
 func (e *editor) finish(index uint64) (*Image, *Delta) {
-	for _, t := range e.topics {
+	for _, t := range e.opened {
 		if t.old != nil || t.now != nil {
 			e.delta.Topics = append(e.delta.Topics, TopicChange{Old: t.old, New: t.now})
 		}
@@ -166,6 +168,7 @@ func (e *editor) open(id uuid.UUID) (*openTopic, error) {
 	}
 	t := &openTopic{old: old, now: new(*old)}
 	e.topics[id] = t
+	e.opened = append(e.opened, t)
 	e.place(t.now)
 	return t, nil
 }
@@ -185,6 +188,7 @@ func (e *editor) addTopic(r *TopicRecord) error {
 	}
 	t := &openTopic{now: &Topic{Name: r.Name, ID: r.ID}, ownPartitions: true}
 	e.topics[r.ID] = t
+	e.opened = append(e.opened, t)
 	e.placeNew(t.now)
 	return nil
 }
@@ -236,7 +240,7 @@ func (e *editor) addPartition(r *PartitionRecord) error {
 	}
 	t.open()
 	p := r.Partition
-	p.intern(t.now.Partitions)
+	e.share(&p)
 	t.now.Partitions = append(t.now.Partitions, &p)
 	e.img.partitions++
 	return nil
@@ -298,9 +302,18 @@ func replace[T any](field *[]T, with []T) {
 	}
 }
 
-// internWindow is how many earlier partitions are looked at for equal lists. Placement goes round the brokers, so the lists of
-// a topic repeat at a short distance; sharing them is most of what keeps a partition small.
+// internWindow is how many earlier partitions are looked at for equal lists. Placement goes round the brokers, so the lists
+// repeat at a short distance, of one topic and from topic to topic; sharing them is most of what keeps a partition small.
 const internWindow = 8
+
+// share lets a new partition share lists with those that came before.
+func (e *editor) share(p *Partition) {
+	p.intern(e.recent)
+	if len(e.recent) == internWindow {
+		e.recent = slices.Delete(e.recent, 0, 1)
+	}
+	e.recent = append(e.recent, p)
+}
 
 // intern replaces the lists of p by equal ones of the partitions before it.
 func (p *Partition) intern(before []*Partition) {

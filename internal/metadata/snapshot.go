@@ -209,7 +209,7 @@ func DecodeSnapshot(b []byte) (*Image, error) {
 			d.fail("topics out of order")
 		}
 		last = t.Name
-		d.partitions(t, directories)
+		d.partitions(t, directories, e.share)
 		if d.err != nil {
 			break
 		}
@@ -248,13 +248,13 @@ func (d *decoder) configs() map[string]string {
 	return m
 }
 
-func (d *decoder) partitions(t *Topic, directories []uuid.UUID) {
+func (d *decoder) partitions(t *Topic, directories []uuid.UUID, share func(*Partition)) {
 	n := d.count(4)
 	t.Partitions = make([]*Partition, 0, n)
 	before := &Partition{}
 	for range n {
 		p := d.partition(before, directories)
-		p.intern(t.Partitions)
+		share(p)
 		t.Partitions = append(t.Partitions, p)
 		before = p
 	}

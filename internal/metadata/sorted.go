@@ -46,6 +46,23 @@ type sortedEdit struct {
 	sorted
 	changed bool             // the list of chunks is ours
 	owned   map[**Topic]bool // chunks that are ours, by the address of their first element's slot
+
+	lastChunk, lastPlace int // of the topic that was set last; where there are many, they mostly come in order
+}
+
+// seek is find that looks behind the topic that was set last first.
+func (e *sortedEdit) seek(name string) (chunk, place int) {
+	chunk, place = e.lastChunk, e.lastPlace+1
+	if chunk >= len(e.chunks) || place > len(e.chunks[chunk]) || e.chunks[chunk][place-1].Name >= name {
+		return e.find(name)
+	}
+	switch c := e.chunks[chunk]; {
+	case place < len(c) && name <= c[place].Name, place == len(c) && chunk+1 == len(e.chunks):
+		return chunk, place
+	case place == len(c) && name == e.chunks[chunk+1][0].Name:
+		return chunk + 1, 0
+	}
+	return e.find(name)
 }
 
 // own makes the chunk changeable, with room for one more topic where it is to grow.
@@ -72,10 +89,11 @@ func (e *sortedEdit) set(t *Topic) {
 		e.place(0, append(make([]*Topic, 0, 4), t))
 		return
 	}
-	chunk, place := e.find(t.Name)
+	chunk, place := e.seek(t.Name)
 	if c := e.chunks[chunk]; place < len(c) && c[place].Name == t.Name {
 		e.own(chunk, false)
 		e.chunks[chunk][place] = t
+		e.lastChunk, e.lastPlace = chunk, place
 		return
 	}
 	if c := e.chunks[chunk]; len(c) >= chunkMax {
@@ -92,6 +110,7 @@ func (e *sortedEdit) set(t *Topic) {
 	}
 	e.own(chunk, true)
 	e.chunks[chunk] = slices.Insert(e.chunks[chunk], place, t)
+	e.lastChunk, e.lastPlace = chunk, place
 }
 
 func (e *sortedEdit) remove(name string) {
