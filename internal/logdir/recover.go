@@ -37,9 +37,37 @@ type recovery struct {
 	kept    map[*state]int // so many of those are from earlier runs, which could not open the log
 	foreign bool           // there are more, of logs that have another topic id here
 
-	mu     sync.Mutex // guards the report and keep
-	keep   bool       // files of logs lack what the journal has, or are not synced yet: its files stay
-	report Report
+	mu      sync.Mutex // guards the fields below
+	keep    bool       // files of logs lack what the journal has, or are not synced yet: its files stay
+	report  Report
+	readers []*journal.Reader // that nobody uses, each with a file open
+}
+
+func (r *recovery) takeReader() *journal.Reader {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := len(r.readers) - 1
+	if last < 0 {
+		return r.scan.NewReader()
+	}
+	reader := r.readers[last]
+	r.readers = r.readers[:last]
+	return reader
+}
+
+func (r *recovery) putReader(reader *journal.Reader) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.readers = append(r.readers, reader)
+}
+
+func (r *recovery) closeReaders() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, reader := range r.readers {
+		reader.Close()
+	}
+	r.readers = nil
 }
 
 // recover brings the logs to what was acknowledged, in the order that the package comment gives. After a clean stop it
@@ -71,6 +99,7 @@ func (d *Dir) recover() error {
 			return err
 		}
 		each(states, d.opts.SyncWorkers, r.log)
+		r.closeReaders()
 	}
 	if d.offline() {
 		return d.env.Err()
@@ -298,8 +327,8 @@ func (r *recovery) open(st *state) (l *commitlog.Log, trusted bool, err error) {
 }
 
 func (r *recovery) replayAll(st *state, l *commitlog.Log) error {
-	reader := r.scan.NewReader()
-	defer reader.Close()
+	reader := r.takeReader()
+	defer r.putReader(reader)
 	var buf []byte
 	for _, e := range r.replay[st] {
 		var err error

@@ -223,6 +223,7 @@ func (d *Dir) recoverLate(st *state) (*commitlog.Log, error) {
 	entries = append(entries, u.waiting[st]...)
 	st.found.Missing = false // an attempt before this one may have made files
 	r := &recovery{d: d, late: true, scan: u.scan, replay: map[*state][]journal.Entry{st: entries}}
+	defer r.closeReaders()
 	l, _, err := r.open(st)
 	if err != nil {
 		return nil, err

@@ -79,6 +79,9 @@ func write(fsys FS, name string, data []byte, sync bool) error {
 
 // ReadFile returns the whole content of name.
 func ReadFile(fsys FS, name string) ([]byte, error) {
+	if disk, ok := fsys.(osFS); ok {
+		return disk.readFile(name)
+	}
 	f, err := fsys.OpenFile(name, ReadOnly, 0)
 	if err != nil {
 		return nil, err

@@ -66,6 +66,15 @@ func (osFS) ReadDir(name string) (entries []fs.DirEntry, err error) {
 	return entries, err
 }
 
+func (osFS) readFile(name string) (data []byte, err error) {
+	err = opening(func() error {
+		data, err = readFile(name)
+		return err
+	})
+	spares.refill()
+	return data, err
+}
+
 func (osFS) SyncDir(name string) error {
 	err := opening(func() error { return syncDir(name) })
 	spares.refill()

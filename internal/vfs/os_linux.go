@@ -17,15 +17,54 @@ const maxIovecs = 1024
 // openFile is os.OpenFile without the five system calls in which that tries to have a regular file polled, which is always refused: half of what
 // it costs to look into a small file.
 func openFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	fd, err := openDescriptor(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+func openDescriptor(name string, flag int, perm fs.FileMode) (int, error) {
 	for {
 		fd, err := unix.Open(name, flag|unix.O_CLOEXEC, uint32(perm.Perm()))
 		if err == nil {
-			return os.NewFile(uintptr(fd), name), nil
+			return fd, nil
 		}
 		if !errors.Is(err, unix.EINTR) {
-			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+			return -1, &fs.PathError{Op: "open", Path: name, Err: err}
 		}
 	}
+}
+
+// readFile is ReadFile without an os.File: a recovery reads half a million files of some bytes, and what that costs beside the system calls is more than
+// they do.
+func readFile(name string) ([]byte, error) {
+	fd, err := openDescriptor(name, unix.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var stat unix.Stat_t
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Fstat(fd, &stat)
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	data := make([]byte, stat.Size)
+	for read := 0; read < len(data); {
+		n, err := unix.Pread(fd, data[read:], int64(read))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+		case n == 0:
+			return data[:read], nil // somebody truncated it meanwhile
+		default:
+			read += n
+		}
+	}
+	return data, nil
 }
 
 // lockRange takes the other kind of lock that Linux has, which the JVM takes, so that a directory of a running Kafka is seen to be in use

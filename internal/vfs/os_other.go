@@ -9,6 +9,8 @@ import (
 	"os"
 )
 
+func readFile(name string) ([]byte, error) { return os.ReadFile(name) }
+
 func openFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	return os.OpenFile(name, flag, perm)
 }
