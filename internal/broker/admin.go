@@ -98,8 +98,12 @@ func (b *Broker) disksReady() admin.Check {
 			hurt = append(hurt, fmt.Sprintf("%s is %s", d.Path(), now))
 		}
 	}
+	here := len(hurt) < len(b.dirs)
+	for _, a := range b.absent {
+		hurt = append(hurt, fmt.Sprintf("%s is %s since the start", a.path, logdir.Offline))
+	}
 	c.Note = strings.Join(hurt, ", ")
-	if len(hurt) == len(b.dirs) {
+	if !here {
 		c.Err = errors.New(c.Note)
 	}
 	return c

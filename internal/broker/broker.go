@@ -80,6 +80,7 @@ const hangs = 30 * time.Second
 type Broker struct {
 	opts        Options
 	dirs        []*logdir.Dir
+	absent      []absentDir // data directories that the node was started without
 	live        *liveConfig
 	logLevel    *slog.LevelVar      // of opts.Log
 	cleaning    chan config.Cleaner // settings of the cleaner that it has not taken up yet
@@ -309,13 +310,53 @@ func (b *Broker) listen() error {
 	return nil
 }
 
-func (b *Broker) refuseKafka() error {
-	for _, path := range append([]string{b.opts.Config.MetadataLogDir}, b.opts.Config.LogDirs...) {
-		if err := logdir.RefuseKafka(b.opts.FS, path); err != nil {
+// lookAtDirs refuses Kafka's directories before anything is touched, and finds those that cannot be read.
+func (b *Broker) lookAtDirs() error {
+	cfg := b.opts.Config
+	if err := logdir.RefuseKafka(b.opts.FS, cfg.MetadataLogDir); err != nil {
+		return err
+	}
+	known := cfg.ClusterID
+	for _, path := range cfg.LogDirs {
+		err := logdir.RefuseKafka(b.opts.FS, path)
+		if err == nil {
+			var own string
+			own, err = logdir.ReadClusterID(b.opts.FS, path)
+			known = max(known, own)
+		}
+		if err != nil && !b.passOver(path, err) {
 			return err
 		}
 	}
+	if known == "" && len(b.absent) > 0 {
+		return fmt.Errorf("no data directory that can be read says which cluster this node belongs to: %w", b.absent[0].err)
+	}
 	return nil
+}
+
+// absentDir is a data directory that the node was started without.
+type absentDir struct {
+	path string
+	err  error
+}
+
+// passOver notes that a data directory cannot be used, and says whether the node starts without it, as Kafka's does: where others are left, and the
+// metadata are not in it.
+func (b *Broker) passOver(path string, err error) bool {
+	cfg := b.opts.Config
+	if path == cfg.MetadataLogDir || len(b.absent)+1 >= len(cfg.LogDirs) || !logdir.Unreadable(err) {
+		return false
+	}
+	b.opts.Log.Error("log directory is offline: the node starts without it", "directory", path, "error", err)
+	b.absent = append(b.absent, absentDir{path, fmt.Errorf("%w: %w", commitlog.ErrOffline, err)})
+	return true
+}
+
+// presentDirs are the data directories that were not passed over.
+func (b *Broker) presentDirs() []string {
+	return slices.DeleteFunc(slices.Clone(b.opts.Config.LogDirs), func(path string) bool {
+		return slices.ContainsFunc(b.absent, func(a absentDir) bool { return a.path == path })
+	})
 }
 
 func (b *Broker) openDirs() error {
@@ -326,7 +367,7 @@ func (b *Broker) openDirs() error {
 	cluster := b.clusterID
 	if cluster == "" {
 		var err error
-		if err = b.refuseKafka(); err != nil {
+		if err = b.lookAtDirs(); err != nil {
 			return err
 		}
 		if cluster, err = b.knownCluster(); err != nil {
@@ -352,8 +393,8 @@ func (b *Broker) openDirs() error {
 			return err
 		}
 	}
-	for i, path := range cfg.LogDirs {
-		claim := claims[0]
+	for len(claims) > 0 {
+		i, path, claim := len(b.dirs), claims[0].path, claims[0].Claim
 		claims = claims[1:]
 		dir, err := logdir.Open(logdir.Options{
 			FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Path: path, NodeID: cfg.NodeID, ClusterID: cluster,
@@ -378,6 +419,10 @@ func (b *Broker) openDirs() error {
 			},
 			Warn: func(err error) { b.opts.Log.Warn("log directory", "directory", path, "error", err) },
 		})
+		if err != nil && b.passOver(path, err) {
+			b.unlose(i)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -390,17 +435,34 @@ func (b *Broker) openDirs() error {
 	return nil
 }
 
+// unlose takes back that the directory of a number, which is another's now, was lost while it was opened. Nobody hears of losses yet.
+func (b *Broker) unlose(number int) {
+	for range len(b.lost) {
+		if l := <-b.lost; l.dir != number {
+			b.lost <- l
+		}
+	}
+}
+
+type claimedDir struct {
+	path string
+	*logdir.Claim
+}
+
 // claimDirs locks all data directories before anything is written in one of them, or none.
-func (b *Broker) claimDirs(cluster string) (claims []*logdir.Claim, err error) {
-	for _, path := range b.opts.Config.LogDirs {
+func (b *Broker) claimDirs(cluster string) (claims []claimedDir, err error) {
+	for _, path := range b.presentDirs() {
 		c, err := logdir.Take(logdir.Options{FS: b.opts.FS, Path: path, NodeID: b.opts.Config.NodeID, ClusterID: cluster})
+		if err != nil && b.passOver(path, err) {
+			continue
+		}
 		if err != nil {
 			for _, c := range claims {
 				err = errors.Join(err, c.Release())
 			}
 			return nil, err
 		}
-		claims = append(claims, c)
+		claims = append(claims, claimedDir{path, c})
 	}
 	return claims, nil
 }
@@ -412,7 +474,7 @@ func (b *Broker) knownCluster() (string, error) {
 	if cfg.ClusterID != "" {
 		return cfg.ClusterID, nil
 	}
-	for _, path := range cfg.LogDirs {
+	for _, path := range b.presentDirs() {
 		if cluster, err := logdir.ReadClusterID(b.opts.FS, path); cluster != "" || err != nil {
 			return cluster, err
 		}
@@ -471,6 +533,7 @@ const (
 
 func (b *Broker) startQuorum() error {
 	b.newHosts()
+	b.replicas.hosts(b.dirs, b.absent)
 	var err error
 	b.quorum, err = quorum.Open(quorum.Options{
 		FS: b.opts.FS, Clock: b.opts.Clock, Random: b.opts.Random, Dir: b.quorumPath(),
@@ -499,7 +562,7 @@ func (b *Broker) startQuorum() error {
 
 // newHosts makes what follows the metadata.
 func (b *Broker) newHosts() {
-	b.replicas = newReplicas(b.live, b.dirs, b.opts.Clock, b.opts.Log)
+	b.replicas = newReplicas(b.live, b.opts.Clock, b.opts.Log)
 	b.groups = b.newGroups()
 	b.publisher = metadata.NewPublisher(b.live.follow, b.quotas.Follow, b.followAddresses, b.replicas.follow, b.followFenced, b.groups.follow)
 }
@@ -566,7 +629,7 @@ func (b *Broker) register() error {
 
 // registration is what this broker says of itself to the controller, at the start and whenever it must be said anew.
 func (b *Broker) registration() *controller.RegisterBroker {
-	request := &controller.RegisterBroker{ClusterID: b.clusterID, ID: b.opts.Config.NodeID, Incarnation: b.incarnation, Rack: b.opts.Config.Rack}
+	request := &controller.RegisterBroker{ClusterID: b.clusterID, ID: b.opts.Config.NodeID, Incarnation: b.incarnation, Rack: b.opts.Config.Rack, Absent: len(b.absent)}
 	for _, d := range b.dirs {
 		if errors.Is(d.Err(), commitlog.ErrOffline) {
 			continue // it has gone since the start

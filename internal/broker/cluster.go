@@ -122,11 +122,11 @@ func (t *together) dismiss(ctx context.Context) (wait func()) {
 // join takes part in the cluster. When it returns the node knows which one that is, and its metadata come in.
 func (b *Broker) join() error {
 	cfg := b.opts.Config
-	if err := b.refuseKafka(); err != nil {
+	if err := b.lookAtDirs(); err != nil {
 		return err
 	}
 	known, held := cfg.ClusterID, 0
-	for _, path := range cfg.LogDirs {
+	for _, path := range b.presentDirs() {
 		own, err := logdir.ReadClusterID(b.opts.FS, path)
 		if err != nil {
 			return err
@@ -182,16 +182,16 @@ func balanceInterval(cfg *config.Config) time.Duration {
 
 // host gives the data directories to what follows the metadata.
 func (b *Broker) host() error {
-	b.replicas.hosts(b.dirs)
+	b.replicas.hosts(b.dirs, b.absent)
 	b.startUpkeep()
 	return nil
 }
 
-// hosts says which directories there are, where that was not known at first.
-func (r *replicas) hosts(dirs []*logdir.Dir) {
+// hosts says which directories there are, and which there should be.
+func (r *replicas) hosts(dirs []*logdir.Dir, absent []absentDir) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.dirs, r.load = dirs, make([]int, len(dirs))
+	r.dirs, r.absent, r.load = dirs, absent, make([]int, len(dirs))
 }
 
 // enroll registers the broker, which stays fenced until beat.

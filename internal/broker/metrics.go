@@ -222,15 +222,20 @@ func (b *Broker) scrapeDisks(s *metrics.Scrape) {
 	s.Count(metrics.Damaged, b.counts.damaged.Load())
 	b.scrapeRepairs(s)
 	s.Count(metrics.Scrubbed, b.counts.scrubbed.Load())
-	for _, d := range b.dirs {
-		now := d.Condition()
+	state := func(path string, now logdir.Condition) {
 		for _, c := range logdir.Conditions {
 			is := int64(0)
 			if c == now {
 				is = 1
 			}
-			s.Count(metrics.DirState, is, d.Path(), string(c))
+			s.Count(metrics.DirState, is, path, string(c))
 		}
+	}
+	for _, a := range b.absent {
+		state(a.path, logdir.Offline)
+	}
+	for _, d := range b.dirs {
+		state(d.Path(), d.Condition())
 		if free, total, err := d.Space(); err == nil { // a disk that is gone has none
 			s.Value(metrics.DirFree, float64(free), d.Path())
 			s.Value(metrics.DirSize, float64(total), d.Path())

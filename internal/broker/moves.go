@@ -80,6 +80,11 @@ func (r *replicas) Move(topic string, number int32, path string) error {
 			to = i
 		}
 	}
+	for _, a := range r.absent {
+		if absolute(a.path) == path {
+			return a.err
+		}
+	}
 	if to < 0 {
 		return fmt.Errorf("%w: %s", handler.ErrNoLogDir, path)
 	}

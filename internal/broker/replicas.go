@@ -31,6 +31,7 @@ type replicas struct {
 	cfg      *config.Config // in force for the topics as they are configured; mu guards it
 	brokerID int32
 	dirs     []*logdir.Dir
+	absent   []absentDir // that the node was started without
 	log      *slog.Logger
 	moves    *moves
 	places   places
@@ -71,8 +72,8 @@ type hosted struct {
 	dir uint16
 }
 
-func newReplicas(live *liveConfig, dirs []*logdir.Dir, clk clock.Clock, log *slog.Logger) *replicas {
-	r := &replicas{moves: newMoves(live, clk, log), places: places{wake: make(chan struct{}, 1)}, live: live, cfg: live.now(), brokerID: live.started.NodeID, dirs: dirs, load: make([]int, len(dirs)), log: log,
+func newReplicas(live *liveConfig, clk clock.Clock, log *slog.Logger) *replicas {
+	r := &replicas{moves: newMoves(live, clk, log), places: places{wake: make(chan struct{}, 1)}, live: live, cfg: live.now(), brokerID: live.started.NodeID, log: log,
 		isr: isrChanges{clock: clk, log: log, wake: make(chan struct{}, 1)}, followed: followed{wake: make(chan struct{}, 1)}, epoch: -1, applied: metadata.Empty, unopened: map[commitlog.ID]uint16{}}
 	r.host = partition.Host{Broker: r.brokerID, Clock: clk, Alter: r.isr.propose}
 	r.brokers.img.Store(metadata.Empty)
@@ -98,9 +99,9 @@ func (r *replicas) Placed(topic uuid.UUID, index int32) (*partition.Partition, i
 	return parts[index].Partition, int(parts[index].dir)
 }
 
-// LogDirs describes the data directories in the order of the configuration.
+// LogDirs describes the data directories in the order of the configuration, and then those that could not be opened.
 func (r *replicas) LogDirs() []handler.LogDir {
-	all := make([]handler.LogDir, len(r.dirs))
+	all := make([]handler.LogDir, len(r.dirs), len(r.dirs)+len(r.absent))
 	for i, d := range r.dirs {
 		all[i] = handler.LogDir{Path: absolute(d.Path()), Err: d.Err()}
 		free, total, err := d.Space()
@@ -109,6 +110,9 @@ func (r *replicas) LogDirs() []handler.LogDir {
 			continue
 		}
 		all[i].Free, all[i].Total = free, total
+	}
+	for _, a := range r.absent {
+		all = append(all, handler.LogDir{Path: absolute(a.path), Err: a.err})
 	}
 	return all
 }
@@ -355,7 +359,8 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 		if parts[number].Partition == nil {
 			id := commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number}
 			p, dir, err := r.openPlaced(id, settings, assigned)
-			if r.found != nil && (r.less[id.DirName()] || r.dirs[dir].Short(id) || err != nil && !logdir.Passes(err)) {
+			known := errors.Is(err, errAway) && !r.assignedDir(assigned).IsZero() // to the controller, since it was told of the directories
+			if r.found != nil && (r.less[id.DirName()] || r.dirs[dir].Short(id) || err != nil && !logdir.Passes(err) && !known) {
 				r.short = append(r.short, controller.LostReplica{TopicID: id.TopicID, Number: id.Partition})
 			}
 			if err != nil {
@@ -465,6 +470,9 @@ func (r *replicas) place(id commitlog.ID, assigned *metadata.Partition) uint16 {
 
 // openPlaced opens the replica of a partition in its directory, in another one if that is offline by now.
 func (r *replicas) openPlaced(id commitlog.ID, settings *partition.Settings, assigned *metadata.Partition) (p *partition.Partition, dir uint16, err error) {
+	if r.awayLocked(id, assigned) {
+		return nil, 0, errAway
+	}
 	for range r.dirs {
 		dir = r.place(id, assigned)
 		if p, err = r.open(r.dirs[dir], id, settings, assigned); err == nil || !errors.Is(r.dirs[dir].Err(), commitlog.ErrOffline) {
@@ -472,6 +480,37 @@ func (r *replicas) openPlaced(id commitlog.ID, settings *partition.Settings, ass
 		}
 	}
 	return p, dir, err
+}
+
+// errAway is why a replica is not opened whose records are in a directory that the node was started without.
+var errAway = fmt.Errorf("%w: the replica lies in a data directory that the node was started without", commitlog.ErrOffline)
+
+// awayLocked says that a directory which is not here has the replica, or may have it: it is made nowhere else, and is there again when the directory is.
+func (r *replicas) awayLocked(id commitlog.ID, assigned *metadata.Partition) bool {
+	if len(r.absent) == 0 || assigned.Reassignment != nil && metadata.Has(assigned.Reassignment.Adding, r.brokerID) {
+		return false
+	}
+	if _, here := r.found[id.DirName()]; here {
+		return false
+	}
+	if in := r.assignedDir(assigned); !in.IsZero() {
+		return !r.has(in)
+	}
+	// The controller may not have been told yet. What is made from now on is made here.
+	return r.found != nil && (metadata.Has(assigned.ISR, r.brokerID) || metadata.Has(assigned.ELR, r.brokerID))
+}
+
+// assignedDir is the directory that the metadata know this broker's replica to be in; zero: they know none.
+func (r *replicas) assignedDir(assigned *metadata.Partition) uuid.UUID {
+	at := slices.Index(assigned.Replicas, r.brokerID)
+	if at < 0 || at >= len(assigned.Directories) {
+		return uuid.UUID{}
+	}
+	return assigned.Directories[at]
+}
+
+func (r *replicas) has(directory uuid.UUID) bool {
+	return slices.ContainsFunc(r.dirs, func(d *logdir.Dir) bool { return d.ID() == directory })
 }
 
 // lose answers the producers that wait for replicas in a directory which is offline. It waits for a change of the metadata under way, which
@@ -521,12 +560,11 @@ func (r *replicas) anewLocked(dir *logdir.Dir, assigned *metadata.Partition) boo
 	if assigned.Reassignment != nil && metadata.Has(assigned.Reassignment.Adding, r.brokerID) {
 		return true
 	}
-	at := slices.Index(assigned.Replicas, r.brokerID)
-	if at < 0 || at >= len(assigned.Directories) || assigned.Directories[at].IsZero() || metadata.Has(assigned.ISR, r.brokerID) || metadata.Has(assigned.ELR, r.brokerID) {
+	in := r.assignedDir(assigned)
+	if in.IsZero() || metadata.Has(assigned.ISR, r.brokerID) || metadata.Has(assigned.ELR, r.brokerID) {
 		return false
 	}
-	known := slices.ContainsFunc(r.dirs, func(d *logdir.Dir) bool { return d.ID() == assigned.Directories[at] })
-	return !known && assigned.Leader != metadata.NoLeader
+	return !r.has(in) && assigned.Leader != metadata.NoLeader
 }
 
 // lossy says whether the log lost at the start what had been synced. The controller was told of the directory at the registration, and took

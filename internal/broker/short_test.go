@@ -303,7 +303,7 @@ func TestShortReplicasAreToldAgain(t *testing.T) {
 	b := &Broker{opts: Options{Config: cfg}.withDefaults(), failed: t.Context()}
 	to := &deaf{times: 2}
 	b.control = to
-	b.replicas = newReplicas(newLiveConfig(cfg, slog.New(slog.DiscardHandler), func(*config.Config) {}), nil, b.opts.Clock, b.opts.Log)
+	b.replicas = newReplicas(newLiveConfig(cfg, slog.New(slog.DiscardHandler), func(*config.Config) {}), b.opts.Clock, b.opts.Log)
 	b.replicas.short = []controller.LostReplica{{Number: 7}}
 	if err := b.giveWay(); err != nil || len(to.heard) != 1 || len(to.heard[0].(*controller.LoseReplicas).Replicas) != 1 {
 		t.Errorf("%v, the controller heard %+v", err, to.heard)

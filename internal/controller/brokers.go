@@ -22,7 +22,7 @@ type (
 	//
 	// A new incarnation of a broker that counted as alive is fenced first: it was dead in between. It keeps its place in ISR and
 	// ELR of the partitions whose directory it still has, so that a lone replica leads again at once; partitions in a directory
-	// that is gone or named in Lossy lose it.
+	// that is gone or named in Lossy lose it. Those in a directory that could not be opened have no leader there, and are there again when the directory is.
 	RegisterBroker struct {
 		ClusterID   string
 		ID          int32
@@ -31,6 +31,7 @@ type (
 		Rack        string
 		Directories []uuid.UUID // that are online
 		Lossy       []uuid.UUID // directories among them whose content went back since they were registered
+		Absent      int         // directories that could not be opened, of which nobody knows which they are: none that is missing is gone for good
 		Unfence     bool        // serve at once, without a heartbeat that says so
 	}
 
@@ -88,7 +89,7 @@ func (r *RegisterBroker) step(s *step) Response {
 	case old != nil && old.Incarnation == r.Incarnation:
 		b.Epoch, b.Fenced, b.ControlledShutdown = old.Epoch, old.Fenced, old.ControlledShutdown
 	case old != nil && !old.Fenced && r.Unfence:
-		onward = s.restart(r.ID, lost)
+		onward = s.restart(r.ID, func(id uuid.UUID) bool { return lost(id) || !id.IsZero() && !slices.Contains(r.Directories, id) })
 	case old != nil && !old.Fenced:
 		s.shrink(r.ID)
 	}
@@ -142,7 +143,7 @@ func (r *RegisterBroker) check(img *metadata.Image) Error {
 func (r *RegisterBroker) lost(old *metadata.Broker) (lost func(uuid.UUID) bool, any bool) {
 	same := old != nil && old.Incarnation == r.Incarnation
 	gone := func(id uuid.UUID) bool {
-		return !slices.Contains(r.Directories, id) || !same && slices.Contains(r.Lossy, id)
+		return r.Absent == 0 && !slices.Contains(r.Directories, id) || !same && slices.Contains(r.Lossy, id)
 	}
 	any = old == nil || slices.ContainsFunc(old.Directories, gone)
 	return func(id uuid.UUID) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -50,6 +51,13 @@ func Take(opts Options) (_ *Claim, err error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Unreadable says that err, of Take or Open, is for a directory that the system gives no access to: other directories are none the worse.
+// What passes (space, descriptors), what is damaged, and what belongs to others is not that.
+func Unreadable(err error) bool {
+	var code syscall.Errno
+	return errors.Is(err, ErrNotDirectory) || errors.As(err, &code) && !lacks(err)
 }
 
 // noteMissing notes what will be made for the file name to be there.

@@ -40,7 +40,7 @@ func exists(path string) bool {
 }
 
 // TestFailingDirectory lets one of two directories fail under a running broker: it dies, becomes read-only, or is removed. Its producers are told at
-// once, the other directory serves, and when it is back after a restart it has all that was acknowledged.
+// once, the other directory serves, after a restart without it too, and when it is back after another one it has all that was acknowledged.
 func TestFailingDirectory(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -100,6 +100,15 @@ func TestFailingDirectory(t *testing.T) {
 			n.alive()
 			n.kill()
 			if fs != nil {
+				n.mustStart() // without it
+				kept.check(t, n.read(onGood), 0)
+				if code := kept.add(n, onGood, 1000); code != none {
+					t.Errorf("without the directory, a producer to the other one was answered with %d", code)
+				}
+				if code, _ := n.produce(onBad, []byte("x")); code == none {
+					t.Error("without the directory, a record was taken for what is in it")
+				}
+				n.stop()
 				fs.remount(t)
 				n.mustStart()
 				lost.check(t, n.read(onBad), 0)
