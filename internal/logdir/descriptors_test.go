@@ -85,6 +85,7 @@ func TestRemovalWithoutDescriptors(t *testing.T) {
 		return nil
 	}))
 	opts.Files = commitlog.NewFileCache(1, 1<<20)
+	opts.journal.FirstFile, opts.journal.MaxFile = 64<<10, 64<<10 // so that the first file is not left before the descriptors are gone
 	w := newWorld()
 	must(t, w.open(opts))
 	for n := range w.models { // 0 is last the one whose file is open

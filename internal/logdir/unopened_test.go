@@ -316,10 +316,10 @@ func TestLastSpaceForRemovals(t *testing.T) {
 	if w.d.lookup(logID(0)) != nil {
 		t.Error("the removal was held up")
 	}
-	delete(w.models, 0)
 	left := disk.Crash(vfs.LoseUnsynced, 3)
 	left.SetCapacity(0)
 	w.d.Abort()
+	delete(w.models, 0)
 	must(t, w.check(options(left)))
 	if left := names(t, left, root); strings.Contains(strings.Join(left, " ")+" ", logID(0).DirName()+" ") {
 		t.Errorf("after a crash there are %v", left)
