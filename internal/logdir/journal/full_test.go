@@ -91,6 +91,40 @@ func TestSettlesOnAFullDisk(t *testing.T) {
 	}
 }
 
+// TestSettlesTakeWhatTheyNeed: on a full disk a file grows by the block of a group that settles, for which the removal before it has made room, and not by a step that
+// there is no room for. A group for which there is none takes nothing.
+func TestSettlesTakeWhatTheyNeed(t *testing.T) {
+	mem := disk()
+	opts := options(mem)
+	opts.FirstFile, opts.MaxFile = 4<<20, 4<<20
+	w := NewWriter(opts, nil)
+	settle := func() error {
+		w.Settle(id(7))
+		return w.CommitSettles()
+	}
+	add(t, w, 0)
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	used := mem.Used()
+	mem.SetCapacity(used + 2*blockSize) // less than a file grows by
+	for n := range 2 {                  // the one at hand, and another one
+		if _, err := untilFull(t, w, 1); !errors.Is(err, syscall.ENOSPC) || mem.Used() != used {
+			t.Fatalf("attempt %d leaves %d bytes behind, %v", n, mem.Used()-used, err)
+		}
+	}
+	mem.SetCapacity(used)
+	for settle() == nil { // in the room that there is for them
+	}
+	const room, beside = 40, 3 // the header of another file, and the block that each keeps
+	mem.SetCapacity(used + room*blockSize)
+	for n := range room - beside {
+		if err := settle(); err != nil {
+			t.Fatalf("settle %d, with room for %d: %v", n, room-beside, err)
+		}
+	}
+}
+
 // TestFirstSettleTakesTheLastSpace: after a start a group that settles needs a file of its own, and no more of it than it fills.
 func TestFirstSettleTakesTheLastSpace(t *testing.T) {
 	mem := disk()

@@ -307,6 +307,7 @@ func (w *Writer) makeRoom(s *slot, least, size int64) error {
 	}
 	w.vec = appendZeros(w.vec[:0], size-s.size)
 	if _, err := s.file.WritevAt(w.vec, s.size); err != nil {
+		_ = s.file.Truncate(s.size) // what fitted is room for others
 		return fmt.Errorf("make room in journal %s from %d on: %w", s.file.Name(), s.size, err)
 	}
 	s.size = size
@@ -396,13 +397,16 @@ func (w *Writer) write(need, reserve int64) error {
 	w.vec = append(w.vec, w.buf, zeros[:align(int64(len(w.buf)))-int64(len(w.buf))])
 	end, size := at+need, s.size
 	if end+reserve > size {
-		size = grown(size, end+reserve, w.room)
+		if size = end + reserve; reserve > blockSize { // what a group that only settles found free beyond itself on a full disk would be taken from the next one
+			size = grown(s.size, end+reserve, w.room)
+		}
 		w.vec = appendZeros(w.vec, size-end)
 	}
 	w.refused = true
 	if _, err := s.file.WritevAt(w.vec, at); err != nil {
 		if size > s.size && vfs.NoSpace(err) {
 			w.room = s.size
+			_ = s.file.Truncate(s.size) // what fitted is room for others
 		}
 		return fmt.Errorf("write journal %s at %d: %w", s.file.Name(), at, err)
 	}
