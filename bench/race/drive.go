@@ -53,16 +53,19 @@ func (r *race) one(ctx context.Context, s scenario, b *broker, round int) (x run
 	return x.rounded(), err
 }
 
+// ready is how many MiB of free memory are made ready before a run. All replicas of a topic are on this machine, and each has what is written in its page cache.
+func (r *race) ready() int { return r.touch * r.replication }
+
 func (r *race) runLoadgen(ctx context.Context, s scenario, b *broker, common []string, fill int64) (x run, err error) {
 	f := strings.Fields(s.args)
 	args := append(f[:1:1], common...)
 	switch {
 	case fill == 0:
-		args = append(args, "-delete", "-bytes", "1500000000")
+		args = append(args, "-delete", "-bytes", strconv.Itoa(runBytes))
 	case f[0] == "consume":
 		args = append(args, "-bytes", strconv.FormatInt(fill/10*9, 10))
 	}
-	args = append(args, "-acks", r.acks, "-compression", r.compression, "-t", r.length.String(), "-warmup", "300ms", "-touch", strconv.Itoa(r.touch),
+	args = append(args, "-acks", r.acks, "-compression", r.compression, "-t", r.length.String(), "-warmup", "300ms", "-touch", strconv.Itoa(r.ready()),
 		"-broker-pid", b.pids, "-label", b.label, "-scenario", s.name)
 	text, err := output(ctx, r.loadgen, append(args, f[1:]...)...)
 	if err != nil {

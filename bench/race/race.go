@@ -26,7 +26,8 @@ type race struct {
 	acks, durability            string
 	compression, driver, table  string
 	seed                        uint64
-	replication, touch          int
+	replication                 int
+	touch                       int // MiB of memory that a run finds ready for each replica
 	fill                        int64
 	smoke                       bool
 	cluster                     bool   // three nodes of each broker
@@ -38,8 +39,11 @@ type race struct {
 	failed  []string
 }
 
+// usualTouch is what a replica needs that takes runBytes, and some.
+const usualTouch = 2048
+
 func runCommand(ctx context.Context, root string, args []string) error {
-	r := &race{root: root, port: 19490, replication: 1, touch: 2048, fill: 1_000_000_000, starts: 5}
+	r := &race{root: root, port: 19490, replication: 1, touch: usualTouch, fill: 1_000_000_000, starts: 5}
 	if text := os.Getenv("PORT"); text != "" {
 		var err error
 		if r.port, err = strconv.Atoi(text); err != nil {
@@ -404,7 +408,7 @@ func clientsCommand(ctx context.Context, root string, args []string) error {
 		err = errors.Join(err, bad)
 		return n
 	}
-	r.reps, r.replication, r.touch, r.fill = int(number("REPS", 5)), int(number("REPLICATION", 1)), int(number("TOUCH", 2048)), number("FILL", 1_000_000_000)
+	r.reps, r.replication, r.touch, r.fill = int(number("REPS", 5)), int(number("REPLICATION", 1)), int(number("TOUCH", usualTouch)), number("FILL", 1_000_000_000)
 	length, bad := time.ParseDuration(envOr("T", "3s"))
 	warm, worse := time.ParseDuration(envOr("WARM", "0s"))
 	chosen, wrong := choose(strings.Fields(os.Getenv("SCENARIOS")), r.driver)

@@ -55,6 +55,16 @@ func TestBarsAreMetOrNot(t *testing.T) {
 	}
 }
 
+// TestMemoryIsReadyForAllReplicas: a run of a table finds as much memory ready as its topic may take on this machine.
+func TestMemoryIsReadyForAllReplicas(t *testing.T) {
+	for _, replicas := range []int{1, clusterNodes} {
+		r := race{touch: usualTouch, replication: replicas}
+		if ready := r.ready() << 20; ready < runBytes*replicas {
+			t.Errorf("%d bytes are ready for %d replicas of %d", ready, replicas, runBytes)
+		}
+	}
+}
+
 func TestTargetsWithoutAnotherBroker(t *testing.T) {
 	r := raced("disk", "group-commit-64", 10, 3)
 	r.runs = append(r.runs, raced("disk", "group-commit-1", 1, 3).runs...)

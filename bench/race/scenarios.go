@@ -19,7 +19,9 @@ type scenario struct {
 
 const everything = -1
 
-// scenarios has at most 1.5 GB written in a run: memory that the host must find first would be measured otherwise.
+// runBytes is the most that a run writes, in each replica: memory that the host must find first would be measured otherwise.
+const runBytes = 1_500_000_000
+
 var scenarios = []scenario{
 	{name: "raw-produce-1M", args: "rawproduce -size 1024 -batch 1000000 -inflight 4", unit: "MB/s", nulls: []string{"file", "null"}},
 	{name: "raw-produce-16K", args: "rawproduce -size 1024 -batch 16384 -inflight 16", unit: "MB/s", nulls: []string{"file"}},

@@ -78,7 +78,7 @@ func (r *race) runTool(ctx context.Context, s scenario, b *broker, topic string,
 		return x, err
 	}
 	if r.touch > 0 {
-		if _, err := output(ctx, r.loadgen, "touch", "-touch", strconv.Itoa(r.touch)); err != nil {
+		if _, err := output(ctx, r.loadgen, "touch", "-touch", strconv.Itoa(r.ready())); err != nil {
 			return x, err
 		}
 	}
