@@ -231,9 +231,7 @@ func createTopic() {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	for len(leaders(ctx, cl)) == 0 {
-		time.Sleep(20 * time.Millisecond)
-	}
+	leaders(ctx, cl)
 }
 
 // deleteTopic asks for the end of the topic, which need not be there.
@@ -247,8 +245,18 @@ func deleteTopic(ctx context.Context, cl *kgo.Client) {
 	check(err)
 }
 
-// leaders returns the address of each partition's leader, or nothing while some partition has none.
+// leaders waits until each partition has a leader that the broker which is asked has heard of, and returns their addresses.
 func leaders(ctx context.Context, cl *kgo.Client) []string {
+	for {
+		if found := leadersNow(ctx, cl); len(found) > 0 {
+			return found
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// leadersNow is empty while some partition has no leader.
+func leadersNow(ctx context.Context, cl *kgo.Client) []string {
 	req := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
 	t.Topic = topic
