@@ -460,7 +460,7 @@ func (r *replicas) resumeMovesLocked() {
 	for i, d := range r.dirs {
 		for _, id := range d.Futures() {
 			t := r.applied.Topic(id.Topic)
-			at, known := r.found[id.DirName()]
+			at, known := r.found[nameOf(id)]
 			if t == nil || !known || id.TopicID != t.ID {
 				continue
 			}
@@ -473,7 +473,7 @@ func (r *replicas) resumeMovesLocked() {
 			}
 		}
 		err := d.DropFutures(func(id commitlog.ID) (copyOf, wanted bool) {
-			_, known := r.found[id.DirName()]
+			_, known := r.found[nameOf(id)]
 			return known, false
 		})
 		if err != nil {

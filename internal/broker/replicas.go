@@ -58,10 +58,18 @@ type replicas struct {
 	unopened map[commitlog.ID]uint16 // replicas whose log could not be opened, and the directory
 	opening  bool                    // they are tried again soon
 	closed   bool
-	found    map[string]uint16        // at start: which directory has the folder of a partition; nil afterwards
-	less     map[string]bool          // at start: a directory had more of a partition than there is
+	found    map[partitionName]uint16 // at start: which directory has the folder of a partition; nil afterwards
+	less     map[partitionName]bool   // at start: a directory had more of a partition than there is
 	short    []controller.LostReplica // that a start found to have less than they had, or could not open
 }
+
+// partitionName names a partition whose topic id may not be known.
+type partitionName struct {
+	topic  string
+	number int32
+}
+
+func nameOf(id commitlog.ID) partitionName { return partitionName{id.Topic, id.Partition} }
 
 // hostedTopic is one topic's replicas by partition number. It is replaced when it grows, so that readers take no lock.
 type hostedTopic struct{ partitions atomic.Pointer[[]hosted] }
@@ -148,20 +156,20 @@ func (r *replicas) start(images interface{ Image() *metadata.Image }, then func(
 	img := images.Image()
 	r.started = true
 	r.cfg = r.live.now()
-	r.found = map[string]uint16{}
+	r.found = map[partitionName]uint16{}
 	for i, d := range r.dirs {
 		for _, id := range d.Logs() {
 			if t := img.Topic(id.Topic); t != nil && !id.TopicID.IsZero() && id.TopicID != t.ID {
 				continue // of a topic that had the name before
 			}
-			r.found[id.DirName()] = uint16(i)
+			r.found[nameOf(id)] = uint16(i)
 		}
 	}
-	r.less = map[string]bool{}
+	r.less = map[partitionName]bool{}
 	for i, d := range r.dirs {
-		for _, name := range d.Recovery().Short {
-			if at, ok := r.found[name]; !ok || int(at) == i { // else it went to another directory
-				r.less[name] = true
+		for _, id := range d.Recovery().Short {
+			if at, ok := r.found[nameOf(id)]; !ok || int(at) == i { // else it went to another directory
+				r.less[nameOf(id)] = true
 			}
 		}
 	}
@@ -360,7 +368,7 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 			id := commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: number}
 			p, dir, err := r.openPlaced(id, settings, assigned)
 			known := errors.Is(err, errAway) && !r.assignedDir(assigned).IsZero() // to the controller, since it was told of the directories
-			if r.found != nil && (r.less[id.DirName()] || r.dirs[dir].Short(id) || err != nil && !logdir.Passes(err) && !known) {
+			if r.found != nil && (r.less[nameOf(id)] || r.dirs[dir].Short(id) || err != nil && !logdir.Passes(err) && !known) {
 				r.short = append(r.short, controller.LostReplica{TopicID: id.TopicID, Number: id.Partition})
 			}
 			if err != nil {
@@ -446,7 +454,7 @@ func (r *replicas) openAgain() {
 // place returns the directory of a partition: the one that has its folder, else the one that was asked for, else the one with the fewest replicas of those that are not
 // offline.
 func (r *replicas) place(id commitlog.ID, assigned *metadata.Partition) uint16 {
-	if at, ok := r.found[id.DirName()]; ok {
+	if at, ok := r.found[nameOf(id)]; ok {
 		return at
 	}
 	if at, ok := r.unopened[id]; ok { // it may have its folder there; while that is counted on it is made nowhere else
@@ -490,7 +498,7 @@ func (r *replicas) awayLocked(id commitlog.ID, assigned *metadata.Partition) boo
 	if len(r.absent) == 0 || assigned.Reassignment != nil && metadata.Has(assigned.Reassignment.Adding, r.brokerID) {
 		return false
 	}
-	if _, here := r.found[id.DirName()]; here {
+	if _, here := r.found[nameOf(id)]; here {
 		return false
 	}
 	if in := r.assignedDir(assigned); !in.IsZero() {

@@ -68,35 +68,40 @@ func encodeCheckpoint(offsets []Offset) []byte {
 }
 
 func decodeCheckpoint(b []byte) (map[partitionKey]int64, error) {
-	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
-	if len(lines) < 2 || lines[0] != "0" {
-		return nil, fmt.Errorf("version is %q, want 0", lines[0])
+	version, text, _ := strings.Cut(strings.TrimSuffix(string(b), "\n"), "\n")
+	if version != "0" {
+		return nil, fmt.Errorf("version is %q, want 0", version)
 	}
-	if n, err := strconv.Atoi(lines[1]); err != nil || n != len(lines)-2 {
-		return nil, fmt.Errorf("%q entries are said, %d are there", lines[1], len(lines)-2)
+	said, text, more := strings.Cut(text, "\n")
+	entries := 0
+	if more {
+		entries = strings.Count(text, "\n") + 1
 	}
-	out := make(map[partitionKey]int64, len(lines)-2)
-	for i, line := range lines[2:] {
-		fields := strings.Split(line, " ")
-		if len(fields) != 3 {
-			return nil, fmt.Errorf("line %d is %q", i+3, line)
-		}
-		partition, err := strconv.ParseInt(fields[1], 10, 32)
+	if n, err := strconv.Atoi(said); err != nil || n != entries {
+		return nil, fmt.Errorf("%q entries are said, %d are there", said, entries)
+	}
+	out := make(map[partitionKey]int64, entries)
+	for i := range entries {
+		var line string
+		line, text, _ = strings.Cut(text, "\n")
+		topic, numbers, _ := strings.Cut(line, " ")
+		number, offset, _ := strings.Cut(numbers, " ")
+		partition, err := strconv.ParseInt(number, 10, 32)
 		if err != nil || partition < 0 {
 			return nil, fmt.Errorf("line %d is %q", i+3, line)
 		}
-		offset, err := strconv.ParseInt(fields[2], 10, 64)
-		if err != nil || offset < 0 || offset > maxOffset {
+		at, err := strconv.ParseInt(offset, 10, 64)
+		if err != nil || at < 0 || at > maxOffset {
 			return nil, fmt.Errorf("line %d is %q", i+3, line)
 		}
-		out[partitionKey{fields[0], int32(partition)}] = offset
+		out[partitionKey{topic, int32(partition)}] = at
 	}
 	return out, nil
 }
 
 // checkpoints are the files' contents as read at start and as last written.
 type checkpoints struct {
-	recovery, logStart, highWatermark, cleaner map[partitionKey]int64 // as found, until each log has its own
+	recovery, logStart, highWatermark, cleaner map[partitionKey]int64 // as found, of the partitions of which no log is known yet; nil after Open
 
 	// lost and short are the logs of which this start, or one before it that could not tell, found less than there had been: those of Report.Lost, and others. The recovery
 	// points that a start writes do not say so any more. Under Dir.mu after Open.
@@ -140,11 +145,25 @@ func (d *Dir) readCheckpoints() error {
 	return nil
 }
 
+// take gives a log that was found what the files say of it.
+func (c *checkpoints) take(st *state) {
+	key := st.key()
+	taken := func(m map[partitionKey]int64) int64 {
+		offset, ok := m[key]
+		if ok {
+			delete(m, key)
+		}
+		return offset
+	}
+	st.found.Point, st.found.LogStart, st.found.Cleaned = taken(c.recovery), taken(c.logStart), taken(c.cleaner)
+	st.highWatermark = taken(c.highWatermark)
+}
+
 // HighWatermark returns the high watermark in the checkpoint that Open found, 0 where there is none.
 func (d *Dir) HighWatermark(topic string, partition int32) int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if st := d.mu.logs[commitlog.ID{Topic: topic, Partition: partition}.DirName()]; st != nil {
+	if st := d.mu.logs[partitionKey{topic, partition}]; st != nil {
 		return st.highWatermark
 	}
 	return 0

@@ -57,6 +57,7 @@ func (d *Dir) discover() error {
 	var copies []*Future
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.mu.logs, d.mu.order = make(map[partitionKey]*state, len(entries)), make([]*state, 0, len(entries))
 	for _, e := range entries {
 		if !e.IsDir() {
 			continue
@@ -74,10 +75,8 @@ func (d *Dir) discover() error {
 			continue // not a partition's: left alone
 		}
 		st := &state{id: commitlog.ID{Topic: topic, Partition: partition}}
-		st.found = commitlog.Recovery{
-			Clean: d.clean, Point: d.checkpoints.recovery[st.key()], LogStart: d.checkpoints.logStart[st.key()],
-			Cleaned: d.checkpoints.cleaner[st.key()],
-		}
+		d.checkpoints.take(st)
+		st.found.Clean = d.clean
 		d.addLocked(st)
 	}
 	for _, f := range copies {
@@ -85,10 +84,10 @@ func (d *Dir) discover() error {
 			return err
 		}
 	}
-	rested := d.readRests()
+	rests := d.readRestsLocked()
 	each(d.mu.order, 2*runtime.GOMAXPROCS(0), func(st *state) {
-		if e, ok := rested[st.id.DirName()]; ok && e.of(d, st) {
-			d.letRest(st, e)
+		if e := rests[st.index]; e.holds(d, st) {
+			st.letRest(e)
 			return
 		}
 		st.id.TopicID, st.err = d.readTopicID(filepath.Join(d.opts.Path, st.id.DirName()))

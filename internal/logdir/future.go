@@ -103,7 +103,7 @@ func (d *Dir) Begin(id commitlog.ID, cfg *commitlog.Config, source *commitlog.Lo
 // that name which is no more.
 func (d *Dir) clearName(id commitlog.ID) error {
 	d.mu.Lock()
-	st, closed := d.mu.logs[id.DirName()], d.mu.closed
+	st, closed := d.mu.logs[keyOf(id)], d.mu.closed
 	d.mu.Unlock()
 	switch {
 	case closed:

@@ -201,8 +201,8 @@ type Dir struct {
 	// mu guards the fields below. It is never held across a call of a log that may block, nor across a file operation.
 	mu struct {
 		sync.Mutex
-		logs  map[string]*state // by directory name
-		order []*state          // the same, for sweeping by parts
+		logs  map[partitionKey]*state
+		order []*state // the same, for sweeping by parts
 		// futures are the copies of logs of other directories, by directory name: those of this run, and those that it found.
 		futures map[string]*Future
 		closed  bool
@@ -216,9 +216,9 @@ type Dir struct {
 func Open(opts Options) (_ *Dir, err error) {
 	d := &Dir{opts: opts.withDefaults(), epoch: -1, measuring: make(chan struct{}, 1)}
 	d.brokerEpoch.Store(-1)
-	d.mu.logs = map[string]*state{}
+	d.mu.logs = map[partitionKey]*state{}
 	d.mu.futures = map[string]*Future{}
-	d.rests.noted, d.rests.candidates = map[*state]*commitlog.Rest{}, map[*state]struct{}{}
+	d.rests.candidates = map[*state]struct{}{}
 	claim := d.opts.Claim
 	if claim == nil {
 		if claim, err = Take(d.opts); err != nil {

@@ -50,6 +50,7 @@ func (d *Dir) Log(id commitlog.ID, cfg *commitlog.Config, onSynced func(end int6
 				id, l.LogEnd(), found.TruncatedBytes))
 		}
 		st.log.Store(l)
+		st.rest = nil // the log has it
 		d.committer.add(st)
 		if l.UnflushedBytes() > 0 {
 			d.committer.flush(st) // it was recovered just now
@@ -86,7 +87,7 @@ func (d *Dir) fallsShort(st *state) bool {
 func (d *Dir) Short(id commitlog.ID) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, short := d.checkpoints.short[partitionKey{id.Topic, id.Partition}]
+	_, short := d.checkpoints.short[keyOf(id)]
 	return short
 }
 
@@ -107,14 +108,13 @@ func (d *Dir) Told() error {
 
 // stateOf finds or makes the log's state and marks it as handed out.
 func (d *Dir) stateOf(id commitlog.ID) (*state, error) {
-	name := id.DirName()
 	for {
 		d.mu.Lock()
 		if d.mu.closed {
 			d.mu.Unlock()
 			return nil, ErrClosed
 		}
-		st := d.mu.logs[name]
+		st := d.mu.logs[keyOf(id)]
 		if st == nil && d.checkpoints.stale.Load() {
 			d.mu.Unlock()
 			if err := d.refresh(); err != nil {
@@ -148,7 +148,7 @@ func (d *Dir) stateOf(id commitlog.ID) (*state, error) {
 func (d *Dir) lookup(id commitlog.ID) *state {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	st := d.mu.logs[id.DirName()]
+	st := d.mu.logs[keyOf(id)]
 	if st == nil || st.id.TopicID != id.TopicID {
 		return nil
 	}

@@ -75,7 +75,7 @@ func (d *Dir) Anew(id commitlog.ID, life int32) (made bool, err error) {
 	}
 	folder := id.DirName()
 	d.mu.Lock()
-	st, closed := d.mu.logs[folder], d.mu.closed
+	st, closed := d.mu.logs[keyOf(id)], d.mu.closed
 	d.mu.Unlock()
 	switch {
 	case closed:

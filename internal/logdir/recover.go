@@ -3,6 +3,7 @@ package logdir
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -22,9 +23,9 @@ type Report struct {
 	ReplayedBytes  int64 // in the journal, whether the segments had them or not
 	Took           time.Duration
 	Lost           []commitlog.ID // logs that end below their recovery point even so: synced records are gone
-	// Short are other logs that have less than they had, by the names of their folders, as far as Open knows: the checkpoints speak of them and they are not there, and may
+	// Short are other logs that have less than they had, without topic ids, as far as Open knows: the checkpoints speak of them and they are not there, and may
 	// be in another directory, or a start before this one found them so.
-	Short  []string
+	Short  []commitlog.ID
 	Failed map[commitlog.ID]error
 }
 
@@ -143,11 +144,12 @@ func (r *recovery) sort() {
 	defer d.mu.Unlock()
 	for of, entries := range byID {
 		id := commitlog.ID(of)
-		st := d.mu.logs[id.DirName()]
+		st := d.mu.logs[keyOf(id)]
 		switch {
 		case st == nil: // its directory did not survive
 			st = &state{id: id}
-			st.found = commitlog.Recovery{Missing: true, Point: d.checkpoints.recovery[st.key()], LogStart: d.checkpoints.logStart[st.key()]}
+			d.checkpoints.take(st)
+			st.found.Missing, st.found.Cleaned = true, 0
 			d.addLocked(st)
 		case st.id.TopicID.IsZero():
 			st.id.TopicID = id.TopicID
@@ -402,38 +404,24 @@ func (d *Dir) noteLosses() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := &d.checkpoints
-	have := make(map[partitionKey]bool, len(d.mu.order))
 	for _, st := range d.mu.order {
-		have[st.key()] = true
 		if st.lost {
 			c.lost[st.key()] = st.found.Point
 		}
 	}
-	for key, point := range c.recovery {
-		if !have[key] {
-			c.short[key] = point
-		}
-	}
+	maps.Copy(c.short, c.recovery)
 	for key := range c.short {
-		d.report.Short = append(d.report.Short, commitlog.ID{Topic: key.topic, Partition: key.partition}.DirName())
+		d.report.Short = append(d.report.Short, commitlog.ID{Topic: key.topic, Partition: key.partition})
 	}
 }
 
-// forgetFound gives each log what the checkpoints say of it, and drops what they say of partitions that have none.
+// forgetFound drops what the checkpoints say of partitions that have no log.
 func (d *Dir) forgetFound() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	have := make(map[partitionKey]bool, len(d.mu.order))
-	for _, st := range d.mu.order {
-		have[st.key()] = true
-		st.highWatermark = d.checkpoints.highWatermark[st.key()]
+	c := &d.checkpoints
+	if len(c.recovery)+len(c.logStart)+len(c.highWatermark)+len(c.cleaner) > 0 {
+		c.stale.Store(true)
 	}
-	for _, m := range []map[partitionKey]int64{d.checkpoints.recovery, d.checkpoints.logStart, d.checkpoints.highWatermark, d.checkpoints.cleaner} {
-		for key := range m {
-			if !have[key] {
-				d.checkpoints.stale.Store(true)
-			}
-		}
-	}
-	d.checkpoints.recovery, d.checkpoints.logStart, d.checkpoints.highWatermark, d.checkpoints.cleaner = nil, nil, nil, nil
+	c.recovery, c.logStart, c.highWatermark, c.cleaner = nil, nil, nil, nil
 }

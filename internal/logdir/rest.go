@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/moldau/moldau/internal/commitlog"
@@ -52,8 +53,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // restEntry is one entry of the file.
 type restEntry struct {
-	id   commitlog.ID
-	rest commitlog.Rest
+	topic     []byte // in the bytes of the file
+	topicID   uuid.UUID
+	partition int32
+	rest      commitlog.Rest
 }
 
 func appendRestHeader(dst []byte, directory uuid.UUID) []byte {
@@ -79,37 +82,36 @@ func appendRestEntry(dst []byte, id commitlog.ID, r *commitlog.Rest) []byte {
 	return dst
 }
 
-// decodeRests returns the entries of the file by directory name; err says why the rest of it was passed over.
-func decodeRests(b []byte, directory uuid.UUID) (map[string]restEntry, error) {
+// decodeRests gives take the entries of the file, in their order; err says why what follows was passed over.
+func decodeRests(b []byte, directory uuid.UUID, take func(*restEntry)) error {
 	if len(b) < restHeader || !bytes.Equal(b[:restHeader], appendRestHeader(nil, directory)) {
-		return nil, errors.New("its header is not that of this directory and version")
+		return errors.New("its header is not that of this directory and version")
 	}
-	out := make(map[string]restEntry, len(b)/100)
 	for at := restHeader; at < len(b); {
 		rest := b[at:]
 		if len(rest) < restMin {
-			return out, fmt.Errorf("the entry at %d is torn", at)
+			return fmt.Errorf("the entry at %d is torn", at)
 		}
 		n := int64(binary.BigEndian.Uint32(rest))
 		if n+8 > restMax || n+8 > int64(len(rest)) || n+8 < restMin {
-			return out, fmt.Errorf("the entry at %d is torn", at)
+			return fmt.Errorf("the entry at %d is torn", at)
 		}
 		body := rest[8 : 8+n]
 		if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(rest[4:]) {
-			return out, fmt.Errorf("the entry at %d is torn", at)
+			return fmt.Errorf("the entry at %d is torn", at)
 		}
 		e, ok := decodeRestEntry(body)
 		if !ok {
-			return out, fmt.Errorf("the entry at %d contradicts itself", at)
+			return fmt.Errorf("the entry at %d contradicts itself", at)
 		}
-		out[e.id.DirName()] = e
+		take(&e)
 		at += 8 + int(n)
 	}
-	return out, nil
+	return nil
 }
 
 func decodeRestEntry(body []byte) (e restEntry, ok bool) {
-	copy(e.id.TopicID[:], body)
+	copy(e.topicID[:], body)
 	body = body[16:]
 	var v [13]int64
 	for i := range v {
@@ -119,11 +121,11 @@ func decodeRestEntry(body []byte) (e restEntry, ok bool) {
 		}
 		body = body[n:]
 	}
-	e.id.Topic, e.id.Partition = string(body), int32(v[0])
+	e.topic, e.partition = body, int32(v[0])
 	e.rest = commitlog.Rest{End: v[1], Base: v[2], Bytes: v[3], Written: v[4], Changed: v[5], Size: v[6], Segments: int32(v[7]), Epoch: int32(v[8]),
 		First: v[9], FirstBytes: v[10], FirstEnd: v[11], FirstNewest: v[12]}
 	r := &e.rest
-	sound := v[0] == int64(e.id.Partition) && e.id.Partition >= 0 && e.id.Topic != "" && !e.id.TopicID.IsZero() &&
+	sound := v[0] == int64(e.partition) && e.partition >= 0 && len(e.topic) > 0 && !e.topicID.IsZero() &&
 		v[7] == int64(r.Segments) && r.Segments > 0 && v[8] == int64(r.Epoch) && r.Epoch >= -1 &&
 		0 <= r.First && r.First <= r.Base && r.Base <= r.End && r.End <= maxOffset && r.First <= r.FirstEnd && r.FirstEnd <= r.End &&
 		0 <= r.Bytes && r.Bytes <= r.Size && 0 <= r.FirstBytes && r.FirstBytes <= r.Size && (r.Segments > 1) == (r.First < r.Base)
@@ -132,47 +134,50 @@ func decodeRestEntry(body []byte) (e restEntry, ok bool) {
 
 // rests is what a Dir knows of logs that rest, or did when they were last looked at.
 type rests struct {
-	sync.Mutex
-	noted      map[*state]*commitlog.Rest // what the file says, as far as it was true then
-	candidates map[*state]struct{}        // synced since they were last looked at
-	denied     bool                       // the file says of a log that it rests that was refused since
-	size, base int64                      // of the file, and when it was last written whole; 0: it is to be written whole
+	sync.Mutex                     // guards what is noted of each state, too
+	candidates map[*state]struct{} // synced since they were last looked at
+	denied     bool                // the file says of a log that it rests that was refused since
+	size, base int64               // of the file, and when it was last written whole; 0: it is to be written whole
 	buf        []byte
 }
 
-// readRests reads the file. Whatever is wrong with it costs time only.
-func (d *Dir) readRests() map[string]restEntry {
+// rested is what the file says of a log that was found; rest is nil where it says nothing.
+type rested struct {
+	topicID uuid.UUID
+	rest    *commitlog.Rest
+}
+
+// readRestsLocked reads the file, for the logs that were found, in their order. Whatever is wrong with it costs time only.
+func (d *Dir) readRestsLocked() []rested {
+	all := make([]rested, len(d.mu.order))
 	path := filepath.Join(d.opts.Path, restFile)
 	b, err := vfs.ReadFile(d.opts.FS, path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return all
 	}
-	var entries map[string]restEntry
 	if err == nil {
-		entries, err = decodeRests(b, d.meta.directory)
+		err = decodeRests(b, d.meta.directory, func(e *restEntry) {
+			if st := d.mu.logs[partitionKey{string(e.topic), e.partition}]; st != nil {
+				rest := e.rest // without the rest of the entry
+				all[st.index] = rested{e.topicID, &rest}
+			}
+		})
 	}
 	if err != nil {
 		d.opts.Warn(fmt.Errorf("pass over what follows in %s: %w", path, err))
-		return entries
+		return all
 	}
 	d.rests.size, d.rests.base = int64(len(b)), int64(len(b))
-	return entries
+	return all
 }
 
-// of says whether the entry holds for a log that was found. The files are looked at.
-func (e *restEntry) of(d *Dir, st *state) bool {
-	return e.rest.End == st.found.Point && e.rest.Holds(d.opts.FS, filepath.Join(d.opts.Path, st.id.DirName()))
+// holds says whether that is true of the log. The files are looked at.
+func (e rested) holds(d *Dir, st *state) bool {
+	return e.rest != nil && e.rest.End == st.found.Point && e.rest.Holds(d.opts.FS, filepath.Join(d.opts.Path, st.id.DirName()))
 }
 
-// letRest notes that a log that was found rests.
-func (d *Dir) letRest(st *state, e restEntry) {
-	rest := e.rest // without the rest of the entry
-	st.id.TopicID = e.id.TopicID
-	st.rest = &rest
-	d.rests.Lock()
-	defer d.rests.Unlock()
-	d.rests.noted[st] = st.rest
-}
+// letRest notes that a log that was found rests. Nobody else uses it yet.
+func (st *state) letRest(e rested) { st.id.TopicID, st.rest, st.noted = e.topicID, e.rest, e.rest }
 
 // synced notes that a log was synced in its files, so that it may be described soon.
 func (r *rests) synced(st *state) {
@@ -207,7 +212,7 @@ func (r *rests) forget(st *state) {
 	r.Lock()
 	defer r.Unlock()
 	delete(r.candidates, st)
-	delete(r.noted, st)
+	st.noted = nil
 }
 
 // noteRests adds the logs to the file that came to rest since it was last called. Its cost follows their number.
@@ -236,7 +241,7 @@ func (d *Dir) noteRests() error {
 		_, there := r.candidates[st] // else it was removed just now
 		delete(r.candidates, st)
 		if ok && there && !st.id.TopicID.IsZero() {
-			r.noted[st] = &rest
+			st.noted = &rest
 			buf = appendRestEntry(buf, st.id, &rest)
 		}
 		r.Unlock()
@@ -254,7 +259,7 @@ func (d *Dir) noteRests() error {
 // rest lets a log return to rest that was noted so and that nobody has used since uses was what it had. It touches no file.
 func (d *Dir) rest(st *state, l *commitlog.Log, uses uint64) {
 	d.rests.Lock()
-	noted := d.rests.noted[st]
+	noted := st.noted
 	d.rests.Unlock()
 	if noted != nil {
 		l.LetRest(noted, uses)
@@ -299,7 +304,7 @@ func (d *Dir) writeRests() error {
 	r.Unlock()
 	for _, st := range d.states() {
 		r.Lock()
-		rest := r.noted[st]
+		rest := st.noted
 		r.Unlock()
 		if rest != nil && !st.removing.Load() && !st.id.TopicID.IsZero() {
 			b = appendRestEntry(b, st.id, rest)
@@ -327,13 +332,11 @@ func (d *Dir) noteAtEnd() error {
 		rest, ok := d.look(l)
 		d.rests.Lock()
 		defer d.rests.Unlock()
-		if ok {
-			d.rests.noted[st] = &rest
-		} else {
-			delete(d.rests.noted, st)
+		if st.noted = nil; ok {
+			st.noted = &rest
 		}
 	})
-	if len(d.rests.noted) == 0 && d.rests.size == 0 {
+	if d.rests.size == 0 && !slices.ContainsFunc(states, func(st *state) bool { return st.noted != nil }) {
 		return nil
 	}
 	return d.writeRests()

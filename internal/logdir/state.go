@@ -26,7 +26,8 @@ type state struct {
 	unrecovered, lost bool
 	index             int // in Dir.mu.order, guarded by Dir.mu
 
-	rest   *commitlog.Rest // it rests, as Open found; nil: its files are to be opened
+	rest   *commitlog.Rest // it rests, as Open found, and was not asked for yet; nil: its files are to be opened, or it has been
+	noted  *commitlog.Rest // what the file of logs at rest says, as far as it was true then; nil: nothing; guarded by Dir.rests
 	looked int             // so often it was not ready to be described; the checkpoint writer's
 
 	idle struct { // the sweeper's
@@ -45,7 +46,9 @@ type state struct {
 	}
 }
 
-func (st *state) key() partitionKey { return partitionKey{st.id.Topic, st.id.Partition} }
+func keyOf(id commitlog.ID) partitionKey { return partitionKey{id.Topic, id.Partition} }
+
+func (st *state) key() partitionKey { return keyOf(st.id) }
 
 // synced passes on what commitlog says. The receiver changes when a log that recovery opened is handed out.
 func (st *state) synced(end int64) {
@@ -60,9 +63,9 @@ func (d *Dir) states() []*state {
 	return append([]*state(nil), d.mu.order...)
 }
 
-// addLocked makes the log known by its directory name.
+// addLocked makes the log known.
 func (d *Dir) addLocked(st *state) {
-	d.mu.logs[st.id.DirName()] = st
+	d.mu.logs[st.key()] = st
 	st.index = len(d.mu.order)
 	d.mu.order = append(d.mu.order, st)
 }
@@ -70,8 +73,8 @@ func (d *Dir) addLocked(st *state) {
 // drop forgets the log and what the checkpoints say of it.
 func (d *Dir) drop(st *state) {
 	d.mu.Lock()
-	if name := st.id.DirName(); d.mu.logs[name] == st {
-		delete(d.mu.logs, name)
+	if key := st.key(); d.mu.logs[key] == st {
+		delete(d.mu.logs, key)
 		last := len(d.mu.order) - 1
 		d.mu.order[st.index] = d.mu.order[last]
 		d.mu.order[st.index].index = st.index

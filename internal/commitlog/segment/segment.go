@@ -40,7 +40,10 @@ var ErrCorrupt = errors.New("log is corrupt")
 const NoTimestamp = -1
 
 // Name returns the name of a segment's file: the offset with 20 digits, and the suffix.
-func Name(base int64, suffix string) string { return fmt.Sprintf("%020d%s", base, suffix) }
+func Name(base int64, suffix string) string {
+	digits := strconv.FormatInt(base, 10)
+	return "00000000000000000000"[len(digits):] + digits + suffix
+}
 
 // ParseName returns the offset in a name that Name made; ok is false for all others.
 func ParseName(name, suffix string) (base int64, ok bool) {
