@@ -72,14 +72,17 @@ func (b *Broker) cleaner(s config.Cleaner) *cleaner.Cleaner {
 	return cleaner.New(cleaner.Options{
 		Threads: s.Threads, Backoff: s.Backoff, KeyBytes: s.KeyBytes, KeyLoad: s.KeyLoad, Buffer: s.Buffer, BytesPerSecond: s.BytesPerSecond,
 		Clock: b.opts.Clock, Log: b.opts.Log,
-		Logs: func() iter.Seq[cleaner.Log] {
-			return func(yield func(cleaner.Log) bool) {
-				for p := range b.replicas.all() {
-					if !yield(cleanable{p.Partition, &b.counts}) {
-						return
-					}
-				}
-			}
-		},
+		Logs: b.cleanable,
 	})
+}
+
+// cleanable yields the replicas that are compacted.
+func (b *Broker) cleanable() iter.Seq[cleaner.Log] {
+	return func(yield func(cleaner.Log) bool) {
+		for p := range replicasOf(&b.replicas.compacted) {
+			if !yield(cleanable{p.Partition, &b.counts}) {
+				return
+			}
+		}
+	}
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -91,4 +92,44 @@ func TestCompaction(t *testing.T) {
 	if cleaned() == 0 {
 		t.Error("the restart forgot what was compacted")
 	}
+}
+
+// TestCleanerLooksAtCompactedTopics: and at no others, whoever says that they are, and for as long as they are.
+func TestCleanerLooksAtCompactedTopics(t *testing.T) {
+	n := start(t, vfs.NewMem(), "")
+	looks := func(when string, want ...string) {
+		t.Helper()
+		var got []string
+		for p := range n.cleanable() {
+			got = append(got, p.ID().String())
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s it looks at %q, want %q", when, got, want)
+		}
+	}
+	admin := kadm.NewClient(n.client())
+	alter := func(topic, policy string) {
+		t.Helper()
+		if _, err := admin.AlterTopicConfigs(n.context(), []kadm.AlterConfig{{Name: "cleanup.policy", Value: &policy}}, topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compact := "compact"
+	n.create("table", 1, map[string]*string{"cleanup.policy": &compact})
+	n.create("plain", 2, nil)
+	n.create("other", 1, nil)
+	looks("at first", "table-0")
+	alter("plain", "compact,delete")
+	looks("after a topic has changed", "plain-0", "plain-1", "table-0")
+	alter("table", "delete")
+	looks("after another has", "plain-0", "plain-1")
+	n.set("", "log.cleanup.policy", "compact")
+	looks("after the broker has", "other-0", "plain-0", "plain-1")
+	if _, err := admin.DeleteTopics(n.context(), "plain"); err != nil {
+		t.Fatal(err)
+	}
+	looks("after a topic is gone", "other-0")
+	n.set("", "log.cleanup.policy", "delete")
+	looks("after the broker has changed back")
 }

@@ -42,6 +42,8 @@ type replicas struct {
 
 	// topics maps a topic id to its partitions; readers take no lock.
 	topics sync.Map // uuid.UUID to *hostedTopic
+	// compacted are those of them whose logs are compacted: the cleaner looks at these time and again, and at no others.
+	compacted sync.Map
 
 	// mu guards applied and serialises changes.
 	mu      sync.Mutex
@@ -134,9 +136,11 @@ func absolute(path string) string {
 }
 
 // all yields every replica.
-func (r *replicas) all() iter.Seq[hosted] {
+func (r *replicas) all() iter.Seq[hosted] { return replicasOf(&r.topics) }
+
+func replicasOf(topics *sync.Map) iter.Seq[hosted] {
 	return func(yield func(hosted) bool) {
-		r.topics.Range(func(_, h any) bool {
+		topics.Range(func(_, h any) bool {
 			for _, p := range *h.(*hostedTopic).partitions.Load() {
 				if p.Partition != nil && !yield(p) {
 					return false
@@ -236,6 +240,16 @@ func (r *replicas) configureLocked(img *metadata.Image) {
 				p.Configure(settings)
 			}
 		}
+		r.compactLocked(t, h.(*hostedTopic), settings)
+	}
+}
+
+// compactLocked lets the cleaner look at a topic from now on, or not.
+func (r *replicas) compactLocked(t *metadata.Topic, h *hostedTopic, settings *partition.Settings) {
+	if settings.Log.Compact {
+		r.compacted.Store(t.ID, h)
+	} else {
+		r.compacted.Delete(t.ID)
 	}
 }
 
@@ -281,6 +295,7 @@ func (r *replicas) closeTopic(t *metadata.Topic) (gone []hosted) {
 	if !ok {
 		return nil
 	}
+	r.compacted.Delete(t.ID)
 	for number, p := range *h.(*hostedTopic).partitions.Load() {
 		if p.Partition == nil { // it may have a log that could not be opened
 			r.giveUpLocked(commitlog.ID{Topic: t.Name, TopicID: t.ID, Partition: int32(number)})
@@ -388,6 +403,7 @@ func (r *replicas) applyTopic(change metadata.TopicChange) {
 	}
 	h.partitions.Store(&parts)
 	r.topics.Store(t.ID, h)
+	r.compactLocked(t, h, settings)
 }
 
 // oursLocked says that the metadata are not from before this incarnation of the broker was registered, or after another one was: by such no log is removed.
