@@ -49,6 +49,7 @@ func (c *cleaning) run() error {
 		return ErrDisturbed
 	}
 	c.l.marks.cleaned.Store(c.end)
+	c.l.env.move()
 	c.l.unclean.Store(full)
 	c.done.To = c.end
 	return nil

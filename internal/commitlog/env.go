@@ -81,6 +81,7 @@ type Env struct {
 	EnvOptions
 	readOnly atomic.Bool
 	low      atomic.Bool
+	moved    atomic.Bool  // see Moved
 	room     atomic.Int64 // bytes that may be appended until OnRoomUsed is called; below 0: it was
 	beyond   atomic.Int64 // as many may be appended after that while nobody has looked
 	failure  atomic.Pointer[error]
@@ -133,8 +134,18 @@ func (e *Env) ahead() int64 {
 	return -1
 }
 
+// Moved says whether there was an append, or a mark moved that checkpoints tell of, since it was last asked.
+func (e *Env) Moved() bool { return e.moved.Swap(false) }
+
+func (e *Env) move() {
+	if !e.moved.Load() { // it mostly is, and all logs share it
+		e.moved.Store(true)
+	}
+}
+
 // took notes an append, and calls OnRoomUsed for the one that uses the room up.
 func (e *Env) took(bytes int64) {
+	e.move()
 	if e.OnRoomUsed == nil {
 		return
 	}

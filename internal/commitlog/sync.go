@@ -227,6 +227,7 @@ func (l *Log) synced(c capture) (end int64, raised, due bool) {
 		raised = l.raiseLocked(c.to)
 		l.marks.recovery.Store(c.to.offset)
 		l.marks.flushed.Store(c.to.written)
+		l.env.move()
 	}
 	l.marks.check()
 	return l.marks.recovery.Load(), raised, l.mu.sinceDerived >= derivedEvery && len(l.mu.pending) == 0

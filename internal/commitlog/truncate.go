@@ -341,6 +341,7 @@ func (l *Log) advanceLocked(offset int64) {
 		return
 	}
 	l.marks.logStart.Store(offset)
+	l.env.move()
 	l.changeEpochsLocked(func(c *epoch.Cache) bool { return c.TruncateStart(offset) })
 }
 

@@ -186,6 +186,13 @@ func (r *rests) synced(st *state) {
 	r.candidates[st] = struct{}{}
 }
 
+// waiting says whether there are logs that may be described.
+func (r *rests) waiting() bool {
+	r.Lock()
+	defer r.Unlock()
+	return len(r.candidates) > 0 || r.denied
+}
+
 // woken is told of a log that was opened at its first use, which may have made files, or could not be.
 func (d *Dir) woken(l *commitlog.Log, refused error) {
 	st := d.committer.find(l)

@@ -14,6 +14,8 @@ const (
 	sweepLogs = 10_000
 	// restAfter is how long nobody has used a log before it returns to rest: who uses it next has it opened again.
 	restAfter = time.Minute
+	// checkpointMost is how long after the last time checkpoints are looked at even if nothing seems to have moved: that walks all logs.
+	checkpointMost = time.Minute
 )
 
 // sweeper is the one timer of a directory: it writes checkpoints, syncs files that nothing else asks for, and looks for space
@@ -25,12 +27,15 @@ type sweeper struct {
 	done  chan struct{}
 
 	position    int       // where the next sweep goes on in the logs
-	checkpoints time.Time // when they were last written
+	checkpoints time.Time // when it was last asked whether they are to be written
+	written     time.Time // when they were last written
+	moved       bool      // something had moved when it was asked: what follows from that may have come since
 }
 
 func newSweeper(d *Dir) *sweeper {
 	s := &sweeper{d: d, early: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	s.checkpoints = d.opts.Clock.Now()
+	s.written, s.moved = s.checkpoints, true
 	go s.loop()
 	return s
 }
@@ -69,11 +74,29 @@ func (s *sweeper) loop() {
 		s.d.opts.Files.CloseIdle(now, closeIdle)
 		if now.Sub(s.checkpoints) >= s.d.opts.CheckpointInterval {
 			s.checkpoints = now
-			if s.d.env.Err() == nil {
-				s.warn(s.d.Checkpoint())
+			if s.due(now) {
+				s.checkpoint(now)
 			}
 		}
 	}
+}
+
+func (s *sweeper) checkpoint(now time.Time) {
+	err := s.d.env.Err()
+	if err == nil {
+		s.written = now
+		err = s.d.Checkpoint()
+		s.warn(err)
+	}
+	s.moved = s.moved || err != nil // it is tried again
+}
+
+// due says whether there may be anything to write in checkpoints. While nobody uses any of a hundred thousand logs they are not walked for that.
+func (s *sweeper) due(now time.Time) bool {
+	moved := s.d.env.Moved()
+	due := moved || s.moved || s.d.rests.waiting() || now.Sub(s.written) >= checkpointMost
+	s.moved = moved
+	return due
 }
 
 func (s *sweeper) warn(err error) {
