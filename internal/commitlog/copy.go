@@ -174,19 +174,9 @@ func (l *Log) Learn(whole *Log) error {
 
 // snapshotNow makes the derived state and a snapshot of the producers at the log end durable.
 func (l *Log) snapshotNow() error {
-	l.mu.Lock()
-	v := l.view.Load()
-	if l.mu.state != present || v == nil {
-		l.mu.Unlock()
-		return nil
-	}
-	err := v.active().WriteIndexes(false)
-	if err == nil {
-		l.snapshotLocked(l.marks.logEnd.Load())
-	}
-	l.mu.Unlock()
-	if err != nil {
-		return l.env.fail(fmt.Errorf("write indexes of %s: %w", l.id, err))
+	noted, err := l.noteProducers(func() bool { return true })
+	if err != nil || !noted {
+		return err
 	}
 	_, err = l.derive()
 	return err

@@ -11,6 +11,15 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
+// untilWaits returns when a goroutine waits in that method of a log for who holds it.
+func untilWaits(method string) {
+	for waits := false; !waits; runtime.Gosched() {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		waits = regexp.MustCompile(`sync\.\(\*Cond\)\.Wait.*\n.*\n.*\(\*Log\)\.` + method).Match(stacks)
+	}
+}
+
 // TestCutNeedsASync: the owner of a log that is being cut may have to sync it before it can answer, whether the sync began before the cut or
 // comes when the cut has changed the epochs.
 func TestCutNeedsASync(t *testing.T) {
@@ -24,11 +33,7 @@ func TestCutNeedsASync(t *testing.T) {
 				_, err := l.SyncFiles()
 				before <- err
 			}()
-			for waits := false; !waits; runtime.Gosched() {
-				stacks := make([]byte, 1<<20)
-				stacks = stacks[:runtime.Stack(stacks, true)]
-				waits = regexp.MustCompile(`sync\.\(\*Cond\)\.Wait.*\n.*\n.*\(\*Log\)\.capture`).Match(stacks)
-			}
+			untilWaits("capture")
 		}
 		return nil
 	})
@@ -64,5 +69,48 @@ func TestCutNeedsASync(t *testing.T) {
 	}
 	if l.mu.newEpochs || l.mu.hold != nil {
 		t.Errorf("epochs unwritten %v, held %v", l.mu.newEpochs, l.mu.hold != nil)
+	}
+}
+
+// TestNoSnapshotOfWhatIsCut: who comes for a snapshot of the producers while a log is being cut, and knows of those that go, waits until it does not.
+func TestNoSnapshotOfWhatIsCut(t *testing.T) {
+	for name, take := range map[string]func(*Log) error{
+		"for what was appended": func(l *Log) error {
+			_, err := l.checkpointDerived()
+			return err
+		},
+		"after a repair": (*Log).snapshotNow,
+		"of a roll":      (*Log).Roll,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, vfs.NewMem())
+			l := w.open(t, Config{}, Recovery{Missing: true})
+			for n := range int64(4) {
+				if _, err := l.Append(batchSpec{size: 9, pid: 1 + n}.build(), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			taken := make(chan error, 1)
+			w.onTruncated = func(l *Log) {
+				if l.LogEnd() == 2 {
+					l.mu.sinceDerived = derivedEvery
+					go func() { taken <- take(l) }()
+					untilWaits("hold")
+				}
+			}
+			if err := l.TruncateTo(2); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-taken; err != nil {
+				t.Fatal(err)
+			}
+			state, err := l.readSnapshot(2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := state.Len(); n != 2 || l.Producers() != 2 {
+				t.Errorf("the snapshot knows %d producers, and the log %d", n, l.Producers())
+			}
+		})
 	}
 }

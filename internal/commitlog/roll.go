@@ -28,9 +28,11 @@ func (l *Log) Roll() error {
 	}
 	defer l.leave()
 	defer l.kick()
+	defer l.hold()()
 	return l.roll()
 }
 
+// roll is Roll for who holds the log.
 func (l *Log) roll() error {
 	for {
 		l.mu.Lock()
@@ -169,21 +171,30 @@ const derivedEvery = 64 << 20
 func (l *Log) checkpointDerived() (bool, error) {
 	l.enter(inside)
 	defer l.leave()
+	noted, err := l.noteProducers(func() bool { return len(l.mu.pending) == 0 && l.mu.sinceDerived >= derivedEvery })
+	if err != nil || !noted {
+		return false, err
+	}
+	return l.derive()
+}
+
+// noteProducers notes the producers' state at the log end, for derive, if that is due. It holds the log: while that is being cut the state is still that before.
+func (l *Log) noteProducers(due func() bool) (noted bool, err error) {
+	defer l.hold()()
 	l.mu.Lock()
 	v := l.view.Load()
-	if l.mu.state != present || v == nil || len(l.mu.pending) > 0 || l.mu.sinceDerived < derivedEvery {
+	if l.mu.state != present || v == nil || !due() {
 		l.mu.Unlock()
 		return false, nil
 	}
-	err := v.active().WriteIndexes(false)
-	if err == nil {
+	if err = v.active().WriteIndexes(false); err == nil {
 		l.snapshotLocked(l.marks.logEnd.Load())
 	}
 	l.mu.Unlock()
 	if err != nil {
 		return false, l.env.fail(fmt.Errorf("write indexes of %s: %w", l.id, err))
 	}
-	return l.derive()
+	return true, nil
 }
 
 // derive makes the indexes of sealed segments and the epochs durable, and then writes the snapshot that says so.
