@@ -195,7 +195,7 @@ func TestTruncateOnAFullDisk(t *testing.T) {
 	if l.RecoveryPoint() != 5 {
 		t.Errorf("a cut that was refused leaves the recovery point at %d", l.RecoveryPoint())
 	}
-	later := []error{&fs.PathError{Op: "write", Path: "checkpoint", Err: syscall.ENOSPC}, fmt.Errorf("%w: journal full", ErrReadOnly)}
+	later := []error{&fs.PathError{Op: "write", Path: "checkpoint", Err: syscall.ENOSPC}, fmt.Errorf("%w: journal full", ErrReadOnly), syscall.EMFILE}
 	for i, err := range later {
 		calls = 0
 		w.env.OnTruncated = func(l *Log) error { // there is room the first time, for what is as low as it must be
@@ -204,7 +204,7 @@ func TestTruncateOnAFullDisk(t *testing.T) {
 			}
 			return err
 		}
-		end := int64(3 - i)
+		end := int64(4 - i)
 		if err := l.TruncateTo(end); err != nil || len(w.failures) > 0 {
 			t.Fatal(err, w.failures)
 		}

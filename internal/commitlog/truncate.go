@@ -212,9 +212,9 @@ func (l *Log) TruncateFullyAt(offset int64) error {
 	return l.beginAnew(offset)
 }
 
-// noRoom says that a disk is full, or the journal on it.
+// noRoom says that a disk is full, or the journal on it, or that there was no descriptor.
 func noRoom(err error) bool {
-	return vfs.NoSpace(err) || errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrOffline)
+	return vfs.NoSpace(err) || vfs.NoDescriptors(err) || errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrOffline)
 }
 
 // beginAnew is TruncateFullyAt for who holds the log. Like a cut, it is refused before anything has changed where the disk has no room for the checkpoints that it needs; what the
