@@ -193,6 +193,7 @@ func TestOneOfThreeStartsWithoutADirectory(t *testing.T) {
 	c.create("orders", partitions, 3)
 	c.inSync("orders")
 	topic := c.topicID("orders")
+	c.await("the broker to have made its replicas", func() bool { return c.nodes[broken].replicas.Partition(topic, partitions-1) != nil })
 	var away []int
 	for i := range int32(partitions) {
 		if _, dir := c.nodes[broken].replicas.Placed(topic, i); c.nodes[broken].dirs[dir].Path() == "one" {
