@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -71,6 +72,9 @@ func TestStartWithoutADirectory(t *testing.T) {
 	}
 	n.stop()
 
+	// A move was interrupted when the other directory had the replica already, and the metadata knew: what it was moved from is older.
+	old := filepath.Join("three", "orders-"+strconv.Itoa(int(away[0])))
+	copyFolder(t, mem, filepath.Join("two", filepath.Base(old)), old)
 	two := "two"
 	gone.Store(&two)
 	n = begin()
@@ -107,6 +111,9 @@ func TestStartWithoutADirectory(t *testing.T) {
 	}
 	n.stop()
 
+	if err := mem.RemoveAll(old); err != nil {
+		t.Fatal(err)
+	}
 	gone.Store(nil)
 	n = begin()
 	for i := range int32(partitions) {
@@ -163,6 +170,20 @@ func TestStartNeedsADirectory(t *testing.T) {
 		if err := begin("log.dirs=one,two\n"); err == nil {
 			t.Errorf("starts beside a directory that is %s", what)
 		}
+	}
+}
+
+func copyFolder(t *testing.T, fsys vfs.FS, from, to string) {
+	t.Helper()
+	entries, err := fsys.ReadDir(from)
+	if err == nil {
+		err = vfs.MkdirAllSynced(fsys, to, 0o755)
+	}
+	for _, e := range entries {
+		err = errors.Join(err, vfs.WriteFileAtomic(fsys, filepath.Join(to, e.Name()), []byte(mustRead(t, fsys, filepath.Join(from, e.Name())))))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -514,14 +514,12 @@ func (r *replicas) awayLocked(id commitlog.ID, assigned *metadata.Partition) boo
 	if len(r.absent) == 0 || assigned.Reassignment != nil && metadata.Has(assigned.Reassignment.Adding, r.brokerID) {
 		return false
 	}
-	if _, here := r.found[nameOf(id)]; here {
-		return false
-	}
 	if in := r.assignedDir(assigned); !in.IsZero() {
-		return !r.has(in)
+		return !r.has(in) // a folder that is here may be what a move was about to remove
 	}
 	// The controller may not have been told yet. What is made from now on is made here.
-	return r.found != nil && (metadata.Has(assigned.ISR, r.brokerID) || metadata.Has(assigned.ELR, r.brokerID))
+	_, here := r.found[nameOf(id)]
+	return r.found != nil && !here && (metadata.Has(assigned.ISR, r.brokerID) || metadata.Has(assigned.ELR, r.brokerID))
 }
 
 // assignedDir is the directory that the metadata know this broker's replica to be in; zero: they know none.
