@@ -757,7 +757,7 @@ func (b *Broker) serve() error {
 		controllers = append(controllers, l.bound())
 	}
 	b.handler = handler.New(handler.Options{
-		BrokerID: cfg.NodeID, Config: cfg, Controllers: controllers, Live: b.live.now, Metadata: b.publisher, Controller: b.control, Quorum: b.state, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups, Quotas: b.quotas,
+		BrokerID: cfg.NodeID, Config: cfg, Controllers: controllers, Live: b.live.now, Metadata: b.publisher, Several: b.together.node != nil, Controller: b.control, Quorum: b.state, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups, Quotas: b.quotas,
 		Resolve: network.Resolve, Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel, Crowded: b.memory.crowded.Load, Full: b.memory.full.Load, Doubtful: b.doubtful,
 		Lost: b.repairs.lost,
 	})

@@ -269,8 +269,11 @@ func TestReplicasOfManyTopics(t *testing.T) {
 	c.until("three brokers that serve", c.one(), unfenced(1, 2, 3))
 	// On a busy machine a leader may not know an id for longer than the client tries by itself.
 	cl := c.client(kgo.UnknownTopicRetries(-1), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.DefaultProduceTopic("one"))
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
-	defer cancel()
+	within := func() context.Context { // of each step: all together may take long on a busy machine
+		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+		t.Cleanup(cancel)
+		return ctx
+	}
 	for round := range 3 {
 		for _, topic := range []string{"one", "two"} {
 			c.create(topic, 6, 3)
@@ -278,7 +281,7 @@ func TestReplicasOfManyTopics(t *testing.T) {
 				c.until("the topic", n, func(img *metadata.Image) bool { return img.Topic(topic) != nil })
 			}
 			for i := range 60 {
-				if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte(strconv.Itoa(i))}).FirstErr(); err != nil {
+				if err := cl.ProduceSync(within(), &kgo.Record{Topic: topic, Value: []byte(strconv.Itoa(i))}).FirstErr(); err != nil {
 					t.Fatalf("round %d, %s: %v", round, topic, err)
 				}
 			}
@@ -286,7 +289,7 @@ func TestReplicasOfManyTopics(t *testing.T) {
 			c.same(topic)
 		}
 		admin := kadm.NewClient(cl)
-		resp, err := admin.DeleteTopics(ctx, "one", "two")
+		resp, err := admin.DeleteTopics(within(), "one", "two")
 		if err = errors.Join(err, resp.Error()); err != nil {
 			t.Fatal(err)
 		}

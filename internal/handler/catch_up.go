@@ -36,10 +36,9 @@ type waitsForNews struct {
 // noGroups says whether there are no coordinators of groups.
 func noGroups(img *metadata.Image) bool { return img.Topic(offsetsTopic) == nil }
 
-// mayBeBehind says whether other brokers may know of what this one lacks.
+// mayBeBehind says whether other brokers may know of what this one lacks. It may not have heard of them either.
 func (h *Handler) mayBeBehind(lacks func(*metadata.Image) bool) bool {
-	img := h.Metadata.Image()
-	return lacks(img) && len(img.Brokers()) > 1
+	return h.Several && lacks(h.Metadata.Image())
 }
 
 // caughtUp calls then when this broker lacks nothing, or has the metadata that the controller had after caughtUp was called, or could not get them. It does

@@ -14,10 +14,10 @@ import (
 	"github.com/moldau/moldau/internal/uuid"
 )
 
-// newBehind is a rig of one broker of two, whose coordinator answers as the real one does: only who knows of __consumer_offsets keeps groups.
+// newBehind is a rig of one broker of two, which has not heard of the other, and whose coordinator answers as the real one does: only who knows of __consumer_offsets keeps groups.
 func newBehind(t *testing.T) *rig {
 	r := newRig(t, "")
-	r.controller.apply(t, &metadata.BrokerRecord{Broker: metadata.Broker{ID: 8, Epoch: 8}})
+	r.h.Several = true
 	r.groups.answer = func(request any) (any, error) {
 		if r.groups.PartitionFor("") < 0 {
 			return nil, coordinator.ErrNotCoordinator

@@ -86,6 +86,7 @@ type Options struct {
 	Controllers []config.Listener     // listeners for controllers, as they are bound
 	Live        func() *config.Config // what is in force: with what was changed since
 	Metadata    Metadata
+	Several     bool // there may be other brokers
 	Controller  Controller
 	Quorum      Quorum
 	Partitions  Partitions
