@@ -126,7 +126,7 @@ func (n *Node) look(a action) {
 		how = n.dial(address(at))
 	}
 	n.happened(func(d *detector, now time.Time) []action {
-		return d.ended(now, a.broker, how, n.Images.Image().Brokers())
+		return d.ended(now, a.broker, a.dial, how, n.Images.Image().Brokers())
 	})
 }
 

@@ -24,6 +24,7 @@ type detector struct {
 	session time.Duration
 	active  bool
 	looked  time.Time // when it last looked
+	dials   uint64    // so far
 	known   map[int32]*watched
 }
 
@@ -33,8 +34,8 @@ type watched struct {
 	heard    time.Time // its last heartbeat, or since when it is waited for
 	conn     uint64    // by which that came; 0: none
 	ready    bool      // it wants to serve
-	dialing  bool
-	again    bool // dial once more when the dial, or the change, has ended: a connection was lost meanwhile
+	dialing  uint64    // number of the dial that is under way; 0: none
+	again    bool      // dial once more when the dial, or the change, has ended: a connection was lost meanwhile
 	dialed   time.Time
 	gone     bool // its connection was lost and a dial refused, and it was not heard since
 	changing bool
@@ -55,6 +56,7 @@ type action struct {
 	broker int32
 	epoch  int64
 	reason string
+	dial   uint64        // its number: one that was begun in an earlier time as the active controller says nothing
 	after  time.Duration // of a dial
 }
 
@@ -100,12 +102,13 @@ func (d *detector) at(id int32, epoch int64, now time.Time) *watched {
 }
 
 func (d *detector) dial(now time.Time, id int32, w *watched) action {
-	if w.dialing {
+	if w.dialing != 0 {
 		w.again = true
 		return action{}
 	}
-	w.dialing, w.dialed = true, now
-	return action{kind: dial, broker: id, epoch: w.epoch}
+	d.dials++
+	w.dialing, w.dialed = d.dials, now
+	return action{kind: dial, broker: id, epoch: w.epoch, dial: d.dials}
 }
 
 // beat takes a heartbeat that came by a connection.
@@ -135,12 +138,12 @@ func (d *detector) lost(now time.Time, id int32, conn uint64) []action {
 }
 
 // ended hears how a dial ended.
-func (d *detector) ended(now time.Time, id int32, how dialed, brokers []*metadata.Broker) []action {
+func (d *detector) ended(now time.Time, id int32, number uint64, how dialed, brokers []*metadata.Broker) []action {
 	w := d.known[id]
-	if !d.active || w == nil || !w.dialing {
+	if !d.active || w == nil || w.dialing != number {
 		return nil
 	}
-	w.dialing = false
+	w.dialing = 0
 	if how == refused && w.conn == 0 && !w.heard.After(w.dialed) {
 		w.gone = true
 	}
@@ -169,7 +172,7 @@ func (d *detector) changed(now time.Time, id int32, brokers []*metadata.Broker) 
 	}
 	w.changing = false
 	all := d.look(now, brokers)
-	if w.again && w.conn == 0 && !w.gone && !w.changing && !w.dialing && serves(id, brokers) {
+	if w.again && w.conn == 0 && !w.gone && !w.changing && w.dialing == 0 && serves(id, brokers) {
 		w.again = false
 		all = append(all, d.dial(now, id, w))
 	}

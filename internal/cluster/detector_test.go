@@ -100,7 +100,7 @@ func (w *world) perform(all []action) {
 				case !p.alive && w.now.Sub(p.since) > p.closing || w.now.Before(p.refusing):
 					how, p.refused = refused, w.now
 				}
-				w.after(w.some(20*time.Millisecond), func() { w.perform(w.d.ended(w.now, a.broker, how, w.copied())) })
+				w.after(w.some(20*time.Millisecond), func() { w.perform(w.d.ended(w.now, a.broker, a.dial, how, w.copied())) })
 			})
 		case fence, unfence:
 			w.after(w.some(50*time.Millisecond), func() {
@@ -280,7 +280,7 @@ func (w *world) settle() {
 		w.lead()
 	}
 	for _, k := range w.d.known { // what was under way is lost with the events
-		k.changing, k.dialing, k.again = false, false, false
+		k.changing, k.dialing, k.again = false, 0, false
 	}
 	for id := range w.real {
 		w.beat(id)
@@ -344,14 +344,14 @@ func TestDeadAtOnce(t *testing.T) {
 		d := &detector{session: session}
 		d.lead(now, registered(false))
 		d.beat(at(1), beat{Node: 1, Epoch: 5, Ready: true}, 7, registered(false))
-		d.ended(at(2), 1, answered, registered(false))
+		d.ended(at(2), 1, d.known[1].dialing, answered, registered(false))
 		if got := kinds(d.lost(at(10), 1, 7)); got != "1 " {
 			t.Fatalf("%s: a lost connection is answered by %q", c.name, got)
 		}
 		if c.beat {
 			d.beat(at(11), beat{Node: 1, Epoch: 5, Ready: true}, 8, registered(false))
 		}
-		if got := kinds(d.ended(at(12), 1, c.how, registered(false))); got != c.want {
+		if got := kinds(d.ended(at(12), 1, d.known[1].dialing, c.how, registered(false))); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 		if got := kinds(d.look(at(20), registered(false))); got != "" {
@@ -366,7 +366,7 @@ func TestNewControllerGivesASession(t *testing.T) {
 	if got := kinds(d.lead(now, registered(false))); got != "1 " {
 		t.Fatalf("a new controller does %q", got)
 	}
-	d.ended(now.Add(time.Millisecond), 1, silent, registered(false))
+	d.ended(now.Add(time.Millisecond), 1, d.known[1].dialing, silent, registered(false))
 	for ms := 100; ms < 2000; ms += 100 {
 		if got := kinds(d.look(now.Add(time.Duration(ms)*time.Millisecond), registered(false))); got != "" {
 			t.Errorf("within the session: %q", got)

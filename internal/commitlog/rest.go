@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/moldau/moldau/internal/commitlog/epoch"
 	"github.com/moldau/moldau/internal/commitlog/segment"
 	"github.com/moldau/moldau/internal/vfs"
 )
@@ -306,6 +307,10 @@ func (l *Log) openRested(r *Rest, clean bool) error {
 		return fmt.Errorf("open %s: %w: it ended at offset %d, and now ends at %d", l.id, ErrCorrupt, r.End, end)
 	}
 	opened.marks.check()
+	if latest, known := opened.latestAwake(); r.Epoch >= 0 && (!known || int32(latest) < r.Epoch) {
+		// It began where the log ends and has no record yet: a start forgets such a one, but this may be that of who leads now.
+		opened.changeEpochsLocked(func(c *epoch.Cache) bool { return c.Assign(r.Epoch, r.End) })
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mu.past != nil {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -535,5 +536,30 @@ func TestCleanStopFinishesWhatRests(t *testing.T) {
 	}
 	if r, ok := l.Rest(); !ok || r.End != 3 {
 		t.Errorf("a closed log is described as %+v, %v", r, ok)
+	}
+}
+
+// TestRestKeepsTheLeadersEpoch: an epoch that began where the log ends, and has no record yet, is that of who leads; a log that was at rest meanwhile
+// knows it as before.
+func TestRestKeepsTheLeadersEpoch(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l, add := w.openToAdd(t)
+	add()
+	if err := l.AssignEpoch(9, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.SyncFiles(); err != nil {
+		t.Fatal(err)
+	}
+	before := l.Epochs()
+	r, ok := l.Rest()
+	if !ok || !letRest(l, &r) {
+		t.Fatal("the log does not rest")
+	}
+	if err := l.Wake(); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.Epochs(); len(got) != 2 || !slices.Equal(got, before) {
+		t.Errorf("epochs %v, were %v", got, before)
 	}
 }
