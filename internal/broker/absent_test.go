@@ -224,17 +224,7 @@ func TestOneOfThreeStartsWithoutADirectory(t *testing.T) {
 	if len(away) == 0 || len(away) == partitions {
 		t.Fatalf("partitions %v are in the directory", away)
 	}
-	cl := c.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(50*time.Millisecond))
-	produce := func(what string) {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-		defer cancel()
-		for n := range int32(partitions) {
-			if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "orders", Partition: n, Value: []byte(what)}).FirstErr(); err != nil {
-				t.Fatalf("%s, to partition %d: %v", what, n, err)
-			}
-		}
-	}
+	produce := c.toEach("orders", partitions)
 	produce("before")
 	c.kill(broken)
 	gone.Store(true)

@@ -16,6 +16,21 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
+// toEach makes a function that writes a record to each partition of a topic.
+func (c *several) toEach(topic string, partitions int32) func(what string) {
+	cl := c.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(50*time.Millisecond))
+	return func(what string) {
+		c.t.Helper()
+		ctx, cancel := context.WithTimeout(c.t.Context(), 60*time.Second)
+		defer cancel()
+		for n := range partitions {
+			if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: n, Value: []byte(what)}).FirstErr(); err != nil {
+				c.t.Fatalf("%s, to partition %d: %v", what, n, err)
+			}
+		}
+	}
+}
+
 // TestLostDirectoryMovesItsPartitions: a data directory of a broker that runs fails. Others lead at once what it led there, its replicas there leave the
 // ISRs, and what is in its other directory goes on. When the disk is back after a restart all are in sync again, and the same.
 func TestLostDirectoryMovesItsPartitions(t *testing.T) {
@@ -45,17 +60,7 @@ func TestLostDirectoryMovesItsPartitions(t *testing.T) {
 		_, dir := c.nodes[lost].replicas.Placed(topic, number)
 		return filepath.Base(c.nodes[lost].dirs[dir].Path())
 	}
-	cl := c.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(50*time.Millisecond))
-	produce := func(what string) {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
-		defer cancel()
-		for n := range int32(partitions) {
-			if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "orders", Partition: n, Value: []byte(what)}).FirstErr(); err != nil {
-				t.Fatalf("%s, to partition %d: %v", what, n, err)
-			}
-		}
-	}
+	produce := c.toEach("orders", partitions)
 	produce("before")
 	now.Store(&broken{lost, in(0)})
 	produce("after") // the others wait neither for their lag nor for a time-out
