@@ -67,7 +67,7 @@ func (a *applier) batch(batch applyBatch) error {
 		return nil
 	}
 	err := a.snapshot(o.FS, o.Dir, batch.conf)
-	if noSpace(err) || vfs.NoDescriptors(err) {
+	if vfs.NoSpace(err) || vfs.NoDescriptors(err) {
 		if !a.postponed {
 			o.Log.Warn("metadata snapshot is postponed for lack of space or file descriptors", "error", err)
 		}

@@ -77,9 +77,6 @@ func (w *wal) reserveBytes() int64 {
 	return max(least, min(walReserveTop, walOwn+walUrgent*w.largest))
 }
 
-// noSpace says that an error is the lack of space.
-func noSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
-
 // numbered returns the numbers in the names that end in suffix, in rising order.
 func numbered(fsys vfs.FS, dir, suffix string) ([]uint64, error) {
 	entries, err := fsys.ReadDir(dir)
@@ -283,7 +280,7 @@ func (w *wal) written(highest uint64) error {
 	if w.ahead-w.end < int64(len(b)) {
 		return nil // it is worth no space
 	}
-	if _, err := w.file.WriteAt(b, w.end); err != nil && !noSpace(err) {
+	if _, err := w.file.WriteAt(b, w.end); err != nil && !vfs.NoSpace(err) {
 		return fmt.Errorf("write %s: %w", w.file.Name(), err)
 	}
 	return nil
@@ -318,7 +315,7 @@ func (w *wal) extend(size int64) error {
 		}
 		n, err := w.file.WriteAt(w.zeros, w.ahead)
 		w.ahead += int64(n)
-		w.full = noSpace(err)
+		w.full = vfs.NoSpace(err)
 		if err != nil && !w.full {
 			return fmt.Errorf("write %s: %w", w.file.Name(), err)
 		}
@@ -386,7 +383,7 @@ func (w *wal) maybeRoll() (bool, error) {
 func (w *wal) roll(number uint64, least int64, more func()) error {
 	path := w.path(number)
 	f, err := w.fs.OpenFile(path, vfs.ReadWrite|vfs.Create|vfs.Truncate, 0o644)
-	if noSpace(err) {
+	if vfs.NoSpace(err) {
 		err = fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	if err != nil {
@@ -403,7 +400,7 @@ func (w *wal) roll(number uint64, least int64, more func()) error {
 	b := w.frame.seal(w.sequence + 1)
 	// The zeros come first: a file for which there is no space stays without a frame, and so unused if the machine goes down now.
 	n, err := f.WriteAt(make([]byte, int64(len(b))+w.reserveBytes()+w.aheadBytes()), 0)
-	if w.full = noSpace(err); w.full {
+	if w.full = vfs.NoSpace(err); w.full {
 		if err = fmt.Errorf("%w: %w", ErrFull, err); int64(n) >= int64(len(b))+least {
 			err = nil
 		}
