@@ -12,7 +12,7 @@ var OS Network = osNetwork{}
 type osNetwork struct{}
 
 func (osNetwork) Listen(ctx context.Context, addr string) (Listener, error) {
-	var c net.ListenConfig
+	c := net.ListenConfig{Control: doNotPace}
 	l, err := c.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err

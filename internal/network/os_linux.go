@@ -2,6 +2,7 @@ package network
 
 import (
 	"net"
+	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,22 @@ func limitUnsent(c *net.TCPConn) {
 	}
 	_ = raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent) // without it, as much waits as the send buffer holds
+	})
+}
+
+// unpaced is the congestion control of those who connect to a loopback address. Nothing is congested there, so what the system has been told
+// to use for the networks of this machine only costs: BBR sends what is fast enough to be sent at once in pieces by timers.
+const unpaced = "reno" // each Linux has it, and lets everyone use it
+
+// doNotPace has those who connect to a loopback address not be paced. They inherit it from their listener; set on one who has connected, it does not end the
+// pacing that has begun.
+func doNotPace(_, addr string, c syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(addr)
+	if err != nil || !at.Addr().IsLoopback() {
+		return nil
+	}
+	return c.Control(func(fd uintptr) {
+		_ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, unpaced) // without it the system's own holds
 	})
 }
 

@@ -63,3 +63,49 @@ func TestAcceptedConnectionsKeepLittleUnsent(t *testing.T) {
 		t.Errorf("%d bytes may wait to be sent, want %d", got, unsent)
 	}
 }
+
+// TestConnectionsOfLoopbackAreNotPaced: whatever the machine uses for its networks. Elsewhere that holds.
+func TestConnectionsOfLoopbackAreNotPaced(t *testing.T) {
+	for addr, want := range map[string]func(system string) string{
+		"127.0.0.1:0": func(string) string { return unpaced },
+		"[::1]:0":     func(string) string { return unpaced },
+		"0.0.0.0:0":   func(system string) string { return system },
+	} {
+		t.Run(addr, func(t *testing.T) {
+			l, err := OS.Listen(t.Context(), addr)
+			if err != nil {
+				t.Skip("this machine cannot listen there:", err)
+			}
+			defer l.Close()
+			dialled, err := OS.Dial(t.Context(), l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dialled.Close()
+			accepted, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer accepted.Close()
+			if got, want := congestionControl(t, accepted), want(congestionControl(t, dialled)); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// congestionControl is that of a connection.
+func congestionControl(t *testing.T, c Conn) (name string) {
+	t.Helper()
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) {
+		name, failed = unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+	}); err != nil || failed != nil {
+		t.Fatal(err, failed)
+	}
+	return name
+}

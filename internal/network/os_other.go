@@ -12,3 +12,6 @@ func limitUnacknowledged(_, _ string, _ syscall.RawConn) error { return nil }
 
 // limitUnsent does nothing where it has not been seen to be good for anything.
 func limitUnsent(*net.TCPConn) {}
+
+// doNotPace does nothing where it has not been seen to be good for anything.
+func doNotPace(_, _ string, _ syscall.RawConn) error { return nil }
