@@ -576,8 +576,8 @@ func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Se
 	return opened, nil
 }
 
-// anewLocked says that a log which is made now begins the replica anew, whatever a directory has of it that is away and may come back: a reassignment adds
-// the replica, or the directory that the metadata know it to be in is none of these any more and others lead the partition.
+// anewLocked says that a log which is made now begins the replica anew. A directory that is away may have one of it, and come back; that one counts no more. It is so
+// where a reassignment adds the replica, and where the metadata know it to be in a directory that is none of these any more and others lead the partition.
 func (r *replicas) anewLocked(dir *logdir.Dir, assigned *metadata.Partition) bool {
 	if assigned.Reassignment != nil && metadata.Has(assigned.Reassignment.Adding, r.brokerID) {
 		return true

@@ -109,8 +109,8 @@ func (b *Broker) collected() (state int64) {
 	return state
 }
 
-// lookAtState decides whether there is room for more. Where the state seems to have come to its limit, or to be below again, it is asked for again before
-// anybody is refused, or is not any more: requests that the last collection found alive may have been answered while it ran, and seem to be state, or have come.
+// lookAtState decides whether there is room for more. Where the state seems to have come to its limit, or to be below again, it is asked for once more before that
+// counts. For a collection cannot tell state from requests that were answered while it ran, which it found alive, nor from those that came meanwhile.
 func (b *Broker) lookAtState(state int64, again func() int64) {
 	limit := b.opts.Config.StateMaxBytes
 	was := b.memory.crowded.Load()

@@ -213,10 +213,10 @@ func (l *Log) ReplayFrom(from int64, batches []byte) error {
 	return l.Replay(batches)
 }
 
-// Replay puts batches of the journal back that the files lost. It is idempotent: a batch that is there is skipped; where the log holds
-// another batch of an older leader epoch at that offset, or of the same epoch and other content, it is cut there first, since the
-// journal is in the order of time and was synced. Only before the log is served. Batches below the log start and below the recovery
-// point are passed over.
+// Replay puts batches of the journal back that the files lost. It is idempotent: a batch that is there is skipped. The log may hold
+// another batch at that offset, of an older leader epoch, or of the same epoch and other content. Then it is cut there first, since the
+// journal is in the order of time and was synced. Batches below the log start and below the recovery point are passed over. Only before
+// the log is served.
 func (l *Log) Replay(batches []byte) error {
 	for len(batches) > 0 {
 		b, rest, err := record.Next(batches)

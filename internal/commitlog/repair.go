@@ -52,9 +52,9 @@ var (
 	ErrForeign = errors.New("another replica's batches are not those that are missing")
 )
 
-// Repair looks through the segment with that base, and where it finds damage has what was there from another replica: it writes the segment anew, of
-// its own good batches and of those that Fetch gives, and puts it in the place of the old one as compaction does. Places that this replica does not have either stay as they
-// are. It says whose batches it takes:
+// Repair looks through the segment with that base. Where it finds damage, Fetch gives what was there, of another replica. Repair writes the segment anew, of its
+// own good batches and of those, and puts it in the place of the old one as compaction does. Places that the other replica does not have either stay
+// as they are. Batches are taken only where all of this is so:
 //
 //   - their CRCs are right, and they lie below the high watermark;
 //   - their offsets fill the damaged range without a gap, and reach over none of its ends;

@@ -10,8 +10,8 @@ import (
 	"github.com/moldau/moldau/internal/record"
 )
 
-// prefix replaces all segments of a compacted log below the high watermark but the active one, where that is not damaged: what another replica had
-// compacted before it gave it may lie anywhere in them, and of two replicas one may have a value that the other has lost together with its tombstone.
+// prefix replaces all segments of a compacted log below the high watermark; an active one only where it is damaged. Fewer would not do. Another replica may have compacted
+// anything in them before it gave it, and one of two replicas may have a value that the other has lost together with its tombstone.
 func (r *repair) prefix(at int, places []segment.Damage) error {
 	l := r.l
 	v := l.view.Load()

@@ -16,9 +16,9 @@ import (
 // describes, for the first call that needs more. Nobody waits for that at a start, be it after a clean stop or after a crash. One that nobody has used for a
 // while returns to rest (LetRest), and needs no more memory than after a start.
 //
-// What a Rest says was true when the log said it, and is true as long as the directory and the file of the active segment are
-// as they were then (Holds) and the recovery point is still End: whatever changes a log appends to the active segment, cuts it, which
-// lowers the recovery point before, or makes, removes or renames files. Bytes below the recovery point are not looked at by a start
+// What a Rest says was true when the log said it. It is true as long as the directory and the file of the active segment are as they were
+// then (Holds), and the recovery point is still End. For whatever changes a log appends to the active segment, or cuts it, before which the
+// recovery point is lowered, or makes, removes or renames files. Bytes below the recovery point are not looked at by a start
 // without Rest either; readers check each batch.
 type Rest struct {
 	End      int64 // the log end, and the recovery point

@@ -23,9 +23,9 @@ func (d Deleted) Segments() int { return d.BelowStart + d.BySize + d.ByAge }
 // DeleteOld removes segments below the log start and, where the topic says so, by size and age; never at or above highWatermark. It
 // returns how many went, and why.
 //
-// Age is that of the segment's largest timestamp, as in Kafka, with two guards against wrong clocks: a timestamp more than an hour
-// ahead of now is not believed, the file's modification time is; and the active segment goes only if nothing was appended for as
-// long as the retention, measured by the monotonic clock.
+// Age is that of the segment's largest timestamp, as in Kafka, with two guards against wrong clocks. A timestamp more than an hour
+// ahead of now is not believed: the file's modification time counts in its place. And the active segment goes only if nothing was
+// appended for as long as the retention, measured by the monotonic clock.
 func (l *Log) DeleteOld(now time.Time, highWatermark int64) (Deleted, error) {
 	if err := l.env.offline(); err != nil {
 		return Deleted{}, err

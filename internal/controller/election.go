@@ -229,9 +229,9 @@ func (s *step) shrink(broker int32) {
 	})
 }
 
-// restart is what shrink and then lead would do for a broker that died and is back with its data, in one change instead of two
-// where it is all there is: it leads on, in a new leader epoch, because what it appended last may not have survived. Those changes it returns: they are to
-// be added last. There may be a hundred thousand, and nothing else that a registration decides goes by a leader epoch.
+// restart is what shrink and then lead would do for a broker that died and is back with its data. Where the broker is all there is, it takes one change
+// instead of two: it leads on, in a new leader epoch, because what it appended last may not have survived. These changes it returns, to be added
+// last. There may be a hundred thousand, and nothing else that a registration decides goes by a leader epoch.
 func (s *step) restart(broker int32, lost func(directory uuid.UUID) bool) (onward []metadata.Record) {
 	others := func(id int32) bool { return id != broker && s.active(id) }
 	for t := range s.img.Topics() {

@@ -1,7 +1,7 @@
-// Package coordinator runs state machines that are kept on the partitions of an internal topic, one machine a partition: it loads
-// a machine from the log when this broker becomes the partition's leader, gives it requests one by one, appends the records
-// it decides on, answers once they are committed, and drops it when the leadership ends. It knows no groups and no
-// transactions, and never speaks Kafka's protocol.
+// Package coordinator runs state machines that are kept on the partitions of an internal topic, one machine a partition. It loads
+// a machine from the log when this broker becomes the partition's leader, and drops it when the leadership ends. In between it gives
+// the machine requests one by one, appends the records that it decides on, and answers once they are committed. It knows no groups
+// and no transactions, and never speaks Kafka's protocol.
 //
 // A machine changes its state when it decides; the records follow in batches. Every answer waits until all that the
 // machine had decided by then is committed, so nobody ever sees state that could be taken back. If an append fails the

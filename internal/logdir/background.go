@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// background runs work that nobody waits for, one step at a time: the removal of files, where cutting a piece off a large one is a
-// step, so that no call keeps the file system busy for long, and after each it rests as long as the step took: whoever writes has the disk for half of
-// the time. Where space is short it does not rest. What is not done when it is closed is found again at the next start.
+// background runs work that nobody waits for: the removal of files. It goes step by step, and cutting a piece off a large file is a step, so that
+// no call keeps the file system busy for long. After each step it rests as long as that took: whoever writes has the disk for half of the time.
+// Where space is short it does not rest. What is not done when it is closed is found again at the next start.
 type background struct {
 	d    *Dir
 	wake chan struct{}

@@ -355,9 +355,9 @@ func (d *Dir) replaceIfOther(name string, offsets []Offset) error {
 }
 
 // truncated is told when a log is being cut back: what stays is synced in its files, nothing is unsynced, nothing is appended meanwhile,
-// and the files are not cut yet. It voids the journal's earlier entries of the log and lowers its checkpointed recovery point, and its log
-// start where that lies above the new end, so that no crash afterwards brings back what was cut, trusts bytes that were never synced, or
-// takes for deleted what is appended next.
+// and the files are not cut yet. It voids the journal's earlier entries of the log: else a crash would bring back what was cut. It lowers the
+// checkpointed recovery point: else a start would trust bytes that were never synced. And it lowers the log start where that lies above the
+// new end: else what is appended next would count as deleted.
 func (d *Dir) truncated(l *commitlog.Log) error {
 	st := d.committer.find(l)
 	if st == nil {

@@ -3,9 +3,9 @@ package logdir
 import "time"
 
 // economy says when the journal may take what would be synced in segment files because it is much. All that goes through the journal is written
-// twice, which a disk that has other things to do cannot bear. But a disk that has not is done with a group of the journal in a part of the
-// time that syncs of files take, which change the file system's own records too: a log that fell behind for a moment, and has more than
-// a little unsynced since, would stay behind, if during each sync of its file as much is appended as makes the next one necessary.
+// twice, which a disk that is busy cannot bear. A disk that is not busy is done with a group of the journal much sooner than with syncs of files,
+// since those change the file system's own records too. Without the journal a log that once fell behind would stay behind: during each sync of its
+// file so much is appended that the next one is necessary.
 //
 // So it compares what is appended with what the journal writes in the time it takes for that. Only the committing goroutine calls it.
 type economy struct {

@@ -5,20 +5,24 @@
 //
 // # How an append becomes durable
 //
-// A log writes to the page cache of its segment and says Dirty. One goroutine, the committer, takes all logs that said so: those
-// with little unsynced data go into the journal as one group, with one write and one sync; those with much are synced in
-// their segment files by parallel workers, unless so little is appended in all that the disk can bear to write it twice, which is sooner done. While a sync runs the next group gathers, so no timer is needed. Both ways end in
+// A log writes to the page cache of its segment and says Dirty. One goroutine, the committer, takes all logs that said so. Those
+// with little unsynced data go into the journal as one group, with one write and one sync. Those with much are synced in
+// their segment files by parallel workers; but while the disk can bear to write all twice they go into the journal, too, which is
+// sooner done (see economy). While a sync runs the next group gathers, so no timer is needed. Both ways end in
 // commitlog's SyncedEnd. What the journal made durable is synced in the segment files later, a journal file at a time, and
 // then that file is used again. docs/decisions/0001-durability.md has the measurements.
 //
 // # Recovery
 //
-// Invariant: at any moment, for each log, the segment files up to the checkpointed recovery point, then the whole batches
-// that follow it in the segment files, then the journal's entries of that log after its last settle entry, in their order, each
-// batch skipped that is there, give everything that was acknowledged. So recovery has one order for both ways: commitlog
-// scans from the recovery point and cuts the tail to the last whole batch; then the entries are replayed. Where the log then ends as its
-// last entry does, and nothing was cut, its files need not be synced before it is served: the journal is synced and stays, and the log
-// is as any other with entries in it. All other logs are synced at once. Each step may be repeated after a crash in it, and no crash, however
+// Invariant: at any moment, for each log, these give together everything that was acknowledged:
+//
+//   - the segment files up to the checkpointed recovery point;
+//   - then the whole batches that follow it in the segment files;
+//   - then the journal's entries of that log after its last settle entry, in their order, without batches that are there.
+//
+// So recovery has one order for both ways: commitlog scans from the recovery point and cuts the tail to the last whole batch; then the
+// entries are replayed. Where the log then ends as its last entry does, and nothing was cut, its files need not be synced before it is
+// served: the journal is synced and stays, and the log is as any other with entries in it. All other logs are synced at once. Each step may be repeated after a crash in it, and no crash, however
 // many there were before, finds another state than the invariant's.
 //
 // A log that could not be opened, or not be written to, keeps its entries until it can be, however far the journal goes on meanwhile: before a file of it
@@ -36,9 +40,9 @@
 //
 // # Logs at rest
 //
-// Most logs are idle. The file logs-at-rest says of those whose files are synced where they end; a log of which that is still true,
-// by its recovery point and the times and sizes of its files, is not opened by a start, be it clean or not, but by whoever needs it first.
-// So a start reads two names a log and opens those that something was written to since.
+// Most logs are idle. The file logs-at-rest says of those whose files are synced where they end. Recovery point, times and sizes of the
+// files show whether that is still so. Then no start opens the log, after a clean stop or not; whoever needs it first does.
+// So a start looks at two names of each log, and opens those that something was written to since.
 //
 // A crash may lose the high watermarks, log starts and cleaner offsets since their last checkpoint, as in Kafka.
 package logdir

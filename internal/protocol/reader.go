@@ -225,8 +225,8 @@ func (r *Reader) SkipTags() {
 	r.Tags(nil)
 }
 
-// keep returns old if it has the bytes of b, otherwise a new string: a decoder that is used again and again for one connection sees
-// the same names again and again, and need not allocate them, nor let a string alias a buffer that will be another request's.
+// keep returns old if it has the bytes of b, otherwise a new string. A decoder that serves one connection sees the same names again and
+// again. So it allocates none of them anew, and no string aliases a buffer that will be another request's.
 func keep(old string, b []byte) string {
 	if old == string(b) {
 		return old

@@ -69,9 +69,9 @@ func legacyLength(records []byte) int32 {
 // changed in place, or a new batch where compression.type asks for another codec. Base offset and leader epoch are left for
 // the append to assign. A refusal is an *Error.
 //
-// Where the offsets in a batch do not run 0, 1, 2 and so on, Kafka numbers the records anew if it converts them, keeps wrong
-// offsets that are not compressed, and fails on compressed ones (which it means to number anew, too) with an internal
-// error. Here the first two are numbered anew, since no log may hold wrong offsets, and the third is refused.
+// The offsets in a batch should run 0, 1, 2 and so on. Where they do not, Kafka numbers the records anew if it converts them. If not,
+// it keeps wrong offsets that are not compressed, and fails with an internal error on compressed ones. Here the first two are
+// numbered anew, since no log may hold wrong offsets, and the third is refused.
 func Validate(b Batch, now int64, r *Rules) (Batch, error) {
 	if err := validateHeader(b, r); err != nil {
 		return nil, err
