@@ -1,28 +1,20 @@
 package commitlog
 
 import (
-	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/moldau/moldau/internal/commitlog/epoch"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-// untilWaits returns when a goroutine waits in that method of a log for who holds it.
-func untilWaits(method string) {
-	for waits := false; !waits; runtime.Gosched() {
-		stacks := make([]byte, 1<<20)
-		stacks = stacks[:runtime.Stack(stacks, true)]
-		waits = regexp.MustCompile(`sync\.\(\*Cond\)\.Wait.*\n.*\n.*\(\*Log\)\.` + method).Match(stacks)
-	}
-}
-
 // TestCutNeedsASync: the owner of a log that is being cut may have to sync it before it can answer, whether the sync began before the cut or
 // comes when the cut has changed the epochs.
-func TestCutNeedsASync(t *testing.T) {
+func TestCutNeedsASync(t *testing.T) { synctest.Test(t, cutNeedsASync) }
+
+func cutNeedsASync(t *testing.T) {
 	var l *Log
 	before := make(chan error, 1)
 	begun := false
@@ -33,7 +25,9 @@ func TestCutNeedsASync(t *testing.T) {
 				_, err := l.SyncFiles()
 				before <- err
 			}()
-			untilWaits("capture")
+			if synctest.Wait(); len(before) > 0 {
+				t.Error("a sync does not wait for who holds the log")
+			}
 		}
 		return nil
 	})
@@ -83,34 +77,40 @@ func TestNoSnapshotOfWhatIsCut(t *testing.T) {
 		"of a roll":      (*Log).Roll,
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, vfs.NewMem())
-			l := w.open(t, Config{}, Recovery{Missing: true})
-			for n := range int64(4) {
-				if _, err := l.Append(batchSpec{size: 9, pid: 1 + n}.build(), 0); err != nil {
-					t.Fatal(err)
-				}
-			}
-			taken := make(chan error, 1)
-			w.onTruncated = func(l *Log) {
-				if l.LogEnd() == 2 {
-					l.mu.sinceDerived = derivedEvery
-					go func() { taken <- take(l) }()
-					untilWaits("hold")
-				}
-			}
-			if err := l.TruncateTo(2); err != nil {
-				t.Fatal(err)
-			}
-			if err := <-taken; err != nil {
-				t.Fatal(err)
-			}
-			state, err := l.readSnapshot(2)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n := state.Len(); n != 2 || l.Producers() != 2 {
-				t.Errorf("the snapshot knows %d producers, and the log %d", n, l.Producers())
-			}
+			synctest.Test(t, func(t *testing.T) { noSnapshotOfWhatIsCut(t, take) })
 		})
+	}
+}
+
+func noSnapshotOfWhatIsCut(t *testing.T, take func(*Log) error) {
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, Config{}, Recovery{Missing: true})
+	for n := range int64(4) {
+		if _, err := l.Append(batchSpec{size: 9, pid: 1 + n}.build(), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	taken := make(chan error, 1)
+	w.onTruncated = func(l *Log) {
+		if l.LogEnd() == 2 {
+			l.mu.sinceDerived = derivedEvery
+			go func() { taken <- take(l) }()
+			if synctest.Wait(); len(taken) > 0 {
+				t.Error("it does not wait for who holds the log")
+			}
+		}
+	}
+	if err := l.TruncateTo(2); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-taken; err != nil {
+		t.Fatal(err)
+	}
+	state, err := l.readSnapshot(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := state.Len(); n != 2 || l.Producers() != 2 {
+		t.Errorf("the snapshot knows %d producers, and the log %d", n, l.Producers())
 	}
 }
