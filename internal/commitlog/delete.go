@@ -14,7 +14,8 @@ import (
 	"github.com/moldau/moldau/internal/vfs"
 )
 
-// discard renames the files of segments that are out of view to NNN.log.deleted and so on, and removes them later. The order is that of
+// discard renames the files of segments that are out of view to NNN.log.deleted and so on, and removes them later, or at once where the disk has no room for
+// another name: the log is without them by then, so that nobody may wait for room, and retention is what makes some. The order is that of
 // the argument, each name gone for good before the next: what a crash leaves is a log without a hole as long as the caller
 // begins at the end that does not stay.
 func (l *Log) discard(segments []*segment.Segment) error {
@@ -25,14 +26,16 @@ func (l *Log) discard(segments []*segment.Segment) error {
 	for _, s := range segments {
 		for _, suffix := range segment.Suffixes {
 			path := filepath.Join(l.dir(), segment.Name(s.Base(), suffix))
-			err := l.env.FS.Rename(path, path+segment.DeletedSuffix)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
+			to := path + segment.DeletedSuffix
+			err := l.env.FS.Rename(path, to)
+			if vfs.NoSpace(err) { // for a longer name, which a file that goes at once does not need
+				err = l.env.FS.Remove(path)
+			} else if err == nil {
+				doomed = append(doomed, doomedFile{to, s})
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
-			doomed = append(doomed, doomedFile{path + segment.DeletedSuffix, s})
 		}
 		s.Close()
 		if err := l.env.FS.SyncDir(l.dir()); err != nil {

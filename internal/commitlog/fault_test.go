@@ -164,7 +164,7 @@ func (r *faultRun) restart(where string) {
 	readAll(r.t, l, l.LogStart())
 }
 
-// TestFullDisk fails every write, creation and truncation once for lack of space. That is no failure of the disk: the append is refused, and
+// TestFullDisk fails every write, creation and rename once for lack of space. That is no failure of the disk: the append is refused, and
 // once there is space everything goes on.
 func TestFullDisk(t *testing.T) {
 	for n := int64(1); ; n++ {
@@ -175,7 +175,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		where := fmt.Sprintf("change %d, %s %s, answer %v", n, r.fired.Kind, r.fired.Name, err)
 		switch r.fired.Kind {
-		case vfs.OpWrite, vfs.OpCreate, vfs.OpMkdirAll:
+		case vfs.OpWrite, vfs.OpCreate, vfs.OpMkdirAll, vfs.OpRename:
 		default:
 			continue // not for lack of space
 		}

@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/moldau/moldau/internal/clock"
+	"github.com/moldau/moldau/internal/commitlog/segment"
 	"github.com/moldau/moldau/internal/random"
 	"github.com/moldau/moldau/internal/record"
 	"github.com/moldau/moldau/internal/uuid"
@@ -257,6 +258,52 @@ func TestBeginAnewOnAFullDisk(t *testing.T) {
 	calls, lack = 0, fmt.Errorf("%w: journal full", ErrReadOnly)
 	if err := l.TruncateFullyAt(0); !errors.Is(err, ErrOffline) || len(w.failures) != 1 {
 		t.Fatal(err, w.failures)
+	}
+}
+
+// TestDiscardWithoutRoomForNames: files that cannot be renamed for lack of space go at once. By then the log has forgotten what was in them, so that what asked for it could
+// not wait. All is as on a disk with room, also after a crash.
+func TestDiscardWithoutRoomForNames(t *testing.T) {
+	for what, do := range map[string]func(*world, *Log) error{
+		"cut":        func(_ *world, l *Log) error { return l.TruncateTo(2) },
+		"begin anew": func(_ *world, l *Log) error { return l.TruncateFullyAt(9) },
+		"retention": func(w *world, l *Log) error {
+			if err := l.AdvanceLogStart(3); err != nil {
+				return err
+			}
+			_, err := l.DeleteOld(w.clock.Now(), 5)
+			return err
+		},
+	} {
+		run := func(full bool) (left string) {
+			mem, refused := vfs.NewMem(), 0
+			w := newWorld(t, vfs.NewFault(mem, func(op vfs.Op) error {
+				if full && op.Kind == vfs.OpRename && strings.HasSuffix(op.To, segment.DeletedSuffix) {
+					refused++
+					return syscall.ENOSPC
+				}
+				return nil
+			}))
+			l, add := w.openToAdd(t)
+			for range 5 {
+				add()
+				if err := l.Roll(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := do(w, l); err != nil || len(w.failures) > 0 || full && refused == 0 {
+				t.Fatalf("%s, full %v: %v after %d renames were refused, failures %v", what, full, err, refused, w.failures)
+			}
+			add()
+			if _, err := l.SyncFiles(); err != nil {
+				t.Fatal(err)
+			}
+			after := newWorld(t, mem.Peek(vfs.LoseUnsynced, 1)).open(t, Config{}, Recovery{LogStart: l.LogStart()})
+			return fmt.Sprint(offsets(readAll(t, l, l.LogStart())), offsets(readAll(t, after, l.LogStart())), names(t, mem, l.dir()))
+		}
+		if with, without := run(false), run(true); with != without {
+			t.Errorf("%s: with room %s, without %s", what, with, without)
+		}
 	}
 }
 
