@@ -84,13 +84,11 @@ func killMixed(t *testing.T, dirs, kills int) {
 	m.records.pace = pace
 	m.workers.shrinkSegments(t)
 	m.ledger = newLedger(m.workers, random.Int63())
-	passes := 0
 	for round := 1; round <= kills; round++ {
 		m.round(t, round)
 		if t.Failed() {
 			t.Fatalf("round %d failed; again with -seed %d", round, *seed)
 		}
-		passes += p.compacted(t)
 	}
 	m.workers.finish(t)
 	p.kill(t)
@@ -101,9 +99,6 @@ func killMixed(t *testing.T, dirs, kills int) {
 	m.topics.checkFolders(t, m.records.idempotent, m.records.plain)
 	m.table.check(t)
 	newVerifier(t, p.addr).verify(t, m.records) // all of it once more, from the first record on
-	if p.exe != "" && passes == 0 {
-		t.Error("no committed offsets were compacted")
-	}
 	if p.cut && m.lossy == 0 {
 		t.Error("no cut took an unsynced record of a memory topic: this test would not see a loss")
 	}
@@ -141,7 +136,7 @@ func (m *mixed) round(t *testing.T, round int) {
 					m.p.startAndKill(t, time.Duration(m.random.Intn(60_000))*time.Microsecond)
 					m.kills++
 				}
-				began := time.Now()
+				compacted, began := m.p.compacted(t), time.Now()
 				took := m.start(t)
 				m.records.awaitAcks(t, 1)
 				m.served = max(m.served, time.Since(began))
@@ -149,6 +144,7 @@ func (m *mixed) round(t *testing.T, round int) {
 				m.topics.check(t)
 				m.checkVolatile(t, volatile)
 				m.records.awaitAcks(t, 100) // the load goes on
+				m.p.awaitCompaction(t, compacted)
 				t.Logf("round %d: killed after %d acknowledgements, answered %v after its start", round, acks, took.Round(time.Millisecond))
 			})
 		})

@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // eager has what is to be compacted compacted all the time: few partitions, no pause, tombstones that go at once. Members that
@@ -47,30 +48,69 @@ func (w *workers) shrinkSegments(t *testing.T) {
 	}
 }
 
-// compacted counts the partitions of the topic of offsets that the checkpoint of the cleaner names or whose compacted segments have gaps
-// in their names: compaction made one of many.
-func (p *process) compacted(t *testing.T) (n int) {
+// compacted is up to where compaction has taken records out of each partition of the topic of offsets. Nothing else does: a log that was not compacted has
+// every offset, whatever marks say.
+func (p *process) compacted(t *testing.T) map[string]int64 {
 	t.Helper()
+	ends := map[string]int64{}
 	for _, data := range p.dirs {
-		b, err := os.ReadFile(filepath.Join(data, "cleaner-offset-checkpoint"))
-		if err != nil && !os.IsNotExist(err) {
-			t.Fatal(err)
-		}
 		logs, err := filepath.Glob(filepath.Join(data, "__consumer_offsets-*"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, dir := range logs {
-			first, err := os.Stat(filepath.Join(dir, strings.Repeat("0", 20)+".log"))
-			if err != nil {
-				continue
-			}
-			if name := filepath.Base(dir); strings.Contains(string(b), strings.Replace(name, "offsets-", "offsets ", 1)+" ") || first.Size() < 15_000 {
-				n++
-			}
+			ends[dir] = lastGap(t, dir)
 		}
 	}
-	return n
+	return ends
+}
+
+// lastGap is the offset behind the last that is missing between those that a log has, 0 where none is.
+func lastGap(t *testing.T, dir string) (end int64) {
+	t.Helper()
+	segments, err := filepath.Glob(filepath.Join(dir, "*.log")) // in the order of their offsets
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := int64(0)
+	for _, name := range segments {
+		b, err := os.ReadFile(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // since compaction has just put another in its place
+			t.Fatal(err)
+		}
+		for len(b) > 0 {
+			var batch kmsg.RecordBatch
+			if batch.ReadFrom(b) != nil || batch.Magic != 2 { // what was being written
+				break
+			}
+			if batch.FirstOffset > next {
+				end = batch.FirstOffset
+			}
+			next = batch.FirstOffset + int64(batch.LastOffsetDelta) + 1
+			if batch.NumRecords <= batch.LastOffsetDelta {
+				end = next
+			}
+			b = b[12+batch.Length:] // offset and length come before what it counts
+		}
+	}
+	return end
+}
+
+// awaitCompaction returns when compaction has come further in some partition than it was before the broker was killed. Registers are written all the
+// time, so there is more and more that can go.
+func (p *process) awaitCompaction(t *testing.T, before map[string]int64) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); p.exe != ""; <-time.After(20 * time.Millisecond) {
+		now := p.compacted(t)
+		for dir, end := range now {
+			if end > before[dir] {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no committed offsets were compacted for two minutes after a kill: up to %v before, and %v now", before, now)
+		}
+	}
 }
 
 // ledger are groups without members that are written by nobody else: each holds one offset, or none since it was deleted.

@@ -21,7 +21,7 @@ func TestThree(t *testing.T) {
 	records.pace = pace
 	groups.shrinkSegments(t)
 	commits := newLedger(groups, random.Int63())
-	kills, lossy, passes := 0, 0, 0
+	kills, lossy := 0, 0
 	var slowest struct{ answered, led, inSync time.Duration }
 	defer func() { // also of a test that fails
 		t.Logf("slowest: all nodes answered after %d ms, all partitions were led after %d ms, all replicas in sync after %d ms; "+
@@ -54,6 +54,10 @@ func TestThree(t *testing.T) {
 						f.startAndKill(t, time.Duration(random.Intn(1000))*time.Millisecond)
 						kills++
 					}
+					before := make([]map[string]int64, len(f.nodes))
+					for i, p := range f.nodes {
+						before[i] = p.compacted(t)
+					}
 					began := time.Now()
 					f.start(t)
 					answered := time.Since(began)
@@ -61,6 +65,9 @@ func TestThree(t *testing.T) {
 					slowest.answered, slowest.led, slowest.inSync = max(slowest.answered, answered), max(slowest.led, led), max(slowest.inSync, inSync)
 					groups.checkCommitted(t)
 					records.awaitAcks(t, 100) // the load goes on
+					for i, p := range f.nodes {
+						p.awaitCompaction(t, before[i])
+					}
 					t.Logf("round %d: ended after %d acknowledgements; answered %v, led %v, in sync %v after the start", round, acks,
 						answered.Round(time.Millisecond), led.Round(time.Millisecond), inSync.Round(time.Millisecond))
 				})
@@ -81,9 +88,6 @@ func TestThree(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("round %d failed; again with -seed %d", round, *seed)
 		}
-		for _, p := range f.nodes {
-			passes += p.compacted(t)
-		}
 	}
 	groups.finish(t)
 	f.kill(t)
@@ -94,9 +98,6 @@ func TestThree(t *testing.T) {
 	groups.checkRegisters(t)
 	compacted.check(t)
 	newVerifier(t, f.addr).verify(t, records) // all of it once more, from the first record on
-	if f.nodes != nil && passes == 0 {
-		t.Error("no committed offsets were compacted")
-	}
 	if *power && lossy == 0 {
 		t.Error("no cut took an unsynced record of a memory topic: this test would not see a loss")
 	}
