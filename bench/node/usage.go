@@ -15,7 +15,7 @@ import (
 // Usage is what a process takes of the machine, as Linux counts it.
 type Usage struct {
 	CPU         time.Duration // of all threads that there are; what ended ones took is not in it
-	RSS, Anon   int64         // bytes in RAM, and of them those that no file stands behind
+	RSS         int64         // bytes in RAM
 	Threads     int
 	Descriptors int
 }
@@ -34,13 +34,9 @@ func use(pid int) (Usage, error) {
 	}
 	var u Usage
 	for line := range strings.Lines(string(status)) {
-		name, value, _ := strings.Cut(line, ":")
-		n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-		switch name {
-		case "VmRSS":
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
 			u.RSS = n << 10
-		case "RssAnon":
-			u.Anon = n << 10
 		}
 	}
 	threads, err := os.ReadDir(filepath.Join(root, "task"))
