@@ -34,7 +34,7 @@ const (
 	backoffMax    = 500 * time.Millisecond
 )
 
-// Options configures a Client. All are required, but for the functions, Keep, Silence and Probe.
+// Options configures a Client. All are required, but for Lost, Keep, Silence and Probe.
 type Options struct {
 	Network  network.Network
 	Clock    clock.Clock
@@ -51,8 +51,8 @@ type Options struct {
 	Probe *Request
 	// Lost is told when a connection that stood has ended and the other side refuses another one: the process is gone. It must not wait.
 	Lost func()
-	// Up is told of every connection that stands. It must not wait.
-	Up func()
+
+	up func() // is told of every connection that stands; for tests
 }
 
 // Request is a private request and its body.
@@ -85,12 +85,11 @@ type Client struct {
 
 // item is a message, or a request that somebody waits for.
 type item struct {
-	key     protocol.APIKey
-	version int16
-	body    []byte
-	answer  chan result // receives once; nil for a message
-	id      int32       // of a request that has been written
-	sent    bool
+	key    protocol.APIKey
+	body   []byte
+	answer chan result // receives once; nil for a message
+	id     int32       // of a request that has been written
+	sent   bool
 }
 
 type result struct {
@@ -118,14 +117,9 @@ func (c *Client) Close() {
 // Send queues a message. It never waits: where there is no room the message is dropped, and so it is when the connection is lost.
 func (c *Client) Send(key protocol.APIKey, body []byte) { c.push(&item{key: key, body: body}) }
 
-// Call sends a private request and returns the body of its answer.
+// Call sends a private request and returns the body of its answer, without the header.
 func (c *Client) Call(ctx context.Context, key protocol.APIKey, body []byte) ([]byte, error) {
-	return c.CallVersion(ctx, key, 0, body)
-}
-
-// CallVersion sends a request of a version, Kafka's as well as private ones, and returns the body of its answer, without the header.
-func (c *Client) CallVersion(ctx context.Context, key protocol.APIKey, version int16, body []byte) ([]byte, error) {
-	it := &item{key: key, version: version, body: body, answer: make(chan result, 1)}
+	it := &item{key: key, body: body, answer: make(chan result, 1)}
 	if !c.push(it) {
 		return nil, fmt.Errorf("%w to %s: too much waits, or it is closed", ErrNotSent, c.options.Address)
 	}
@@ -204,8 +198,8 @@ func (c *Client) run() {
 			continue
 		}
 		pause = 0
-		if c.options.Up != nil {
-			c.options.Up()
+		if c.options.up != nil {
+			c.options.up()
 		}
 		err = c.serve(conn)
 		had = true

@@ -224,7 +224,7 @@ func TestLost(t *testing.T) {
 	up, lost := make(chan struct{}, 10), make(chan struct{}, 10)
 	opts := options(net)
 	opts.Keep = true
-	opts.Up = func() { up <- struct{}{} }
+	opts.up = func() { up <- struct{}{} }
 	opts.Lost = func() { lost <- struct{}{} }
 	c := New(opts)
 	defer c.Close()
@@ -266,7 +266,7 @@ func TestLostWhileItCloses(t *testing.T) {
 	opts := options(mem)
 	opts.Network = &hangsUp{Network: mem}
 	opts.Keep = true
-	opts.Up = func() { up <- struct{}{} }
+	opts.up = func() { up <- struct{}{} }
 	opts.Lost = func() { lost <- struct{}{} }
 	c := New(opts)
 	defer c.Close()

@@ -50,7 +50,7 @@ func TestProbe(t *testing.T) {
 	defer o.stop()
 	up := make(chan struct{}, 1000)
 	opts := options(net)
-	opts.Keep, opts.Silence, opts.Up = true, 2*time.Second, func() { up <- struct{}{} }
+	opts.Keep, opts.Silence, opts.up = true, 2*time.Second, func() { up <- struct{}{} }
 	opts.Probe = &Request{Key: protocol.KeyNodeInfo, Body: []byte("probe")}
 	c := New(opts)
 	defer c.Close()
@@ -69,7 +69,7 @@ func TestProbe(t *testing.T) {
 	}
 	<-up
 	mute := options(net)
-	mute.Keep, mute.Silence, mute.Up = true, 20*time.Millisecond, func() { up <- struct{}{} }
+	mute.Keep, mute.Silence, mute.up = true, 20*time.Millisecond, func() { up <- struct{}{} }
 	mute.Probe = &Request{Key: protocol.KeyNodeInfo, Body: []byte("hold")}
 	m := New(mute)
 	defer m.Close()

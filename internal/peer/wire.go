@@ -129,7 +129,7 @@ func (c *Client) take() (frames [][]byte) {
 			c.asked = it.id
 		}
 		head := make([]byte, 4, 64)
-		head = protocol.AppendRequestHeader(head, protocol.RequestHeader{Key: it.key, Version: it.version, CorrelationID: c.next, ClientID: c.options.ClientID})
+		head = protocol.AppendRequestHeader(head, protocol.RequestHeader{Key: it.key, CorrelationID: c.next, ClientID: c.options.ClientID})
 		binary.BigEndian.PutUint32(head, uint32(len(head)-4+len(it.body)))
 		frames = append(frames, head, it.body)
 		if c.written += int64(len(head) + len(it.body)); it.answer != nil {
@@ -181,7 +181,7 @@ func (c *Client) read(conn network.Conn) error {
 		more := len(c.queue) > 0
 		c.mu.Unlock()
 		if it != nil {
-			body, err := it.afterHeader(frame[4:])
+			body, err := afterHeader(frame[4:])
 			if it.answer <- (result{body, err}); err != nil {
 				return err
 			}
@@ -192,11 +192,8 @@ func (c *Client) read(conn network.Conn) error {
 	}
 }
 
-// afterHeader is what follows the header of an answer: after an empty section of tags, where the request has one.
-func (it *item) afterHeader(b []byte) ([]byte, error) {
-	if api, ok := protocol.Lookup(it.key); !ok || !api.Flexible(it.version) || it.key == protocol.KeyAPIVersions {
-		return b, nil
-	}
+// afterHeader is what follows the header of an answer, which ends with an empty section of tags.
+func afterHeader(b []byte) ([]byte, error) {
 	if len(b) == 0 || b[0] != 0 {
 		return nil, fmt.Errorf("%w: answer with an unknown header", protocol.ErrMalformed)
 	}
