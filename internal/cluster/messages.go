@@ -29,7 +29,6 @@ type info struct {
 
 // ask is a request to the controller on its way to the node that leads the quorum (KeyControllerRequest).
 type ask struct {
-	Node    int32 // that passes it on
 	Name    string
 	Body    json.RawMessage
 	Limited bool // the client has a quota of changes, and Allowed says whether it is within it

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/moldau/moldau/internal/controller"
+	"github.com/moldau/moldau/internal/peer"
 	"github.com/moldau/moldau/internal/protocol"
 	"github.com/moldau/moldau/internal/server"
 )
@@ -151,7 +152,7 @@ func (n *Node) Do(ctx context.Context, request controller.Request) (controller.R
 
 // passOn sends a request to the node that leads the quorum. It does not wait longer than that is so.
 func (n *Node) passOn(ctx context.Context, l *link, changed <-chan struct{}, request controller.Request) (controller.Response, error) {
-	a := ask{Node: n.NodeID}
+	var a ask
 	var err error
 	var body []byte
 	if a.Name, body, err = controller.Encode(request); err != nil {
@@ -192,6 +193,14 @@ func (n *Node) passOn(ctx context.Context, l *link, changed <-chan struct{}, req
 		return nil, fmt.Errorf("%w: it was carried out, but is not known here yet: %w", controller.ErrNotController, context.Cause(ctx))
 	}
 	return response, nil
+}
+
+// sendError says of a request that got no answer whether it may have been carried out.
+func sendError(err error) error {
+	if errors.Is(err, peer.ErrNotSent) {
+		return fmt.Errorf("%w: %w: %w", controller.ErrNotController, controller.ErrNotDone, err)
+	}
+	return fmt.Errorf("%w: %w", controller.ErrNotController, err)
 }
 
 // endWith ends a call when another node leads than the one that was asked.
