@@ -38,8 +38,8 @@ const (
 	throttledMost  = 30 * time.Second // that quotas may hold up one Committed
 )
 
-// ErrRefused is wrapped by errors about what another replica answers instead of records.
-var ErrRefused = errors.New("another replica refuses")
+// errRefused is wrapped by errors about what another replica answers instead of records.
+var errRefused = errors.New("another replica refuses")
 
 // Committed connects to a broker for reading a partition, as long as that is in a leader epoch, or until ctx ends. It must be closed.
 func (f *Fetcher) Committed(ctx context.Context, broker int32, of commitlog.ID, epoch replica.LeaderEpoch) (*Committed, error) {
@@ -73,12 +73,12 @@ func (c *Committed) Read(offset int64) (batches []byte, highWatermark int64, err
 		pause := time.Duration(a.ThrottleMs) * time.Millisecond
 		if pause <= 0 || p != nil {
 			if p == nil {
-				return nil, -1, fmt.Errorf("read %s at %d: %w: it is not in the answer", c.of, offset, ErrRefused)
+				return nil, -1, fmt.Errorf("read %s at %d: %w: it is not in the answer", c.of, offset, errRefused)
 			}
 			return p.Records, p.HighWatermark, nil
 		}
 		if c.throttled += pause; c.throttled > throttledMost { // a quota holds for whoever has no name, and brokers have none
-			return nil, -1, fmt.Errorf("read %s at %d: %w: a quota holds it up", c.of, offset, ErrRefused)
+			return nil, -1, fmt.Errorf("read %s at %d: %w: a quota holds it up", c.of, offset, errRefused)
 		}
 		select {
 		case <-c.f.options.Clock.After(pause):
@@ -117,7 +117,7 @@ func (c *Committed) ask(offset int64) (*protocol.FetchAnswer, *protocol.FetchedP
 		return nil, nil, err
 	}
 	if a.Error != protocol.None {
-		return nil, nil, fmt.Errorf("%w: %s", ErrRefused, a.Error)
+		return nil, nil, fmt.Errorf("%w: %s", errRefused, a.Error)
 	}
 	for i := range a.Partitions {
 		p := &a.Partitions[i]
@@ -129,7 +129,7 @@ func (c *Committed) ask(offset int64) (*protocol.FetchAnswer, *protocol.FetchedP
 		case protocol.CorruptMessage:
 			return nil, nil, fmt.Errorf("%w: %s", commitlog.ErrLost, p.Error)
 		default:
-			return nil, nil, fmt.Errorf("%w: %s", ErrRefused, p.Error)
+			return nil, nil, fmt.Errorf("%w: %s", errRefused, p.Error)
 		}
 		return a, p, nil
 	}

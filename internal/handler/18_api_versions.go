@@ -47,9 +47,6 @@ func serveAPIVersions(h *Handler, req *server.Request, reply server.Reply) {
 		sendCold(req, reply, resp)
 		return
 	}
-	if version >= 3 {
-		req.Conn.SetClientSoftware(body.ClientSoftwareName, body.ClientSoftwareVersion)
-	}
 	resp.ApiKeys = make([]kmsg.ApiVersionsResponseApiKey, 0, len(table))
 	for i := range table {
 		if a := &table[i]; a.servesOn(h, req.Conn) {

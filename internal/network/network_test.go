@@ -111,6 +111,8 @@ func TestWriterSendsSpansInOrder(t *testing.T) {
 	}
 }
 
+func writeSpans(conn Conn, spans ...vfs.Span) (int64, error) { return NewWriter(conn).Write(spans) }
+
 func TestWriterFileTooShort(t *testing.T) {
 	file := write(t, vfs.OS, filepath.Join(t.TempDir(), "f"), make([]byte, 100_000))
 	for name, n := range networks() {
@@ -118,7 +120,7 @@ func TestWriterFileTooShort(t *testing.T) {
 			t.Run(fmt.Sprint(name, off), func(t *testing.T) {
 				client, server := connect(t, n)
 				go func() { _, _ = io.Copy(io.Discard, client) }()
-				_, err := WriteSpans(server, vfs.MemSpan([]byte("head")), vfs.Span{File: file, Off: off, N: 100_000 - off + 1})
+				_, err := writeSpans(server, vfs.MemSpan([]byte("head")), vfs.Span{File: file, Off: off, N: 100_000 - off + 1})
 				if !errors.Is(err, io.ErrUnexpectedEOF) {
 					t.Fatalf("error is %v", err)
 				}

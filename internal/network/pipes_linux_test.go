@@ -40,7 +40,7 @@ func expect(t *testing.T, content []byte, file vfs.File, off, n int64) {
 		_, _ = io.ReadFull(client, b)
 		got <- b
 	}()
-	if k, err := WriteSpans(server, vfs.MemSpan([]byte("head")), vfs.Span{File: file, Off: off, N: n}); err != nil || k != 4+n {
+	if k, err := writeSpans(server, vfs.MemSpan([]byte("head")), vfs.Span{File: file, Off: off, N: n}); err != nil || k != 4+n {
 		t.Fatalf("wrote %d of %d: %v", k, 4+n, err)
 	}
 	if !bytes.Equal(<-got, append([]byte("head"), content[off:off+n]...)) {
@@ -56,7 +56,7 @@ func TestPipeWithARestIsNotUsedAgain(t *testing.T) {
 		if err := server.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := WriteSpans(server, vfs.Span{File: file, N: int64(len(content))}); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if _, err := writeSpans(server, vfs.Span{File: file, N: int64(len(content))}); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("error is %v", err)
 		}
 		expect(t, content, file, 777, 3<<20)
@@ -96,7 +96,7 @@ func TestFileCutWhileItIsSent(t *testing.T) {
 	client, server := connect(t, OS)
 	done := make(chan error, 1)
 	go func() {
-		_, err := WriteSpans(server, vfs.Span{File: file, N: int64(len(content))})
+		_, err := writeSpans(server, vfs.Span{File: file, N: int64(len(content))})
 		server.Close()
 		done <- err
 	}()

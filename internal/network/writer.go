@@ -58,9 +58,6 @@ func (w *Writer) Attach(r *Reader) {
 	w.sys.attach(r)
 }
 
-// WriteSpans writes all spans to conn.
-func WriteSpans(conn Conn, spans ...vfs.Span) (int64, error) { return NewWriter(conn).Write(spans) }
-
 // Write writes all spans and returns how many bytes went out. After an error the connection has an unknown part of them and can
 // only be closed. A file that ends before its span does is an error.
 func (w *Writer) Write(spans []vfs.Span) (n int64, err error) {

@@ -65,11 +65,6 @@ func (n *Node) ForgetLeader(ctx context.Context) error {
 	return err
 }
 
-// Unreachable tells the leader that messages to a voter do not arrive, so that it stops sending ahead.
-func (n *Node) Unreachable(ctx context.Context, id uint64) error {
-	return n.call(ctx, func() { n.core.raft.ReportUnreachable(id) })
-}
-
 // Campaign makes the node stand for election now.
 func (n *Node) Campaign(ctx context.Context) error {
 	var err error

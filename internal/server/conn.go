@@ -57,7 +57,6 @@ type Conn struct {
 		stopping     bool        // no more requests are taken
 		dead         bool        // the socket is closed
 		reason       error       // why
-		software     [2]string
 	}
 }
 
@@ -81,20 +80,6 @@ func (c *Conn) Stop(reason error) {
 	c.stop(reason)
 	// A reader that waits for bytes returns; one that is at work looks at its next request.
 	_ = c.conn.SetReadDeadline(time.Unix(1, 0))
-}
-
-// SetClientSoftware notes what the client said about itself in ApiVersions.
-func (c *Conn) SetClientSoftware(name, version string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.mu.software = [2]string{name, version}
-}
-
-// ClientSoftware returns what SetClientSoftware noted.
-func (c *Conn) ClientSoftware() (name, version string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.mu.software[0], c.mu.software[1]
 }
 
 func newConn(s *Server, listener string, nc network.Conn) *Conn {

@@ -740,14 +740,12 @@ func TestConnFacts(t *testing.T) {
 		c := req.Conn
 		n, _ := c.State.(int)
 		c.State = n + 1
-		c.SetClientSoftware("soft", "1")
-		name, version := c.ClientSoftware()
-		reply.SendBytes(fmt.Appendf(req.AppendHeader(nil), "%d %s %s%s %s %s %v", n, c.Listener(), name, version, c.Host(), req.Header.ClientID, req.Received.IsZero()))
+		reply.SendBytes(fmt.Appendf(req.AppendHeader(nil), "%d %s %s %s %v", n, c.Listener(), c.Host(), req.Header.ClientID, req.Received.IsZero()))
 	})}, func(r *rig) {
 		c := r.dial()
 		for i := range 2 {
 			c.send(frame(1, nil))
-			c.want(1, fmt.Sprintf("%d PLAINTEXT soft1 client test false", i))
+			c.want(1, fmt.Sprintf("%d PLAINTEXT client test false", i))
 		}
 		c.Close()
 	})
