@@ -56,7 +56,7 @@ func (a *applier) batch(batch applyBatch) error {
 			return err
 		}
 	}
-	a.node.status.apply(a.node, a.index, a.term)
+	a.node.status.apply(a.index, a.term)
 	o := &a.node.options
 	a.due = a.due || batch.members
 	enough := max(o.SnapshotBytes, a.size) // what snapshots cost stays in proportion to what is written between them

@@ -38,7 +38,6 @@ type output struct {
 	members   bool      // the members changed: a snapshot is due
 	committed []*pb.Entry
 	messages  []*pb.Message
-	reads     []raft.ReadState
 }
 
 // newCore returns the voter of a directory. ticks is how many ticks without a leader make it stand for election, at least.
@@ -58,7 +57,7 @@ func newCore(fsys vfs.FS, dir string, id uint64, segmentBytes int64, ticks int, 
 	node, err := raft.NewRawNode(&raft.Config{
 		ID: id, ElectionTick: ticks, HeartbeatTick: max(1, ticks/10), Storage: s, Applied: s.newest.index,
 		MaxSizePerMsg: messageBytes, MaxInflightMsgs: inflightMessages, MaxUncommittedEntriesSize: uncommittedBytes,
-		CheckQuorum: true, PreVote: true, ReadOnlyOption: raft.ReadOnlySafe, StepDownOnRemoval: true,
+		CheckQuorum: true, PreVote: true, StepDownOnRemoval: true,
 		DisableProposalForwarding: true, // a proposal is good in one term only
 		Logger:                    quiet{log},
 	})
@@ -142,7 +141,6 @@ func (c *core) handle(send func([]*pb.Message)) (output, error) {
 		}
 		out.committed = append(out.committed, rd.CommittedEntries...)
 		out.messages = append(out.messages, messages...)
-		out.reads = append(out.reads, rd.ReadStates...)
 		c.raft.Advance(rd)
 		if c.storage.failed != nil {
 			return out, c.storage.failed

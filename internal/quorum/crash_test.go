@@ -16,7 +16,7 @@ import (
 const crashRounds = 24
 
 func crashOptions(fs vfs.FS) Options {
-	return Options{FS: fs, Dir: "data/quorum", NewID: 5, SnapshotEntries: 9, SegmentBytes: 600}
+	return Options{FS: fs, Dir: "data/quorum", newID: 5, SnapshotEntries: 9, SegmentBytes: 600}
 }
 
 // course is what a crash test does to the disk beside proposing.

@@ -23,7 +23,7 @@ var ErrCompacted = errors.New("the metadata log does not reach back so far")
 // durable then and may be told to others. formed says whether it has been told: it holds a snapshot, which names the voters.
 func Prepare(fsys vfs.FS, dir string, rnd random.Source) (id uint64, formed bool, err error) {
 	if id, err = ReadID(fsys, dir); errors.Is(err, ErrMissing) {
-		id = NewID(rnd)
+		id = newID(rnd)
 		err = format(fsys, dir, id, nil, Options{}.withDefaults().SegmentBytes)
 	}
 	if err != nil {

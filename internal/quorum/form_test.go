@@ -72,9 +72,6 @@ func TestForm(t *testing.T) {
 		l = propose(ctx, t, nodes, i)
 	}
 	for _, n := range nodes {
-		if err := n.ReadIndex(ctx); err != nil {
-			t.Fatal(err)
-		}
 		contains(t, n, 50)
 		voters, _, err := n.Members(ctx)
 		slices.Sort(voters)

@@ -294,7 +294,7 @@ func TestReceivedSnapshotWaitsForSpace(t *testing.T) {
 // TestDirectoryWithoutIdentityIsNotEmptied: only what an interrupted format left is removed.
 func TestDirectoryWithoutIdentityIsNotEmptied(t *testing.T) {
 	const log, snapshot = "quorum/00000000000000000001.log", "quorum/00000000000000000001.snapshot"
-	o := Options{NewID: 7, SegmentBytes: 600, SnapshotEntries: 9}
+	o := Options{newID: 7, SegmentBytes: 600, SnapshotEntries: 9}
 	for _, c := range []struct {
 		name    string
 		entries int

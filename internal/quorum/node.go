@@ -41,11 +41,6 @@ type Options struct {
 	Transport    Transport // nil for the only voter
 	Log          *slog.Logger
 
-	// Voters of a new cluster, where the directory is empty. Nil makes a cluster of this node alone; an empty list that is not
-	// nil makes a node that waits to be added to one.
-	Voters []uint64
-	// NewID is the raft id of the directory where it is empty; 0 draws one.
-	NewID uint64
 	// MustExist refuses to make a directory: Open returns ErrMissing.
 	MustExist bool
 
@@ -57,6 +52,10 @@ type Options struct {
 
 	// OnFull hears when an entry is refused for lack of space, and when there is space again. It must not block.
 	OnFull func(full bool)
+
+	// For tests, of a new directory.
+	voters []uint64 // nil: this node alone; empty: none yet, it waits to be added to a cluster
+	newID  uint64   // 0: one is drawn
 }
 
 func (o Options) withDefaults() Options {
@@ -96,19 +95,16 @@ type Node struct {
 	status  status
 	applier applier
 
-	inbox      chan *pb.Message
-	proposals  chan *proposal
-	calls      chan func() // run by the main goroutine, between two batches
-	waiting    map[uint64]*proposal
-	reads      map[uint64]*read
-	readTag    uint64
-	sinceReads int  // ticks since unanswered reads were asked again
-	full       bool // an entry was refused for lack of space, and there is none yet
-	looking    <-chan time.Time
-	apply      chan applyBatch
-	taken      chan *snapshot // written by the applier, to be taken note of
-	applied    chan error     // receives once, when the applier ends
-	done       chan struct{}
+	inbox     chan *pb.Message
+	proposals chan *proposal
+	calls     chan func() // run by the main goroutine, between two batches
+	waiting   map[uint64]*proposal
+	full      bool // an entry was refused for lack of space, and there is none yet
+	looking   <-chan time.Time
+	apply     chan applyBatch
+	taken     chan *snapshot // written by the applier, to be taken note of
+	applied   chan error     // receives once, when the applier ends
+	done      chan struct{}
 }
 
 // Open reads the directory, or makes it, and restores the state machine from the newest snapshot. Run does the rest.
@@ -116,10 +112,10 @@ func Open(options Options) (*Node, error) {
 	o := options.withDefaults()
 	id, err := ReadID(o.FS, o.Dir)
 	if errors.Is(err, ErrMissing) && !o.MustExist {
-		if id = o.NewID; id == 0 {
-			id = NewID(o.Random)
+		if id = o.newID; id == 0 {
+			id = newID(o.Random)
 		}
-		voters := o.Voters
+		voters := o.voters
 		if voters == nil {
 			voters = []uint64{id}
 		}
@@ -133,7 +129,7 @@ func Open(options Options) (*Node, error) {
 		return nil, fmt.Errorf("open quorum directory: %w", err)
 	}
 	n := &Node{options: o, core: c, inbox: make(chan *pb.Message, inboxMax), proposals: make(chan *proposal, proposeMax), calls: make(chan func()),
-		waiting: make(map[uint64]*proposal), reads: make(map[uint64]*read), apply: make(chan applyBatch, applyAhead), taken: make(chan *snapshot, 1),
+		waiting: make(map[uint64]*proposal), apply: make(chan applyBatch, applyAhead), taken: make(chan *snapshot, 1),
 		applied: make(chan error, 1), done: make(chan struct{})}
 	n.status.init()
 	n.applier = applier{node: n, machine: o.StateMachine}
@@ -147,13 +143,13 @@ func Open(options Options) (*Node, error) {
 			c.close()
 			return nil, fmt.Errorf("restore metadata snapshot %d: %w", newest.index, err)
 		}
-		n.status.apply(n, n.applier.index, n.applier.term) // there may be nothing behind it
+		n.status.apply(n.applier.index, n.applier.term) // there may be nothing behind it
 	}
 	return n, nil
 }
 
-// NewID draws the raft id of a new directory.
-func NewID(rnd random.Source) uint64 {
+// newID draws the raft id of a new directory.
+func newID(rnd random.Source) uint64 {
 	for {
 		if id := rnd.Uint64(); id != 0 && id != ^uint64(0) { // the library keeps both for itself
 			return id
@@ -259,10 +255,6 @@ func (n *Node) ticks() <-chan time.Time {
 func (n *Node) tick() {
 	n.status.tick = nil
 	n.core.raft.Tick()
-	if n.sinceReads++; n.sinceReads >= n.options.ElectionTicks {
-		n.sinceReads = 0
-		n.askAgain()
-	}
 }
 
 // receiveAll takes in the message and those behind it, so that they share one sync.
@@ -289,9 +281,6 @@ func (n *Node) handle() error {
 		}
 		n.send(out.messages)
 		n.lostLeadership()
-		for _, r := range out.reads {
-			n.readAt(r)
-		}
 		if out.restore != nil || len(out.committed) > 0 {
 			if err := n.push(applyBatch{restore: out.restore, entries: out.committed, conf: n.core.conf, members: out.members}); err != nil {
 				return err

@@ -131,9 +131,6 @@ func TestSingleVoterKeepsWhatItAcknowledged(t *testing.T) {
 			r.propose(t, e)
 			want = append(want, []byte(e))
 		}
-		if err := r.ReadIndex(t.Context()); err != nil {
-			t.Fatal(err)
-		}
 		equal(t, r.machine.all(), want)
 		r.stop(t)
 		if err := r.Propose(t.Context(), 1, nil, false); !errors.Is(err, ErrStopped) {
@@ -251,7 +248,7 @@ func TestOpenRefusesWhatItCannotTrust(t *testing.T) {
 	} {
 		t.Run(damage.name, func(t *testing.T) {
 			mem := vfs.NewMem()
-			r := start(t, Options{FS: mem, NewID: 7})
+			r := start(t, Options{FS: mem, newID: 7})
 			r.propose(t, "a", "b", "c")
 			r.stop(t)
 			if err := damage.do(mem); err != nil {
@@ -307,7 +304,7 @@ func TestOlderSnapshotServesWhenTheNewestIsDamaged(t *testing.T) {
 	equal(t, r.machine.all(), append(want, []byte("after")))
 }
 
-// TestOpenHasApplied opens a node that has nothing behind its snapshot: what it restored counts as applied, or its reads would wait.
+// TestOpenHasApplied opens a node that has nothing behind its snapshot: what it restored counts as applied.
 func TestOpenHasApplied(t *testing.T) {
 	mem := vfs.NewMem()
 	o := Options{FS: mem, SnapshotEntries: 1}

@@ -42,7 +42,7 @@ func written(t *testing.T, files map[uint64][]byte) *vfs.Mem {
 func TestFlippedBitInTheLastFrame(t *testing.T) {
 	const log = "quorum/00000000000000000001.log"
 	mem := vfs.NewMem()
-	r := start(t, Options{FS: mem, NewID: 7})
+	r := start(t, Options{FS: mem, newID: 7})
 	r.propose(t, "a", "b", "the last entry")
 	r.stop(t)
 	whole, err := vfs.ReadFile(mem, log)
@@ -189,7 +189,7 @@ func TestTornFileBeforeOneThatIsUnused(t *testing.T) {
 func TestTornEndIsTold(t *testing.T) {
 	const log = "quorum/00000000000000000001.log"
 	mem := vfs.NewMem()
-	r := start(t, Options{FS: mem, NewID: 7})
+	r := start(t, Options{FS: mem, newID: 7})
 	r.propose(t, "a")
 	r.stop(t)
 	whole, err := vfs.ReadFile(mem, log)

@@ -24,14 +24,14 @@ var (
 // allPlanted names the invariants that must see a bug, each before any other one does, with some seed:
 //
 //	M1  a term has one leader                          M5  snapshot and log behind it make the state that the whole log makes
-//	M2  all have the same entry at an index            M6  a read sees all that was seen before it began
-//	M3  what was committed stays, on all nodes         M9  who is told that a change is done finds it, and no other in its place
+//	M2  all have the same entry at an index            M9  who is told that a change is done finds it, and no other in its place
+//	M3  what was committed stays, on all nodes
 //
 // M4, that a broker's metadata are what a beginning of the log makes, is that of internal/metadata; M7 that of internal/replica, whose simulation
-// has the brokers. M10 asks for voters that are removed, which nothing does yet.
+// has the brokers. M6, that a read sees all that was seen before it began, asks for reads of the quorum, and M10 for voters that are removed: there is neither.
 var allPlanted = map[mutant][]string{
 	syncDoesNothing: {"M3"}, wipedVoterKeepsItsID: {"M2"}, voteForgotten: {"M1"}, logForgotten: {"M2"},
-	snapshotLacks: {"M5"}, anyTermAnswers: {"M9"}, staleReads: {"M6"},
+	snapshotLacks: {"M5"}, anyTermAnswers: {"M9"},
 }
 
 // seededCrand makes the library's own randomness, which it takes from crypto/rand, a function of the seed.
@@ -96,7 +96,7 @@ func (s *sim) settled() bool {
 }
 
 func TestSimThreeVoters(t *testing.T) {
-	var entries, snaps, restarts, leaders, acked, reads int
+	var entries, snaps, restarts, leaders, acked int
 	traces := map[[32]byte]bool{}
 	for i := range uint64(*simSeeds) {
 		seed := *simSeed + i
@@ -105,7 +105,7 @@ func TestSimThreeVoters(t *testing.T) {
 			t.Fatal(err)
 		}
 		entries, snaps, restarts, leaders = entries+len(s.wanted), snaps+s.snaps, restarts+s.restart, leaders+len(s.leaders)
-		acked, reads = acked+s.acked, reads+s.read
+		acked += s.acked
 		traces[s.trace] = true
 		if i < 10 {
 			if again, _ := simulate(t, seed, none); again.trace != s.trace {
@@ -113,12 +113,12 @@ func TestSimThreeVoters(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d entries, %d answered, %d reads, %d snapshots received, %d crashes, %d leaders", entries, acked, reads, snaps, restarts, leaders)
+	t.Logf("%d entries, %d answered, %d snapshots received, %d crashes, %d leaders", entries, acked, snaps, restarts, leaders)
 	n := *simSeeds
 	if len(traces) != n {
 		t.Errorf("%d seeds gave %d traces", n, len(traces))
 	}
-	if n >= 20 && (entries < 50*n || acked < 40*n || reads < 2*n || snaps < n || restarts < 20*n || leaders < 5*n) {
+	if n >= 20 && (entries < 50*n || acked < 40*n || snaps < n || restarts < 20*n || leaders < 5*n) {
 		t.Fatal("too little happened for the test to mean anything")
 	}
 }
@@ -153,7 +153,7 @@ func TestSimMutants(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range []string{"M1", "M2", "M3", "M5", "M6", "M9"} {
+	for _, name := range []string{"M1", "M2", "M3", "M5", "M9"} {
 		if !proved[name] {
 			t.Errorf("no bug shows that %s sees anything", name)
 		}

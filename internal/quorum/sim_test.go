@@ -28,7 +28,6 @@ type sim struct {
 	entries map[uint64][32]byte // M2: hash of all entries up to an index
 	states  map[uint64][32]byte // M5: hash of what the state machine had at an index
 	highest uint64              // M3: nothing up to here may go away
-	reads   map[uint64]uint64   // M6: what was applied somewhere when a read began, by its tag
 	trace   [32]byte
 	cut     uint64 // a node that no message reaches; 0: none
 	next    int
@@ -37,7 +36,6 @@ type sim struct {
 	snaps   int
 	restart int
 	acked   int
-	read    int
 }
 
 // mutant is a planted bug: of the disk, of the network, of who answers. The library's own rules hold beside it.
@@ -51,7 +49,6 @@ const (
 	logForgotten         mutant = "log behind the snapshot forgotten by a restart"
 	snapshotLacks        mutant = "snapshot lacks an entry"
 	anyTermAnswers       mutant = "entry of another term taken for one's own"
-	staleReads           mutant = "leader reads without asking the others"
 )
 
 // violation is what a check panics with.
@@ -97,7 +94,7 @@ const simDir = "quorum"
 
 func newSim(t *testing.T, seed uint64, bug mutant) *sim {
 	s := &sim{t: t, bug: bug, rng: rand.New(rand.NewPCG(seed, 7)), leaders: map[uint64]uint64{}, entries: map[uint64][32]byte{},
-		states: map[uint64][32]byte{}, reads: map[uint64]uint64{}, wanted: map[string]bool{}}
+		states: map[uint64][32]byte{}, wanted: map[string]bool{}}
 	ids := []uint64{11, 22, 33}
 	for _, id := range ids {
 		n := &simNode{id: id, mem: vfs.NewMem()}
@@ -191,10 +188,6 @@ func (s *sim) run(n *simNode) {
 		s.answer(n, e)
 	}
 	n.host.lostLeadership()
-	for _, r := range out.reads {
-		tag := binary.BigEndian.Uint64(r.RequestCtx)
-		s.answered(n, tag, r.Index)
-	}
 	s.send(out.messages)
 	if n.core.leads() {
 		if other := s.leaders[n.core.hard.term]; other != 0 && other != n.id {
@@ -231,33 +224,6 @@ func (s *sim) answer(n *simNode, e *pb.Entry) {
 		if s.acked++; string(p.entry) != string(data[tagBytes:]) {
 			s.fail("M9", "node %d answers that %q of term %d is done, and it is %q of term %d", n.id, p.entry, p.term, data[tagBytes:], e.GetTerm())
 		}
-	}
-}
-
-// ask begins a read: it must see all that anybody has seen before.
-func (s *sim) ask(n *simNode) {
-	s.next++
-	tag := uint64(s.next)
-	s.reads[tag] = s.highest
-	if s.bug == staleReads && n.core.leads() {
-		s.answered(n, tag, n.index)
-		return
-	}
-	n.core.raft.ReadIndex(binary.BigEndian.AppendUint64(nil, tag))
-	s.run(n)
-}
-
-// answered is how far a node must be to answer a read.
-func (s *sim) answered(n *simNode, tag, index uint64) {
-	floor, asked := s.reads[tag]
-	if !asked {
-		return // answered before
-	}
-	delete(s.reads, tag)
-	s.read++
-	s.note("%d may read at %d", n.id, index)
-	if index < floor {
-		s.fail("M6", "node %d answers a read from %d, %d was seen before it began", n.id, index, floor)
 	}
 }
 
@@ -407,11 +373,9 @@ func (s *sim) step(faults bool) {
 		}
 	case what < 98 && faults:
 		s.cut = []uint64{0, 11, 22, 33}[s.rng.IntN(4)]
-	case what < 99 && faults && n.core != nil && n.core.soft.Lead != 0 && !n.core.leads():
+	case faults && n.core != nil && n.core.soft.Lead != 0 && !n.core.leads():
 		n.core.raft.ForgetLeader()
 		s.run(n)
-	case what == 99 && faults && n.core != nil && n.core.soft.Lead != 0:
-		s.ask(n)
 	}
 	for _, n := range s.nodes {
 		if n.core == nil {

@@ -11,7 +11,7 @@ import (
 type status struct {
 	tick <-chan time.Time // of the main goroutine alone
 
-	sync.Mutex // guards all below, and the maps waiting and reads of the node
+	sync.Mutex // guards all below, and the map waiting of the node
 
 	changed      chan struct{} // closed and replaced whenever one of the following changes
 	leads        bool
@@ -41,18 +41,12 @@ func (s *status) lead(c *core) {
 	s.wakeLocked()
 }
 
-// apply takes over how far the state machine is, and answers reads that waited for it.
-func (s *status) apply(n *Node, index, term uint64) {
+// apply takes over how far the state machine is.
+func (s *status) apply(index, term uint64) {
 	s.Lock()
 	defer s.Unlock()
 	wake := s.appliedTerm != term
 	s.appliedIndex, s.appliedTerm = index, term
-	for tag, r := range n.reads {
-		if r.index != 0 && r.index <= index {
-			delete(n.reads, tag)
-			r.answer(nil)
-		}
-	}
 	if wake {
 		s.wakeLocked()
 	}
@@ -72,10 +66,6 @@ func (s *status) stop(n *Node, err error) {
 	for tag, p := range n.waiting {
 		delete(n.waiting, tag)
 		p.answer(stopped(err))
-	}
-	for tag, r := range n.reads {
-		delete(n.reads, tag)
-		r.answer(stopped(err))
 	}
 	s.wakeLocked()
 }
