@@ -1,6 +1,7 @@
 // Package handler turns requests into calls and their results into responses: one file per API, numbered by its key. It owns
 // what a Kafka client sees (codes, messages, which versions, which order) and the table of what is served. It never touches
-// a file, decides no leadership and keeps no state of its own besides fetch sessions and the current block of producer ids.
+// a file, decides no leadership and keeps no state of its own besides requests that wait, the sessions of fetches and the current
+// block of producer ids.
 package handler
 
 import (
@@ -79,7 +80,7 @@ type Metadata interface {
 	Image() *metadata.Image
 }
 
-// Options configures a Handler. All fields are required, but for Controllers.
+// Options configures a Handler. All fields are required, but for Controllers and the functions that say what nil means.
 type Options struct {
 	BrokerID    int32
 	Config      *config.Config        // what the broker was started with
@@ -99,8 +100,8 @@ type Options struct {
 	Log         *slog.Logger
 	LogLevel    *slog.LevelVar // from which Log writes
 	Crowded     func() bool    // there is no memory for more topics, groups and producers; nil: there always is
-	Doubtful    func() bool    // others may lead this broker's partitions by now, and it has not heard; nil: it always hears
 	Full        func() bool    // nor for producers that are there and write to further partitions; nil: there always is
+	Doubtful    func() bool    // others may lead this broker's partitions by now, and it has not heard; nil: it always hears
 
 	Lost func(path string) bool // no replica is left to repair a damaged .log file from; nil: none is lost
 }
