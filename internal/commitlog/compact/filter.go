@@ -19,22 +19,22 @@ type Map struct {
 	Mapped  int64 // everything up to and including this offset is in Keys
 	Records int64 // looked at
 
-	txns *Transactions
+	txns *transactions
 	w    record.Rewriter
 }
 
 // NewMap returns a walk that begins at from; aborted are the transactions that overlap what it will see.
 func NewMap(keys *Keys, from int64, aborted []Aborted) *Map {
-	return &Map{Keys: keys, From: from, Mapped: from - 1, txns: NewTransactions(aborted)}
+	return &Map{Keys: keys, From: from, Mapped: from - 1, txns: newTransactions(aborted)}
 }
 
 // Add takes the next batch. It is full, true, when a key found no room: what lies from there on is left to another pass.
 func (m *Map) Add(b record.Batch) (full bool, err error) {
 	if b.IsControl() {
-		if _, err := marker(m.txns, &m.w, b); err != nil {
+		if _, _, err := marker(m.txns, &m.w, b); err != nil {
 			return false, err
 		}
-	} else if !m.txns.Data(b) {
+	} else if !m.txns.data(b) {
 		err := m.w.Each(b, MaxBytes, func(e record.Entry) bool {
 			m.Records++
 			if e.Offset < m.From || e.Key == nil {
@@ -54,15 +54,10 @@ func (m *Map) Add(b record.Batch) (full bool, err error) {
 	return false, nil
 }
 
-// markerOf is what marker found.
-type markerOf struct {
-	idle bool
-	keep *Aborted
-}
-
-func marker(t *Transactions, w *record.Rewriter, b record.Batch) (markerOf, error) {
+// marker has the transactions take the next batch, which is a control batch.
+func marker(t *transactions, w *record.Rewriter, b record.Batch) (idle bool, keep *Aborted, err error) {
 	kind := emptyBatch
-	err := w.Each(b, MaxBytes, func(e record.Entry) bool {
+	err = w.Each(b, MaxBytes, func(e record.Entry) bool {
 		kind = 1 << 16 // unknown: it stays
 		if len(e.Key) >= 4 {
 			kind = int(e.Key[2])<<8 | int(e.Key[3])
@@ -70,10 +65,10 @@ func marker(t *Transactions, w *record.Rewriter, b record.Batch) (markerOf, erro
 		return false
 	})
 	if err != nil {
-		return markerOf{}, err
+		return false, nil, err
 	}
-	idle, keep := t.Marker(b, kind)
-	return markerOf{idle, keep}, nil
+	idle, keep = t.marker(b, kind)
+	return idle, keep, nil
 }
 
 // Filter decides what stays of each batch. Its rules are Kafka's.
@@ -98,29 +93,26 @@ type Filter struct {
 	// unless a larger one is known. Tests put a mistake here.
 	Newest func(offset, newest int64) bool
 
-	txns *Transactions
+	txns *transactions
 	w    record.Rewriter
 }
 
 // Begin starts the walk from the first batch of the log; aborted are the transactions that overlap what it will see.
-func (f *Filter) Begin(aborted []Aborted) { f.txns = NewTransactions(aborted) }
+func (f *Filter) Begin(aborted []Aborted) { f.txns = newTransactions(aborted) }
 
 // Batch takes the next batch and returns what is left of it: b itself, something that is valid until the next call, or nil. keep is an
 // entry for the list of aborted transactions.
 func (f *Filter) Batch(b record.Batch) (out record.Batch, keep *Aborted, err error) {
-	discard, mark := false, false
+	discard, idle := false, false
 	if b.IsControl() {
-		m, err := marker(f.txns, &f.w, b)
-		if err != nil {
+		if idle, keep, err = marker(f.txns, &f.w, b); err != nil {
 			return nil, nil, err
 		}
-		mark = m.idle
-		discard = m.idle && b.HasDeleteHorizon() && b.BaseTimestamp() <= f.Now
-		keep = m.keep
+		discard = idle && b.HasDeleteHorizon() && b.BaseTimestamp() <= f.Now
 	} else {
-		discard = f.txns.Data(b)
+		discard = f.txns.data(b)
 	}
-	kept, err := f.w.Keep(b, MaxBytes, f.Horizon, mark, func(e record.Entry) bool { return !discard && (b.IsControl() || f.stays(b, e)) })
+	kept, err := f.w.Keep(b, MaxBytes, f.Horizon, idle, func(e record.Entry) bool { return !discard && (b.IsControl() || f.stays(b, e)) })
 	if err != nil {
 		return nil, nil, err
 	}

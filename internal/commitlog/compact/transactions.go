@@ -11,9 +11,9 @@ type Aborted struct {
 	ProducerID, First, Last, LastStable int64
 }
 
-// Transactions follows a walk over the batches of a log and knows which of them belong to aborted transactions, and which markers
+// transactions follows a walk over the batches of a log and knows which of them belong to aborted transactions, and which markers
 // end a transaction of which no batch is left.
-type Transactions struct {
+type transactions struct {
 	pending   []Aborted // not met yet, by first offset
 	aborted   map[int64]*walked
 	committed map[int64]bool // producers with a transaction that commits, of which a batch was met
@@ -25,15 +25,15 @@ type walked struct {
 	seen bool // a batch of it is in the log
 }
 
-// NewTransactions returns the state before the first batch, for a walk over a range that these aborted transactions overlap.
-func NewTransactions(aborted []Aborted) *Transactions {
+// newTransactions returns the state before the first batch, for a walk over a range that these aborted transactions overlap.
+func newTransactions(aborted []Aborted) *transactions {
 	sorted := slices.Clone(aborted)
 	slices.SortStableFunc(sorted, func(a, b Aborted) int { return int(min(max(a.First-b.First, -1), 1)) })
-	return &Transactions{pending: sorted, aborted: map[int64]*walked{}, committed: map[int64]bool{}}
+	return &transactions{pending: sorted, aborted: map[int64]*walked{}, committed: map[int64]bool{}}
 }
 
 // reach takes up the aborted transactions that begin at or below offset.
-func (t *Transactions) reach(offset int64) {
+func (t *transactions) reach(offset int64) {
 	for len(t.pending) > 0 && t.pending[0].First <= offset {
 		a := t.pending[0]
 		t.pending = t.pending[1:]
@@ -43,8 +43,8 @@ func (t *Transactions) reach(offset int64) {
 	}
 }
 
-// Data takes the next batch, which is no control batch, and says whether it was aborted.
-func (t *Transactions) Data(b record.Batch) bool {
+// data takes the next batch, which is no control batch, and says whether it was aborted.
+func (t *transactions) data(b record.Batch) bool {
 	t.reach(b.LastOffset())
 	if !b.IsTransactional() {
 		return false
@@ -63,9 +63,9 @@ const (
 	commitMarker = 1
 )
 
-// Marker takes the next batch, which is a control batch of the given type, -1 where it is empty. It says whether nothing of the
+// marker takes the next batch, which is a control batch of the given type, -1 where it is empty. It says whether nothing of the
 // transaction is left, so that the marker may go, and which entry of the list of aborted transactions has to stay.
-func (t *Transactions) Marker(b record.Batch, kind int) (idle bool, keep *Aborted) {
+func (t *transactions) marker(b record.Batch, kind int) (idle bool, keep *Aborted) {
 	t.reach(b.LastOffset())
 	id := b.ProducerID()
 	switch kind {
