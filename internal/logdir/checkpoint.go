@@ -114,10 +114,13 @@ type checkpoints struct {
 	scratch []Offset
 	states  []*state     // of checkpointed
 	bytes   atomic.Int64 // synced in segment files since the recovery points were last written
-	// stale says that the files may name a partition whose log is gone. The files know no topic ids, so another log of that
-	// name must not begin before they are written again.
-	stale atomic.Bool
+	// gone counts the logs that have gone, and fresh is how many of them the files are known not to name any more. The files know no topic ids,
+	// so another log of such a name must not begin before they are written again.
+	gone, fresh atomic.Int64
 }
+
+// stale says that the files may name a partition whose log is gone.
+func (c *checkpoints) stale() bool { return c.fresh.Load() != c.gone.Load() }
 
 func (d *Dir) readCheckpoints() error {
 	c := &d.checkpoints
@@ -202,19 +205,21 @@ func (d *Dir) forget(key partitionKey) {
 	defer d.mu.Unlock()
 	delete(d.checkpoints.lost, key)
 	delete(d.checkpoints.short, key)
-	d.checkpoints.stale.Store(true)
+	d.checkpoints.gone.Add(1)
 }
 
-// refresh writes the checkpoints if they may name a log that is gone.
+// refresh writes the checkpoints if they may name a log that is gone. Until they are written nobody may take them for fresh, and a log that goes
+// meanwhile may be in them still.
 func (d *Dir) refresh() error {
-	if !d.checkpoints.stale.Swap(false) {
+	gone := d.checkpoints.gone.Load()
+	if d.checkpoints.fresh.Load() == gone {
 		return nil
 	}
-	err := d.Checkpoint()
-	if err != nil {
-		d.checkpoints.stale.Store(true)
+	if err := d.Checkpoint(); err != nil {
+		return err
 	}
-	return err
+	d.checkpoints.fresh.Store(gone)
+	return nil
 }
 
 // checkpointRecovery writes the recovery points: what is below them is never scanned again. The log starts come first: a log that begins anew above 0

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -376,6 +377,44 @@ func TestRemovedStaysRemoved(t *testing.T) {
 		}
 		must(t, d.Abort())
 	}
+	must(t, w.d.Close())
+}
+
+// TestNextOfItsNameWaitsForCheckpoints: while the checkpoints are written without a log that is gone, no other log of its name begins, since they may be
+// refused: what they say of the one that is gone would be taken for what the next one has lost.
+func TestNextOfItsNameWaitsForCheckpoints(t *testing.T) {
+	again := logID(0)
+	again.TopicID = uuid.UUID{0xbb}
+	mem, w := vfs.NewMem(), newWorld()
+	var armed atomic.Bool
+	var meanwhile error
+	must(t, w.open(options(vfs.NewFault(mem, func(op vfs.Op) error {
+		if op.Kind == vfs.OpWrite && strings.Contains(op.Name, recoveryPointFile) && armed.CompareAndSwap(true, false) {
+			w.d.isFull(nil) // as another write has found
+			_, meanwhile = w.d.Log(again, config(true), nil)
+			return syscall.ENOSPC
+		}
+		return nil
+	}))))
+	must(t, w.append(0, 12<<10, 1, true, true)) // too much for the journal
+	must(t, w.d.Checkpoint())
+	must(t, w.d.Remove(logID(0)))
+	armed.Store(true)
+	if _, err := w.d.Log(logID(1), config(true), nil); !Passes(err) {
+		t.Fatalf("with checkpoints that could not be written another log begins: %v", err)
+	}
+	if !Passes(meanwhile) {
+		t.Errorf("meanwhile the next log of that name begins: %v", meanwhile)
+	}
+	w.d.probe()
+	l, err := w.d.Log(again, config(true), nil)
+	must(t, err)
+	must(t, l.MakeFiles())
+	d := mustOpen(t, options(mem.Peek(vfs.LoseUnsynced, 1)))
+	if r := d.Recovery(); len(r.Lost)+len(r.Short) > 0 {
+		t.Errorf("recovery %+v", r)
+	}
+	must(t, d.Abort())
 	must(t, w.d.Close())
 }
 

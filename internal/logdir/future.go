@@ -309,7 +309,7 @@ func (f *Future) renounce() error {
 	if !was {
 		return nil
 	}
-	f.d.checkpoints.stale.Store(true)
+	f.d.checkpoints.gone.Add(1)
 	return f.d.refresh()
 }
 
@@ -405,7 +405,7 @@ func (f *Future) Drop() error {
 	delete(d.mu.futures, f.name)
 	if f.announced {
 		f.announced = false
-		d.checkpoints.stale.Store(true)
+		d.checkpoints.gone.Add(1)
 	}
 	d.mu.Unlock()
 	if l := f.Log(); l != nil {
@@ -429,7 +429,7 @@ func (f *Future) Leave() {
 	delete(f.d.mu.futures, f.name)
 	if f.announced {
 		f.announced = false
-		f.d.checkpoints.stale.Store(true)
+		f.d.checkpoints.gone.Add(1)
 	}
 	f.d.mu.Unlock()
 	l := f.Log()

@@ -115,7 +115,7 @@ func (d *Dir) stateOf(id commitlog.ID) (*state, error) {
 			return nil, ErrClosed
 		}
 		st := d.mu.logs[keyOf(id)]
-		if st == nil && d.checkpoints.stale.Load() {
+		if st == nil && d.checkpoints.stale() {
 			d.mu.Unlock()
 			if err := d.refresh(); err != nil {
 				return nil, err

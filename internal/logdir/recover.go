@@ -421,7 +421,7 @@ func (d *Dir) forgetFound() {
 	defer d.mu.Unlock()
 	c := &d.checkpoints
 	if len(c.recovery)+len(c.logStart)+len(c.highWatermark)+len(c.cleaner) > 0 {
-		c.stale.Store(true)
+		c.gone.Add(1)
 	}
 	c.recovery, c.logStart, c.highWatermark, c.cleaner = nil, nil, nil, nil
 }
