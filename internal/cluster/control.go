@@ -174,13 +174,12 @@ func (n *Node) ownBeat(b beat) beaten { return n.takeBeat(b, nil) }
 // takeBeat answers a heartbeat.
 func (n *Node) takeBeat(b beat, conn *server.Conn) beaten {
 	if !n.started.Load() || n.quorum == nil || !n.quorum.Status().Ready {
-		leader, _ := n.Leader()
-		return beaten{NotController: true, Leader: leader}
+		return beaten{NotController: true}
 	}
 	img := n.Images.Image()
 	registered := img.Broker(b.Node)
 	if registered == nil || registered.Epoch != b.Epoch {
-		return beaten{Leader: n.NodeID, StaleEpoch: true}
+		return beaten{StaleEpoch: true}
 	}
 	id := ownConn
 	if conn != nil {
@@ -193,7 +192,7 @@ func (n *Node) takeBeat(b beat, conn *server.Conn) beaten {
 	default:
 		n.spawn(func() { n.happened(event) })
 	}
-	return beaten{Leader: n.NodeID, Index: img.Index()}
+	return beaten{Index: img.Index()}
 }
 
 // ownConn stands for a connection of heartbeats that do not leave the node.

@@ -187,7 +187,6 @@ func (n *Node) infoNow() *info {
 	if n.Votes {
 		i.Seeds = n.Seeds
 	}
-	i.Leader, _ = n.Leader()
 	n.mu.Lock()
 	if i.ClusterID == "" {
 		i.ClusterID = n.ClusterID

@@ -23,7 +23,6 @@ type info struct {
 	Voters    []uint64 // of it
 	ClusterID string   // as its metadata say, or its data directories
 	Holds     int      // partitions in its data directories
-	Leader    int32    // node that leads the quorum; -1 while it knows none
 	Seeds     []Seed   // voters and where they are, as the configuration of one has it
 }
 
@@ -55,7 +54,6 @@ type beat struct {
 // beaten is the answer.
 type beaten struct {
 	NotController bool
-	Leader        int32
 	StaleEpoch    bool   // the broker must register anew
 	Index         uint64 // of the metadata that the controller has: whether the broker is fenced, and who leads what
 }

@@ -34,7 +34,6 @@ type Config struct {
 	DeleteTopics             bool
 	NumPartitions            int32
 	DefaultReplicationFactor int16 // 0: by the number of brokers
-	MinInsyncReplicas        int
 
 	SocketRequestMaxBytes int32
 	QueuedMaxRequestBytes int64         // <= 0: the broker chooses
@@ -365,7 +364,6 @@ func (l *loader) limits(c *Config) {
 	c.AutoCreateTopics = l.parsed["auto.create.topics.enable"].yes
 	c.DeleteTopics = l.parsed["delete.topic.enable"].yes
 	c.NumPartitions = int32(number("num.partitions"))
-	c.MinInsyncReplicas = int(number("min.insync.replicas"))
 	c.SocketRequestMaxBytes = int32(number("socket.request.max.bytes"))
 	c.QueuedMaxRequestBytes = number("queued.max.request.bytes")
 	c.StateMaxBytes = number("state.memory.max.bytes")

@@ -45,7 +45,7 @@ func serveMetadata(h *Handler, c call, req *kmsg.MetadataRequest) kmsg.Response 
 	if !all && c.version < 12 {
 		for _, t := range req.Topics {
 			if t.Topic == nil || !uuid.UUID(t.TopicID).IsZero() {
-				return metadataRefused(c, req)
+				return metadataRefused(req)
 			}
 		}
 	}
@@ -87,7 +87,7 @@ func serveMetadata(h *Handler, c call, req *kmsg.MetadataRequest) kmsg.Response 
 }
 
 // metadataRefused answers a request that names topics in a way its version does not know: INVALID_REQUEST for each of them.
-func metadataRefused(c call, req *kmsg.MetadataRequest) kmsg.Response {
+func metadataRefused(req *kmsg.MetadataRequest) kmsg.Response {
 	resp := kmsg.NewPtrMetadataResponse()
 	resp.ControllerID = -1
 	resp.AuthorizedOperations = notRequested

@@ -38,7 +38,7 @@ func TestFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		if cfg.NodeID != int32(i+1) || !cfg.Broker || len(cfg.Voters) != 3 || cfg.Alone() || cfg.LogDirs[0] != n.data() || cfg.Listeners[0].Address() != n.address() ||
-			cfg.DefaultReplicationFactor != 3 || cfg.MinInsyncReplicas != 2 || cfg.Number("log.retention.ms") != 60000 || cfg.Rack != `a\b` {
+			cfg.DefaultReplicationFactor != 3 || cfg.Number("min.insync.replicas") != 2 || cfg.Number("log.retention.ms") != 60000 || cfg.Rack != `a\b` {
 			t.Errorf("broker %d: %s", n.id, text)
 		}
 		ports[n.port] = true
@@ -62,7 +62,7 @@ func TestOneBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg, _, err := config.Load(config.Sources{FileName: "test", File: text})
-	if err != nil || !cfg.Alone() || len(cfg.ControllerListeners) > 0 || cfg.DefaultReplicationFactor != 1 || cfg.MinInsyncReplicas != 1 {
+	if err != nil || !cfg.Alone() || len(cfg.ControllerListeners) > 0 || cfg.DefaultReplicationFactor != 1 || cfg.Number("min.insync.replicas") != 1 {
 		t.Errorf("%v: %s", err, text)
 	}
 }

@@ -14,10 +14,9 @@ type Last struct {
 
 // Map enters the keys of records from offset from on, in the order of the log, until the map is full. It is one walk.
 type Map struct {
-	Keys    *Keys
-	From    int64
-	Mapped  int64 // everything up to and including this offset is in Keys
-	Records int64 // looked at
+	Keys   *Keys
+	From   int64
+	Mapped int64 // everything up to and including this offset is in Keys
 
 	txns *transactions
 	w    record.Rewriter
@@ -36,7 +35,6 @@ func (m *Map) Add(b record.Batch) (full bool, err error) {
 		}
 	} else if !m.txns.data(b) {
 		err := m.w.Each(b, MaxBytes, func(e record.Entry) bool {
-			m.Records++
 			if e.Offset < m.From || e.Key == nil {
 				return true
 			}
