@@ -310,28 +310,31 @@ func (b *Broker) listen() error {
 	return nil
 }
 
-// lookAtDirs refuses Kafka's directories before anything is touched, and finds those that cannot be read.
-func (b *Broker) lookAtDirs() error {
+// lookAtDirs refuses Kafka's directories, and those of several clusters, before anything is touched, and finds those that cannot be read. It returns the
+// cluster that the others belong to, "" if they are new.
+func (b *Broker) lookAtDirs() (cluster string, err error) {
 	cfg := b.opts.Config
 	if err := logdir.RefuseKafka(b.opts.FS, cfg.MetadataLogDir); err != nil {
-		return err
+		return "", err
 	}
-	known := cfg.ClusterID
+	cluster = cfg.ClusterID
 	for _, path := range cfg.LogDirs {
-		err := logdir.RefuseKafka(b.opts.FS, path)
+		own, err := "", logdir.RefuseKafka(b.opts.FS, path)
 		if err == nil {
-			var own string
 			own, err = logdir.ReadClusterID(b.opts.FS, path)
-			known = max(known, own)
 		}
 		if err != nil && !b.passOver(path, err) {
-			return err
+			return "", err
 		}
+		if cluster != "" && own != "" && own != cluster {
+			return "", fmt.Errorf("data directory %s belongs to cluster %s, not to %s", path, own, cluster)
+		}
+		cluster = max(cluster, own)
 	}
-	if known == "" && len(b.absent) > 0 {
-		return fmt.Errorf("no data directory that can be read says which cluster this node belongs to: %w", b.absent[0].err)
+	if cluster == "" && len(b.absent) > 0 {
+		return "", fmt.Errorf("no data directory that can be read says which cluster this node belongs to: %w", b.absent[0].err)
 	}
-	return nil
+	return cluster, nil
 }
 
 // absentDir is a data directory that the node was started without.
@@ -367,13 +370,10 @@ func (b *Broker) openDirs() error {
 	cluster := b.clusterID
 	if cluster == "" {
 		var err error
-		if err = b.lookAtDirs(); err != nil {
+		if cluster, err = b.lookAtDirs(); err != nil {
 			return err
 		}
-		if cluster, err = b.knownCluster(); err != nil {
-			return err
-		}
-		if err := b.refuseLostMetadata(); err != nil {
+		if err := b.refuseLost(cluster); err != nil {
 			return err
 		}
 	}
@@ -467,29 +467,15 @@ func (b *Broker) claimDirs(cluster string) (claims []claimedDir, err error) {
 	return claims, nil
 }
 
-// knownCluster returns the cluster that the data directories belong to, "" if they are new. It looks before anything is written: a
-// directory that is given a cluster of its own by mistake is refused at every start from then on.
-func (b *Broker) knownCluster() (string, error) {
-	cfg := b.opts.Config
-	if cfg.ClusterID != "" {
-		return cfg.ClusterID, nil
+// refuseLost refuses to begin a cluster beside what is left of one, before anything is written: a directory that is given a cluster of its own by mistake is refused
+// at every start from then on, and partitions of which new metadata know nothing would be set aside, so that the cluster came up empty.
+func (b *Broker) refuseLost(cluster string) error {
+	_, err := quorum.ReadID(b.opts.FS, b.quorumPath())
+	if err == nil && cluster == "" {
+		return fmt.Errorf("%s holds the metadata of a cluster, but meta.properties is missing in %s: "+
+			"restore it, or name the directory that has it", b.quorumPath(), strings.Join(b.opts.Config.LogDirs, ", "))
 	}
-	for _, path := range b.presentDirs() {
-		if cluster, err := logdir.ReadClusterID(b.opts.FS, path); cluster != "" || err != nil {
-			return cluster, err
-		}
-	}
-	if _, err := quorum.ReadID(b.opts.FS, b.quorumPath()); err == nil {
-		return "", fmt.Errorf("%s holds the metadata of a cluster, but meta.properties is missing in %s: "+
-			"restore it, or name the directory that has it", b.quorumPath(), strings.Join(cfg.LogDirs, ", "))
-	}
-	return "", nil
-}
-
-// refuseLostMetadata refuses to begin new metadata beside partitions: they would be set aside as unknown, and the cluster would come
-// up empty.
-func (b *Broker) refuseLostMetadata() error {
-	if _, err := quorum.ReadID(b.opts.FS, b.quorumPath()); !errors.Is(err, quorum.ErrMissing) {
+	if !errors.Is(err, quorum.ErrMissing) {
 		return nil // there, or damaged, of which the quorum tells
 	}
 	for _, path := range b.opts.Config.LogDirs {

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -122,19 +121,12 @@ func (t *together) dismiss(ctx context.Context) (wait func()) {
 // join takes part in the cluster. When it returns the node knows which one that is, and its metadata come in.
 func (b *Broker) join() error {
 	cfg := b.opts.Config
-	if err := b.lookAtDirs(); err != nil {
+	known, err := b.lookAtDirs()
+	if err != nil {
 		return err
 	}
-	known, held := cfg.ClusterID, 0
+	held := 0
 	for _, path := range b.presentDirs() {
-		own, err := logdir.ReadClusterID(b.opts.FS, path)
-		if err != nil {
-			return err
-		}
-		if known != "" && own != "" && own != known {
-			return fmt.Errorf("data directory %s belongs to cluster %s, not to %s", path, own, known)
-		}
-		known = max(known, own)
 		n, err := logdir.CountPartitions(b.opts.FS, path)
 		if err != nil {
 			return err
@@ -157,7 +149,6 @@ func (b *Broker) join() error {
 	})
 	b.control, b.state = t.node, clusterState{t.node}
 	if len(b.controllers) > 0 {
-		var err error
 		t.server, err = server.New(server.Options{Handler: front{b}, Clock: b.opts.Clock, Logger: b.opts.Log, MaxRequestBytes: max(controlFrame, int(cfg.SocketRequestMaxBytes)),
 			MaxMemoryBytes: controlBytes, IdleTimeout: time.Duration(1<<63 - 1), OnFatal: b.fail})
 		if err != nil {

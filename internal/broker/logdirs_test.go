@@ -170,6 +170,21 @@ func TestRefusedStartLeavesNoTrace(t *testing.T) {
 	n.stop()
 }
 
+// TestDirectoriesOfTwoClusters: a node is not started with them, and is told which is the other one's.
+func TestDirectoriesOfTwoClusters(t *testing.T) {
+	disk := vfs.NewMem()
+	for _, dir := range []string{"a", "b"} {
+		n, err := startIn(t, disk, "log.dirs="+dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.stop()
+	}
+	if _, err := startIn(t, disk, "log.dirs=a,b"); err == nil || !strings.Contains(err.Error(), "data directory b belongs to cluster") {
+		t.Error(err)
+	}
+}
+
 // TestFailedStartIsNoCrash: a start that fails leaves the mark of a clean stop where it is, and so costs no recovery.
 func TestFailedStartIsNoCrash(t *testing.T) {
 	mem := vfs.NewMem()
