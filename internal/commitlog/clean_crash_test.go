@@ -137,7 +137,7 @@ func (r *cleanCrash) open(p *cleanPoint, fsys vfs.FS) (*Log, error) {
 		return nil, fmt.Errorf("lost: end %d, %+v", l.LogEnd(), l.Recovered())
 	}
 	for _, e := range p.journal {
-		if err := l.ReplayFrom(e.from, e.batch); err != nil {
+		if err := replay(l, e); err != nil {
 			return nil, fmt.Errorf("replay: %w", err)
 		}
 	}

@@ -204,15 +204,6 @@ func (l *Log) raise(c capture) {
 	}
 }
 
-// ReplayFrom is Replay for batches that ReadUnsynced had returned with from. If the log ends below, batches are missing in between
-// and the answer is ErrUnexpectedOffset.
-func (l *Log) ReplayFrom(from int64, batches []byte) error {
-	if end := l.LogEnd(); from > end {
-		return fmt.Errorf("replay into %s: %w: the journal goes on at %d, the log ends at %d", l.id, ErrUnexpectedOffset, from, end)
-	}
-	return l.Replay(batches)
-}
-
 // Replay puts batches of the journal back that the files lost. It is idempotent: a batch that is there is skipped. The log may hold
 // another batch at that offset, of an older leader epoch, or of the same epoch and other content. Then it is cut there first, since the
 // journal is in the order of time and was synced. Batches below the log start and below the recovery point are passed over. Only before

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/moldau/moldau/internal/commitlog/segment"
@@ -126,9 +125,6 @@ func (l *Log) deletedDirName() string {
 	tail := "-" + strconv.Itoa(int(l.id.Partition)) + "." + hex.EncodeToString(unique[:]) + dirDeletedSuffix
 	return l.id.Topic[:min(len(l.id.Topic), maxName-len(tail))] + tail
 }
-
-// IsDeletedDir says whether a directory of the log directory is that of a deleted log, for RemoveDir.
-func IsDeletedDir(name string) bool { return strings.HasSuffix(name, dirDeletedSuffix) }
 
 // Delete ends the log, renames its directory to topic-partition.<id>-delete, as Kafka does, and removes that in the background.
 // When it returns the name is free, and stays so after a crash unless no descriptor was left to see to that. After an error that

@@ -305,7 +305,7 @@ func (r *modelRun) journal() {
 	if r.l.SyncedEnd() != end || r.l.UnsyncedBytes() != 0 {
 		r.t.Fatalf("synced end %d after %d", r.l.SyncedEnd(), end)
 	}
-	r.must(r.l.ReplayFrom(got, b)) // all of it is there
+	r.must(r.l.Replay(b)) // all of it is there
 }
 
 // rest lets a log rest that is synced. Whoever asks it next wakes it.

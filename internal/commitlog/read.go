@@ -144,28 +144,6 @@ func (l *Log) Epochs() []epoch.Entry {
 	return nil
 }
 
-// AssignEpoch notes that epoch e begins at offset start; a leader calls it before its first append. Later entries that contradict it
-// go. It touches no file: the next SyncFiles makes it durable.
-func (l *Log) AssignEpoch(e LeaderEpoch, start int64) error {
-	if err := l.env.offline(); err != nil {
-		return err
-	}
-	if err := l.use(); err != nil {
-		return err
-	}
-	defer l.leave()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.mu.state == closed {
-		return ErrClosed
-	}
-	if latest, ok := l.LatestEpoch(); ok && e < latest {
-		return fmt.Errorf("assign epoch %d to %s, last was %d: %w", e, l.id, latest, ErrStaleLeaderEpoch)
-	}
-	l.assignEpochLocked(int32(e), start)
-	return nil
-}
-
 // changeEpochsLocked replaces the epochs by what change makes of a copy; change says whether it did anything.
 func (l *Log) changeEpochsLocked(change func(c *epoch.Cache) bool) {
 	var next epoch.Cache
