@@ -40,7 +40,7 @@ func TestCleanCrash(t *testing.T) {
 					t.Fatalf("%v\n%s", err, strings.Join(r.trace[max(0, len(r.trace)-6):], "\n"))
 				}
 			}
-			t.Logf("%d crashes, %d of them left a swap to finish", r.checked, r.swaps)
+			through(t, int64(r.checked))
 			swaps += r.swaps
 		})
 	}

@@ -64,7 +64,7 @@ func TestCrash(t *testing.T) {
 				r.crashStep()
 			}
 			r.quiet = true
-			t.Logf("%d crashes", r.checked)
+			through(t, int64(r.checked))
 		})
 	}
 }

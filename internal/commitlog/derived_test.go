@@ -82,7 +82,7 @@ func derivedFiles(t *testing.T, seed uint64, clean bool) {
 			}()
 		}
 	}
-	t.Logf("%d damaged files", damaged)
+	through(t, int64(damaged))
 }
 
 func (r *modelRun) point(clean bool) int64 {

@@ -114,7 +114,7 @@ func TestFailedChange(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%d changes", n-1)
+			through(t, n-1)
 			return
 		}
 		where := fmt.Sprintf("change %d, %s %s, answer %v", n, r.fired.Kind, r.fired.Name, err)

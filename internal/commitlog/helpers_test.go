@@ -36,6 +36,14 @@ func next(at int64) int64 {
 	return at + 1
 }
 
+// through logs at how many points a test tried what it is for, and fails where there was none: then it showed nothing.
+func through(t *testing.T, points int64) {
+	t.Helper()
+	if t.Logf("%d points", points); points == 0 {
+		t.Error("the test came to none of the points that it is for")
+	}
+}
+
 // batchSpec describes a batch for a test; the zero value of a field is the ordinary one.
 type batchSpec struct {
 	n          int // records; 0 means 1

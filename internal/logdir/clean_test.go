@@ -131,7 +131,7 @@ func TestCrashInCompaction(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%d points, %d disks with a swap to finish", at-1, swaps)
+			through(t, at-1)
 			if swaps == 0 {
 				t.Error("no crash fell into an exchange of segments")
 			}

@@ -128,7 +128,7 @@ func crashEverywhere(t *testing.T, manyUnsynced int) {
 			if err != nil {
 				t.Fatalf("without a crash: %v", err)
 			}
-			t.Logf("%d points", at-1)
+			through(t, at-1)
 			return
 		}
 		for i, disk := range left {
@@ -226,7 +226,7 @@ func failInTurn(t *testing.T, cause error, first, step int64, born func() surviv
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%d operations", at-1)
+			through(t, at-1)
 			return
 		}
 		for _, model := range []vfs.Survivors{vfs.LoseUnsynced, vfs.TearSectors} {

@@ -320,7 +320,7 @@ func TestMoveCrashEverywhere(t *testing.T) {
 			if err != nil {
 				t.Fatalf("without a crash: %v", err)
 			}
-			t.Logf("%d points", at-1)
+			through(t, at-1)
 			return
 		}
 		for i, disk := range left {
@@ -385,7 +385,7 @@ func TestMoveCrashInRecovery(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				t.Logf("%s: %d points", model, at-1)
+				through(t, at-1)
 				break
 			}
 			if err := h.check(options(left)); err != nil {

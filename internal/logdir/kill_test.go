@@ -101,7 +101,7 @@ func TestCrashAfterKills(t *testing.T) {
 			if err != nil {
 				t.Fatalf("without a crash: %v", err)
 			}
-			t.Logf("%d points", at-1)
+			through(t, at-1)
 			return
 		}
 		for i, disk := range left {
@@ -158,7 +158,7 @@ func TestPowerCutAfterKill(t *testing.T) {
 			if err != nil {
 				t.Fatalf("without a kill: %v", err)
 			}
-			t.Logf("%d points", at-1)
+			through(t, at-1)
 			return
 		}
 		if err := w.resume(options(mem)); err != nil {

@@ -127,7 +127,7 @@ func TestErrorWhileItIsOpenedLate(t *testing.T) {
 				if !hit.Load() {
 					must(t, err)
 					must(t, w.d.Abort())
-					t.Logf("%v, %d rounds: %d operations", cause, rounds, at-1)
+					through(t, at-1)
 					break
 				}
 				for _, model := range []vfs.Survivors{vfs.LoseUnsynced, vfs.TearSectors, vfs.KeepAll} {

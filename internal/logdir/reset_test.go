@@ -197,7 +197,7 @@ func TestCrashInReset(t *testing.T) {
 					if err != nil {
 						t.Fatalf("without a crash: %v", err)
 					}
-					t.Logf("%d points", at-1)
+					through(t, at-1)
 					break
 				}
 				for i, disk := range left {

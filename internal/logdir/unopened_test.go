@@ -146,7 +146,7 @@ func TestCrashWhileEntriesAreKept(t *testing.T) {
 		err := w.goOn(options(unreadable(fault, 0)))
 		if left == nil {
 			must(t, err)
-			t.Logf("%d points", at-1)
+			through(t, at-1)
 			return
 		}
 		for i, disk := range left {
@@ -197,7 +197,7 @@ func TestErrorWhileEntriesAreKept(t *testing.T) {
 			}), 0)))
 			if !hit.Load() {
 				must(t, err)
-				t.Logf("%v: %d points", cause, at-1)
+				through(t, at-1)
 				break
 			}
 			if err := w.check(options(disk.Peek(vfs.LoseUnsynced, uint64(at)))); err != nil {

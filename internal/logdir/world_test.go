@@ -312,6 +312,14 @@ func (w *world) same(n int) error {
 	return w.model(n).compare(l)
 }
 
+// through logs at how many points a test tried what it is for, and fails where there was none: then it showed nothing.
+func through(t *testing.T, points int64) {
+	t.Helper()
+	if t.Logf("%d points", points); points == 0 {
+		t.Error("the test came to none of the points that it is for")
+	}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -2,6 +2,7 @@ package random
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -51,16 +52,26 @@ func TestN(t *testing.T) {
 	N(s, 0)
 }
 
+// TestSeededConcurrent: what several draw at the same time is what one would draw alone, in some order.
 func TestSeededConcurrent(t *testing.T) {
-	s := Seeded(1)
+	shared, alone := Seeded(1), Seeded(1)
+	drawn := make([][]uint64, 8)
 	var wg sync.WaitGroup
-	for range 8 {
+	for i := range drawn {
 		wg.Go(func() {
-			for range 100 {
-				s.Uint64()
-				s.Read(make([]byte, 9))
+			for range 1000 {
+				drawn[i] = append(drawn[i], shared.Uint64())
 			}
 		})
 	}
 	wg.Wait()
+	got, want := slices.Concat(drawn...), make([]uint64, 8000)
+	for i := range want {
+		want[i] = alone.Uint64()
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Error("two drew the same, or one what nobody draws alone")
+	}
 }
