@@ -1,12 +1,10 @@
 package commitlog
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/moldau/moldau/internal/commitlog/segment"
@@ -112,20 +110,6 @@ func shorten(fsys vfs.FS, path string) (again bool, err error) {
 	return true, err
 }
 
-// dirDeletedSuffix ends the name of the directory of a deleted log. Frozen: it is Kafka's.
-const dirDeletedSuffix = "-delete"
-
-// maxName is the longest file name that file systems take.
-const maxName = 255
-
-// deletedDirName is Kafka's: topic-partition.<32 hex digits>-delete, the topic cut where it would be too long.
-func (l *Log) deletedDirName() string {
-	var unique [16]byte
-	l.env.Random.Read(unique[:])
-	tail := "-" + strconv.Itoa(int(l.id.Partition)) + "." + hex.EncodeToString(unique[:]) + dirDeletedSuffix
-	return l.id.Topic[:min(len(l.id.Topic), maxName-len(tail))] + tail
-}
-
 // Delete ends the log, renames its directory to topic-partition.<id>-delete, as Kafka does, and removes that in the background.
 // When it returns the name is free, and stays so after a crash unless no descriptor was left to see to that. After an error that
 // has not taken the Env offline it may be called again.
@@ -145,7 +129,7 @@ func (l *Log) Delete() error {
 	for _, s := range segments {
 		s.Close()
 	}
-	path := filepath.Join(l.env.Dir, l.deletedDirName())
+	path := filepath.Join(l.env.Dir, l.id.AsideName(DeleteSuffix, l.env.Random))
 	err := l.env.FS.Rename(l.dir(), path)
 	if err == nil {
 		if err = l.env.FS.SyncDir(l.env.Dir); vfs.NoDescriptors(err) {

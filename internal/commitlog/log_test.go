@@ -530,9 +530,9 @@ func TestDelete(t *testing.T) {
 	if got := names(t, mem, testDir); len(got) != 0 {
 		t.Fatal(got)
 	}
-	long := &Log{env: w.env, id: ID{Topic: strings.Repeat("x", 249)}}
-	if name := long.deletedDirName(); len(name) != 255 {
-		t.Fatal(len(name))
+	long := ID{Topic: strings.Repeat("x", 249), Partition: 12}
+	if name := long.AsideName(DeleteSuffix, w.env.Random); len(name) != 255 || !strings.HasPrefix(name[len(name)-len("-12.")-32-len(DeleteSuffix):], "-12.") {
+		t.Fatal(name)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -340,6 +341,22 @@ func TestSetAside(t *testing.T) {
 		t.Fatalf("logs %v", ids)
 	}
 	must(t, d.Close())
+}
+
+// TestLongNamesAreKafkas: a folder that is set aside has the name of its partition, however long that of its topic is. Kafka does not start where it has not.
+func TestLongNamesAreKafkas(t *testing.T) {
+	mem := vfs.NewMem()
+	d := mustOpen(t, options(mem))
+	id := commitlog.ID{Topic: strings.Repeat("x", 249), TopicID: uuid.UUID{1}, Partition: 12}
+	l, err := d.Log(id, config(true), nil)
+	must(t, err)
+	must(t, l.MakeFiles())
+	must(t, d.Quarantine(id))
+	must(t, d.Close())
+	kafkas := regexp.MustCompile(`^x+-12\.[0-9a-f]{32}-stray$`)
+	if !slices.ContainsFunc(names(t, mem, root), kafkas.MatchString) {
+		t.Errorf("%q", names(t, mem, root))
+	}
 }
 
 // TestRemovedStaysRemoved: neither journal nor checkpoints bring a removed log back, nor bother the next of that name.

@@ -16,8 +16,8 @@ import (
 
 // Endings of directory names, Kafka's.
 const (
-	deleteSuffix = "-delete" // being removed
-	straySuffix  = "-stray"  // set aside because the metadata does not know it; left to the operator
+	deleteSuffix = commitlog.DeleteSuffix // being removed
+	straySuffix  = "-stray"               // set aside because the metadata does not know it; left to the operator
 )
 
 // parseDirName splits "orders-0". A name with a dot and an ending, as a directory that is being removed has, is none.

@@ -1,14 +1,12 @@
 package logdir
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
 
 	"github.com/moldau/moldau/internal/commitlog"
-	"github.com/moldau/moldau/internal/uuid"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
@@ -302,10 +300,7 @@ func (d *Dir) rename(st *state, suffix string) (string, error) {
 
 // renameTo is rename for a directory of another name.
 func (d *Dir) renameTo(folder string, partition commitlog.ID, suffix string) (string, error) {
-	id := uuid.New(d.opts.Random)
-	tail := "." + hex.EncodeToString(id[:]) + suffix
-	name := partition.DirName()
-	to := filepath.Join(d.opts.Path, name[:min(len(name), 255-len(tail))]+tail)
+	to := filepath.Join(d.opts.Path, partition.AsideName(suffix, d.opts.Random))
 	if err := d.opts.FS.Rename(filepath.Join(d.opts.Path, folder), to); err != nil {
 		return "", d.judge(err)
 	}
