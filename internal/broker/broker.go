@@ -426,6 +426,7 @@ func (b *Broker) openDirs() error {
 		if err != nil {
 			return err
 		}
+		b.tellRecovery(dir)
 		b.dirs = append(b.dirs, dir)
 		cluster = dir.ClusterID()
 	}
@@ -433,6 +434,14 @@ func (b *Broker) openDirs() error {
 		return err
 	}
 	return nil
+}
+
+// tellRecovery says what the start went through where the last stop was not clean, and for how long.
+func (b *Broker) tellRecovery(d *logdir.Dir) {
+	if r := d.Recovery(); r.Recovered+r.Failed > 0 {
+		b.opts.Log.Info("recovered a data directory: its last stop was not clean", "directory", d.Path(), "logs", r.Logs, "opened", r.Recovered, "failed", r.Failed,
+			"scanned bytes", r.ScannedBytes, "cut off bytes", r.TruncatedBytes, "journal bytes", r.ReplayedBytes, "took", r.Took.Round(time.Millisecond))
+	}
 }
 
 // unlose takes back that the directory of a number, which is another's now, was lost while it was opened. Nobody hears of losses yet.

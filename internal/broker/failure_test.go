@@ -158,6 +158,19 @@ func startOn(t *testing.T, disk vfs.FS, told lines) *node {
 	return n
 }
 
+// TestRecoveryIsTold: the log says what a start after a kill went through.
+func TestRecoveryIsTold(t *testing.T) {
+	told := make(lines, 1000)
+	mem := vfs.NewMem()
+	n := startOn(t, mem, told)
+	n.create("topic", 1, nil)
+	n.produce("topic", 10)
+	n.Abort()
+	n = startOn(t, mem.KillProcess(), told)
+	n.stop()
+	told.once(t, "recovered a data directory")
+}
+
 // TestFullDiskStartsAndDeletes: a node whose disk is full, and whose metadata log has used up what lay written ahead, refuses changes
 // for what it is, starts again, serves reads, and gets out by deleting topics.
 func TestFullDiskStartsAndDeletes(t *testing.T) {

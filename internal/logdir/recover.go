@@ -26,7 +26,7 @@ type Report struct {
 	// Short are other logs that have less than they had, without topic ids, as far as Open knows: the checkpoints speak of them and they are not there, and may
 	// be in another directory, or a start before this one found them so.
 	Short  []commitlog.ID
-	Failed map[commitlog.ID]error
+	Failed int // logs that could not be opened
 }
 
 // recovery is the work of recover, shared by its goroutines.
@@ -259,10 +259,7 @@ func (r *recovery) log(st *state) {
 // failedLocked notes a log that could not be opened.
 func (r *recovery) failedLocked(st *state) {
 	st.unrecovered = true
-	if r.report.Failed == nil {
-		r.report.Failed = map[commitlog.ID]error{}
-	}
-	r.report.Failed[st.id] = st.err
+	r.report.Failed++
 }
 
 // keptUntil says when a log is tried again that could not be opened.

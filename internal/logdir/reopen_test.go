@@ -42,7 +42,7 @@ func (w *world) openLacking(t *testing.T, f *lacking, disk vfs.FS) {
 	if _, err := w.log(0, true); err == nil || !Passes(err) {
 		t.Fatalf("without room for it log 0 is opened: %v", err)
 	}
-	if len(w.d.Recovery().Failed) == 0 {
+	if w.d.Recovery().Failed == 0 {
 		t.Fatal("recovery opened all logs: this test shows nothing")
 	}
 	f.full.Store(false)

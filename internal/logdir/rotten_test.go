@@ -90,7 +90,7 @@ func testRotten(t *testing.T, k, at, before, all int) {
 	if k < synced && (named == 0 || cut) || k >= synced && (named > 0 || !cut) {
 		t.Errorf("%d places named, and said: %q", named, said)
 	}
-	if r := d.Recovery(); len(r.Lost) > 0 || len(r.Failed) > 0 {
+	if r := d.Recovery(); len(r.Lost) > 0 || r.Failed > 0 {
 		t.Errorf("report: %+v", r)
 	}
 }

@@ -111,7 +111,7 @@ func (e *editor) apply(r Record) error {
 		if e.img.clusterID != "" {
 			return fmt.Errorf("the cluster is %s already", e.img.clusterID)
 		}
-		e.img.clusterID, e.delta.ClusterID = r.ClusterID, true
+		e.img.clusterID = r.ClusterID
 	case *FeatureRecord:
 		if !e.delta.Features {
 			e.img.features, e.delta.Features = cloneMap(e.img.features), true
@@ -152,7 +152,7 @@ func (e *editor) apply(r Record) error {
 		if r.Next < e.img.nextProducerID {
 			return fmt.Errorf("next producer id goes back from %d to %d", e.img.nextProducerID, r.Next)
 		}
-		e.img.nextProducerID, e.delta.ProducerIDs = r.Next, true
+		e.img.nextProducerID = r.Next
 	}
 	return nil
 }

@@ -7,14 +7,12 @@ import (
 
 // Delta says what differs between two images, so that a reader need not compare all of them.
 type Delta struct {
-	Topics      []TopicChange
-	Brokers     []BrokerChange
-	Configs     []Resource    // resources other than topics whose configurations changed
-	Quotas      []QuotaEntity // whose quotas were touched, in the order of Compare
-	ClusterID   bool
-	Features    bool
-	ProducerIDs bool
-	Scram       bool
+	Topics   []TopicChange
+	Brokers  []BrokerChange
+	Configs  []Resource    // resources other than topics whose configurations changed
+	Quotas   []QuotaEntity // whose quotas were touched, in the order of Compare
+	Features bool
+	Scram    bool
 }
 
 // TopicChange is one topic, by id, before and after. Old is nil for a new topic, New for a removed one; a name that was removed
@@ -52,7 +50,7 @@ func (c TopicChange) Partitions() iter.Seq2[int32, [2]*Partition] {
 // Diff compares two images; its cost grows with their number of topics. Apply returns the Delta of what it did at once; Diff is
 // for an image that came from a snapshot.
 func Diff(before, after *Image) *Delta {
-	d := &Delta{ClusterID: before.clusterID != after.clusterID, ProducerIDs: before.nextProducerID != after.nextProducerID}
+	d := &Delta{}
 	for t := range before.Topics() {
 		if now := after.TopicByID(t.ID); now != t {
 			d.Topics = append(d.Topics, TopicChange{Old: t, New: now})
