@@ -20,13 +20,18 @@ func (b *Broker) newFetcher() {
 	cfg := b.opts.Config
 	b.fetcher = fetcher.New(fetcher.Options{
 		Broker: cfg.NodeID, Network: b.opts.Network, Clock: b.opts.Clock, Log: b.opts.Log, Address: b.brokerAddress,
-		Settings: fetcher.Settings{
-			WaitMax: max(cfg.Millis("replica.fetch.wait.max.ms"), waitLeast), MinBytes: int(cfg.Number("replica.fetch.min.bytes")),
-			MaxBytes: int(cfg.Number("replica.fetch.max.bytes")), ResponseMaxBytes: int(cfg.Number("replica.fetch.response.max.bytes")),
-			Backoff: cfg.Millis("replica.fetch.backoff.ms"), Timeout: max(cfg.Millis("replica.socket.timeout.ms"), timeoutLeast),
-		},
+		Settings: fetchSettings(cfg),
 	})
 	b.replicas.host.Changed = func(p *partition.Partition) { b.fetcher.Changed(p) }
+}
+
+// fetchSettings is what followers go by.
+func fetchSettings(cfg *config.Config) fetcher.Settings {
+	return fetcher.Settings{
+		WaitMax: max(cfg.Millis("replica.fetch.wait.max.ms"), waitLeast), MinBytes: int(cfg.Number("replica.fetch.min.bytes")),
+		MaxBytes: int(cfg.Number("replica.fetch.max.bytes")), ResponseMaxBytes: int(cfg.Number("replica.fetch.response.max.bytes")),
+		Backoff: cfg.Millis("replica.fetch.backoff.ms"), Timeout: max(cfg.Millis("replica.socket.timeout.ms"), timeoutLeast),
+	}
 }
 
 // followFenced is a metadata subscriber, behind the replicas: they have heard by then that a broker counts for dead.

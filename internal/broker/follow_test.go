@@ -330,11 +330,9 @@ func TestFetchSettings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &Broker{opts: Options{Config: cfg}.withDefaults(), replicas: new(replicas)}
-		if b.newFetcher(); b.fetcher.Settings() != want {
-			t.Errorf("with %q followers go by %+v", text, b.fetcher.Settings())
+		if got := fetchSettings(cfg); got != want {
+			t.Errorf("with %q followers go by %+v", text, got)
 		}
-		b.fetcher.Close()
 	}
 }
 

@@ -164,6 +164,3 @@ func (f *Fetcher) Following() int {
 	defer f.mu.Unlock()
 	return len(f.all)
 }
-
-// Settings returns the settings in force.
-func (f *Fetcher) Settings() Settings { return f.options.Settings }

@@ -280,22 +280,11 @@ func CheckInSync(p *metadata.Partition, minISR int) error {
 	return nil
 }
 
-// counts says whether the replica is in the maximal ISR.
+// counts says whether a replica is in the maximal ISR, those who must have a record before it is committed: the ISR, and whoever the controller may have added
+// meanwhile. A smaller ISR counts once the controller took it.
 func (m *Machine) counts(id int32) bool {
 	if m.bug == earlyShrink && m.pending != nil {
 		return metadata.Has(m.pending.ids(), id)
 	}
 	return metadata.Has(m.state.ISR, id) || slices.Contains(m.proposed, id)
-}
-
-// MaximalISR is whoever must have a record before it is committed: the ISR, and whoever the controller may have added meanwhile. A
-// smaller ISR counts once the controller took it.
-func (m *Machine) MaximalISR() []int32 {
-	var maximal []int32
-	for _, id := range m.state.Replicas {
-		if m.counts(id) {
-			maximal = append(maximal, id)
-		}
-	}
-	return maximal
 }

@@ -181,8 +181,8 @@ func (j *judge) leads(n *node, e LeaderEpoch) {
 	}
 	if len(n.m.state.ISR) >= j.s.minISR(n.m.state) {
 		for _, id := range append(slices.Clone(now.ISR), now.ELR...) {
-			if !metadata.Has(n.m.MaximalISR(), id) {
-				j.s.fail("I4", "broker %d counts %v, ISR %v and ELR %v are", n.id, n.m.MaximalISR(), now.ISR, now.ELR)
+			if !n.m.counts(id) {
+				j.s.fail("I4", "broker %d does not count %d, ISR %v and ELR %v are", n.id, id, now.ISR, now.ELR)
 			}
 		}
 	}
