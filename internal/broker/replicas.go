@@ -549,7 +549,7 @@ func (r *replicas) lose(l lostDir) {
 }
 
 func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Settings, assigned *metadata.Partition) (*partition.Partition, error) {
-	anew := r.anewLocked(dir, assigned)
+	anew := r.anewLocked(assigned)
 	if anew {
 		var err error
 		if anew, err = dir.Anew(id, assigned.PartitionEpoch); err != nil {
@@ -578,7 +578,7 @@ func (r *replicas) open(dir *logdir.Dir, id commitlog.ID, settings *partition.Se
 
 // anewLocked says that a log which is made now begins the replica anew. A directory that is away may have one of it, and come back; that one counts no more. It is so
 // where a reassignment adds the replica, and where the metadata know it to be in a directory that is none of these any more and others lead the partition.
-func (r *replicas) anewLocked(dir *logdir.Dir, assigned *metadata.Partition) bool {
+func (r *replicas) anewLocked(assigned *metadata.Partition) bool {
 	if assigned.Reassignment != nil && metadata.Has(assigned.Reassignment.Adding, r.brokerID) {
 		return true
 	}

@@ -130,7 +130,7 @@ func (l *Log) snapshotAt(base int64) error {
 	if !present || v == nil || v.segments[v.floor(base)].Base() != base {
 		return ErrDisturbed
 	}
-	state, _, err := l.rebuildProducers(snapshots, v.segments[:v.floor(base)], base)
+	state, err := l.rebuildProducers(snapshots, v.segments[:v.floor(base)], base)
 	if err != nil {
 		return fmt.Errorf("compact %s: read producers: %w", l.id, err)
 	}

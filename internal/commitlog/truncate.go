@@ -352,7 +352,7 @@ func (l *Log) reloadProducers() error {
 	if l.mu.producers.Empty() {
 		return nil // fewer batches have no more producers
 	}
-	state, _, err := l.rebuildProducers(l.mu.snapshots, l.segments(), l.marks.logEnd.Load())
+	state, err := l.rebuildProducers(l.mu.snapshots, l.segments(), l.marks.logEnd.Load())
 	if err != nil {
 		return err
 	}
@@ -362,7 +362,7 @@ func (l *Log) reloadProducers() error {
 }
 
 // rebuildProducers reads the newest readable snapshot of those at or below end, and the batches from there.
-func (l *Log) rebuildProducers(snapshots []int64, segments []*segment.Segment, end int64) (*producer.State, int64, error) {
+func (l *Log) rebuildProducers(snapshots []int64, segments []*segment.Segment, end int64) (*producer.State, error) {
 	state, from := &producer.State{}, int64(0)
 	for i := len(snapshots) - 1; i >= 0; i-- {
 		if snapshots[i] > end {
@@ -384,8 +384,8 @@ func (l *Log) rebuildProducers(snapshots []int64, segments []*segment.Segment, e
 			return true
 		})
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 	}
-	return state, from, nil
+	return state, nil
 }

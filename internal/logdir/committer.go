@@ -204,7 +204,7 @@ func (c *committer) take(st *state) {
 	case st.committing.removed, st.committing.round == c.round: // announced twice, when a sync of its files came in between
 		c.mu.Unlock()
 		return
-	case n >= c.d.opts.JournalMax && !c.affordsLocked(st, n):
+	case n >= c.d.opts.JournalMax && !c.affordsLocked(n):
 		if st.committing.syncing {
 			st.committing.again = true // announced again when that sync is done
 		} else {
@@ -236,7 +236,7 @@ func (c *committer) take(st *state) {
 }
 
 // affordsLocked says whether the journal takes as much of a log as is commonly synced in its files.
-func (c *committer) affordsLocked(st *state, n int64) bool {
+func (c *committer) affordsLocked(n int64) bool {
 	if !c.d.ample.Load() || n > c.d.opts.JournalMost || int64(c.journal.Pending())+n > int64(c.d.opts.GroupMax) {
 		return false
 	}

@@ -137,7 +137,7 @@ func (s *Segment) Survey(pace func(bytes int64) error) ([]Damage, error) {
 	defer v.w.close()
 	v.pace = pace
 	v.visit = func(h record.Batch, pos, n int64) { fresh.noteLocked(h, pos, n, rebuildInterval) }
-	if err := v.run(0); err != nil {
+	if err := v.run(); err != nil {
 		return nil, fmt.Errorf("look through %s: %w", s.log.path, err)
 	}
 	if !s.surveyed(fresh, v, size, cuts) {
@@ -209,7 +209,7 @@ func (s *Segment) Examine(fileSize, recoveryPoint, end int64, zeros, uncut bool)
 	}
 	defer v.w.close()
 	v.ends = end
-	if err := v.run(0); err != nil {
+	if err := v.run(); err != nil {
 		return fmt.Errorf("look through %s: %w", s.log.path, err)
 	}
 	var damages []Damage

@@ -38,7 +38,7 @@ func (s *Segment) Places(pace func(bytes int64) error) ([]Damage, error) {
 	}
 	defer v.w.close()
 	v.w.f, v.pace = zeroed{v.w.f}, pace
-	if err := v.run(0); err != nil {
+	if err := v.run(); err != nil {
 		return nil, err
 	}
 	return v.damages, nil

@@ -62,7 +62,7 @@ func VerifyFile(cache *FileCache, fsys vfs.FS, dir string, base, size, end int64
 			}
 		}
 	}
-	if err := v.run(0); err != nil {
+	if err := v.run(); err != nil {
 		return r, fmt.Errorf("read %s: %w", s.log.path, err)
 	}
 	r.Damages = v.damages

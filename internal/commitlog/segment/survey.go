@@ -61,8 +61,9 @@ func (s *Segment) newSurveyor(size, end int64) (*surveyor, error) {
 	return &surveyor{w: w, end: end, anchors: anchors, least: s.base}, nil
 }
 
-// run looks through the file from pos on.
-func (v *surveyor) run(pos int64) error {
+// run looks through the file.
+func (v *surveyor) run() error {
+	pos := int64(0)
 	for pos < v.w.size {
 		if err := v.pay(pos); err != nil {
 			return err
