@@ -544,7 +544,7 @@ func (b *Broker) startQuorum() error {
 			b.fail(fmt.Errorf("run the metadata quorum: %w", err))
 		}
 	})
-	loop := controller.NewLoop(controller.LoopOptions{Log: b.quorum, Images: b.publisher, Clock: b.opts.Clock, Random: b.opts.Random, Settings: b.controllerSettings()})
+	loop := controller.NewLoop(controller.LoopOptions{Log: b.quorum, Images: b.publisher, Random: b.opts.Random, Settings: b.controllerSettings()})
 	b.control, b.state = loop, quorumState{b.opts.Config.NodeID, b.quorum, b.opts.Clock}
 	upkeep := b.startUpkeep()
 	b.upkeep.Go(func() {

@@ -175,7 +175,7 @@ func (n *Node) startQuorum() error {
 	if err != nil {
 		return err
 	}
-	n.loop = controller.NewLoop(controller.LoopOptions{Log: leads{n.quorum}, Images: n.Images, Clock: n.Clock, Random: n.Random, Settings: n.Settings})
+	n.loop = controller.NewLoop(controller.LoopOptions{Log: leads{n.quorum}, Images: n.Images, Random: n.Random, Settings: n.Settings})
 	n.started.Store(true)
 	voting, stop := context.WithCancel(context.Background())
 	n.stop = stop

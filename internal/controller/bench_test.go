@@ -3,7 +3,6 @@ package controller
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/random"
@@ -22,7 +21,7 @@ func BenchmarkRestart(b *testing.B) {
 			var size int
 			b.ReportAllocs()
 			for b.Loop() {
-				records, _ := Step(s.img, s.settings, request, time.Unix(0, 0), random.Seeded(1))
+				records, _ := Step(s.img, s.settings, request, random.Seeded(1))
 				entry := metadata.Encode(records)
 				size = len(entry)
 				decoded, err := metadata.Decode(entry)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/moldau/moldau/internal/clock"
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/quorum"
 	"github.com/moldau/moldau/internal/random"
@@ -35,12 +34,11 @@ type Log interface {
 // Images is where applied metadata can be read; metadata.Publisher implements it.
 type Images interface{ Image() *metadata.Image }
 
-// LoopOptions configures a Loop. All fields but Clock and Random are required.
+// LoopOptions configures a Loop. All fields but Random are required.
 type LoopOptions struct {
 	Log      Log
 	Images   Images
 	Settings Settings
-	Clock    clock.Clock   // default clock.Real
 	Random   random.Source // default random.Real
 }
 
@@ -70,9 +68,6 @@ type pending struct {
 
 // NewLoop returns a loop; nothing happens before Run.
 func NewLoop(options LoopOptions) *Loop {
-	if options.Clock == nil {
-		options.Clock = clock.Real
-	}
 	if options.Random == nil {
 		options.Random = random.Real
 	}
@@ -137,7 +132,7 @@ func (l *Loop) batch(ctx context.Context, first *pending) error {
 	var records []metadata.Record
 	for p := first; p != nil; p = l.more(first, len(batch), len(records)) {
 		var more []metadata.Record
-		more, p.response = Step(img, l.options.Settings, p.request, l.options.Clock.Now(), l.options.Random)
+		more, p.response = Step(img, l.options.Settings, p.request, l.options.Random)
 		if len(more) > 0 {
 			if img, _, err = metadata.Apply(img, img.Index()+1, more); err != nil {
 				return fmt.Errorf("decide %T: %w", p.request, err)
@@ -164,7 +159,7 @@ func (l *Loop) singly(ctx context.Context, term uint64, batch []*pending) {
 	for _, p := range batch {
 		var records []metadata.Record
 		var err error
-		records, p.response = Step(l.options.Images.Image(), l.options.Settings, p.request, l.options.Clock.Now(), l.options.Random)
+		records, p.response = Step(l.options.Images.Image(), l.options.Settings, p.request, l.options.Random)
 		if len(records) > 0 {
 			err = l.options.Log.Propose(ctx, term, metadata.Encode(records), true)
 		}

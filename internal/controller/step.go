@@ -1,8 +1,6 @@
 package controller
 
 import (
-	"time"
-
 	"github.com/moldau/moldau/internal/invariant"
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
@@ -66,7 +64,6 @@ type Response any
 type step struct {
 	img      *metadata.Image // with the records up to settled applied
 	settings Settings
-	now      time.Time
 	random   random.Source
 	records  []metadata.Record
 	settled  int
@@ -74,8 +71,8 @@ type step struct {
 
 // Step decides one request: the records that carry it out, none where it is refused or changes nothing, and the response. It is
 // pure: the same arguments, with a random source in the same state, give the same results.
-func Step(img *metadata.Image, settings Settings, request Request, now time.Time, rnd random.Source) ([]metadata.Record, Response) {
-	s := &step{img: img, settings: settings, now: now, random: rnd}
+func Step(img *metadata.Image, settings Settings, request Request, rnd random.Source) ([]metadata.Record, Response) {
+	s := &step{img: img, settings: settings, random: rnd}
 	response := request.step(s)
 	return s.records, response
 }

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/protocol"
@@ -117,7 +116,7 @@ func newBench(t testing.TB, seed uint64, brokers int) *bench {
 func (b *bench) do(r Request) Response {
 	b.t.Helper()
 	var response Response
-	b.records, response = Step(b.img, b.settings, r, time.Unix(0, 0), b.random)
+	b.records, response = Step(b.img, b.settings, r, b.random)
 	decoded, err := metadata.Decode(metadata.Encode(b.records))
 	if err != nil {
 		b.t.Fatal(err)
@@ -713,8 +712,8 @@ func TestStepIsPure(t *testing.T) {
 	b := newBench(t, 3, 3)
 	hash := b.img.Hash()
 	request := &CreateTopics{Topics: []NewTopic{{Name: "a", Partitions: 7, ReplicationFactor: 2}}}
-	first, r1 := Step(b.img, b.settings, request, time.Unix(0, 0), random.Seeded(9))
-	again, r2 := Step(b.img, b.settings, request, time.Unix(0, 0), random.Seeded(9))
+	first, r1 := Step(b.img, b.settings, request, random.Seeded(9))
+	again, r2 := Step(b.img, b.settings, request, random.Seeded(9))
 	if !reflect.DeepEqual(first, again) || !reflect.DeepEqual(r1, r2) || b.img.Hash() != hash {
 		t.Fatal("two runs differ, or the image changed")
 	}

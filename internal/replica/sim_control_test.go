@@ -58,7 +58,7 @@ func (c *control) partition() *metadata.Partition { return c.img().Partition(c.t
 
 // do carries out a request of internal/controller.
 func (c *control) do(r controller.Request) controller.Response {
-	records, response := controller.Step(c.img(), c.settings, r, c.s.now, c.s.ids)
+	records, response := controller.Step(c.img(), c.settings, r, c.s.ids)
 	if a, ok := r.(*controller.AlterBroker); ok && a.State == controller.Fenced && c.s.bug == fencedStays {
 		records = slices.DeleteFunc(records, func(r metadata.Record) bool { _, is := r.(*metadata.PartitionChangeRecord); return is })
 	}
@@ -187,7 +187,7 @@ func (c *control) alter(a *AlterPartition) (*metadata.Partition, error) {
 		proposed.ISR = append(proposed.ISR, controller.ISRMember{ID: m.ID, Epoch: m.BrokerEpoch})
 	}
 	request := &controller.AlterPartition{Broker: a.Leader, Epoch: a.BrokerEpoch, Partitions: []controller.ProposedISR{proposed}}
-	records, response := controller.Step(c.img(), c.settings, request, c.s.now, c.s.ids)
+	records, response := controller.Step(c.img(), c.settings, request, c.s.ids)
 	r := response.(*controller.AlterPartitionResponse)
 	if r.Error.Failed() {
 		return nil, refusal(r.Error.Code)
