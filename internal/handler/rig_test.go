@@ -134,7 +134,7 @@ func (f *fakeController) Do(ctx context.Context, req controller.Request) (contro
 		}
 		img, f.news = f.images.Image(), nil
 	}
-	records, resp := controller.Step(img, controller.Settings{Configs: anyConfig{cfg: f.cfg}}, req, time.UnixMilli(1), random.Seeded(2))
+	records, resp := controller.Step(img, controller.Settings{Configs: anyConfig{cfg: f.cfg}}, req, random.Seeded(2))
 	if len(records) > 0 {
 		if err := f.images.Apply(img.Index()+1, metadata.Encode(records)); err != nil {
 			return nil, err

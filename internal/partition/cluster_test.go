@@ -155,7 +155,7 @@ func (c *cluster) propose(p *partition.Partition, a *replica.AlterPartition) {
 // do carries out a request of the controller, and tells all who live what became of it.
 func (c *cluster) do(r controller.Request) controller.Response {
 	c.t.Helper()
-	records, response := controller.Step(c.img, c.settings, r, c.clock.Now(), c.random)
+	records, response := controller.Step(c.img, c.settings, r, c.random)
 	img, _, err := metadata.Apply(c.img, c.img.Index()+1, records)
 	if err != nil {
 		c.t.Fatal(err)
