@@ -24,6 +24,9 @@ func TestDoubtfulLeader(t *testing.T) {
 	cl := c.client(kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite()) // which its requests have
 	admin := kadm.NewClient(cl)
 	c.create("committed", 1, 3)
+	for _, n := range c.nodes { // the client asks any of them for its id
+		c.until("the topic", n, func(img *metadata.Image) bool { return img.Topic("committed") != nil })
+	}
 	var offsets kadm.Offsets
 	offsets.AddOffset("committed", 0, 17, -1)
 	if err := admin.CommitAllOffsets(t.Context(), "group", offsets); err != nil {
