@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -152,9 +153,12 @@ func TestCrashWhileItIsOpenedLate(t *testing.T) {
 	for _, rounds := range []int{0, 1} {
 		w, disk := manyFiles(t)
 		var armed atomic.Bool
+		var turn sync.Mutex // snapshots are written in the background meanwhile
 		points := uint64(0)
 		f := &lacking{hook: func(op vfs.Op) error {
 			if armed.Load() && op.Kind.Changes() {
+				turn.Lock()
+				defer turn.Unlock()
 				points++
 				for _, model := range vfs.AllSurvivors {
 					if err := w.check(options(disk.Peek(model, points))); err != nil {
@@ -175,7 +179,7 @@ func TestCrashWhileItIsOpenedLate(t *testing.T) {
 		armed.Store(true)
 		must(t, w.same(0))
 		armed.Store(false)
-		must(t, w.d.Abort())
+		must(t, w.d.Abort()) // and nothing goes on in the background
 		if points == 0 {
 			t.Error("nothing was changed")
 		}
