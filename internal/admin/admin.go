@@ -114,7 +114,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		h.Set("Allow", "GET, HEAD")
 		refuse(w, http.StatusMethodNotAllowed, "only GET and HEAD")
-	case profile && !loopback(r.RemoteAddr):
+	case profile && !network.Loopback(r.RemoteAddr):
 		refuse(w, http.StatusForbidden, "profiles are for requests from the same machine")
 	default:
 		handle(w, r)
@@ -165,11 +165,6 @@ func (s *Server) foreign(r *http.Request) bool {
 	}
 	u, err := url.Parse(origin)
 	return err != nil || !strings.EqualFold(u.Host, r.Host)
-}
-
-func loopback(remote string) bool {
-	at, err := netip.ParseAddrPort(remote)
-	return err == nil && at.Addr().Unmap().IsLoopback()
 }
 
 func refuse(w http.ResponseWriter, status int, why string) {

@@ -315,11 +315,6 @@ func TestProfileEndsWithItsClient(t *testing.T) {
 }
 
 func TestProfilesAreLocal(t *testing.T) {
-	for remote, want := range map[string]bool{"127.0.0.1:5": true, "[::1]:5": true, "[::ffff:127.0.0.1]:5": true, "10.0.0.1:5": false, "[2001:db8::1]:5": false, "mem": false, "": false} {
-		if loopback(remote) != want {
-			t.Errorf("%s", remote)
-		}
-	}
 	s := New(Options{Log: slog.New(slog.DiscardHandler), Clock: clock.Real})
 	w := &recorder{header: http.Header{}}
 	req, err := http.NewRequest("GET", "/debug/pprof/heap", nil)

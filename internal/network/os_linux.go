@@ -2,7 +2,6 @@ package network
 
 import (
 	"net"
-	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -31,18 +30,12 @@ const unpaced = "reno" // each Linux has it, and lets everyone use it
 // doNotPace has those who connect to a loopback address not be paced. They inherit it from their listener; set on one who has connected, it does not end the
 // pacing that has begun.
 func doNotPace(_, addr string, c syscall.RawConn) error {
-	if !onLoopback(addr) {
+	if !Loopback(addr) {
 		return nil
 	}
 	return c.Control(func(fd uintptr) {
 		_ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, unpaced) // without it the system's own holds
 	})
-}
-
-// onLoopback says whether nobody but this machine can connect to an address.
-func onLoopback(addr string) bool {
-	at, err := netip.ParseAddrPort(addr)
-	return err == nil && at.Addr().IsLoopback()
 }
 
 // limitUnacknowledged has a connection end when what was sent on it is not acknowledged within cutAfter.

@@ -93,18 +93,6 @@ func TestConnectionsOfLoopbackAreNotPaced(t *testing.T) {
 	}
 }
 
-// TestOnLoopback has what a machine without IPv6 cannot listen on, too.
-func TestOnLoopback(t *testing.T) {
-	for addr, want := range map[string]bool{
-		"127.0.0.1:9092": true, "127.1.2.3:9092": true, "[::1]:9092": true, "[::ffff:127.0.0.1]:9092": true,
-		"0.0.0.0:9092": false, "[::]:9092": false, "192.0.2.1:9092": false, "[2001:db8::1]:9092": false, "": false,
-	} {
-		if got := onLoopback(addr); got != want {
-			t.Errorf("%q: %v, want %v", addr, got, want)
-		}
-	}
-}
-
 // congestionControl is that of a connection.
 func congestionControl(t *testing.T, c Conn) (name string) {
 	t.Helper()

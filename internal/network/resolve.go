@@ -13,6 +13,12 @@ import (
 // resolveMax bounds one look-up of a host's name.
 const resolveMax = 3 * time.Second
 
+// Loopback says whether an address, HOST:PORT with a literal host, is one that only this machine has.
+func Loopback(addr string) bool {
+	at, err := netip.ParseAddrPort(addr)
+	return err == nil && at.Addr().Unmap().IsLoopback()
+}
+
 // Resolve returns the address that a name stands for: a literal in the forms that Java knows, at once, or a host's name, of whose
 // addresses an IPv4 one is preferred. Addresses have no zone, and those of IPv4 the short form.
 func Resolve(ctx context.Context, name string) (netip.Addr, error) {
