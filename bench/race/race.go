@@ -339,6 +339,10 @@ func (r *race) rounds(ctx context.Context, chosen []scenario, began time.Time, r
 					continue
 				}
 				x, err := r.one(ctx, s, b, round)
+				for again := 0; r.smoke && b.label != "moldau" && err != nil && ctx.Err() == nil && again < 3; again++ {
+					say("%s on %s, once more: %v", s.name, b.label, err) // a JVM that has just started may do nothing in so short a run
+					x, err = r.one(ctx, s, b, round)
+				}
 				if ctx.Err() != nil {
 					return fmt.Errorf("stopped in round %d: %w", round, ctx.Err())
 				}

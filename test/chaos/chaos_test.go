@@ -78,6 +78,11 @@ type trial struct {
 func newTrial(t *testing.T, seed int64, patient bool) *trial {
 	t.Helper()
 	check, random := newChecker(), rand.New(rand.NewSource(seed))
+	t.Cleanup(func() { // after what the brokers said, just before the verdict
+		if check.fail(t); t.Failed() {
+			t.Logf("again with -seed %d", seed)
+		}
+	})
 	c := newCluster(t, &check.findings)
 	l, err := startLoad(check, c.addresses(), random, patient)
 	t.Cleanup(l.close)
@@ -86,7 +91,6 @@ func newTrial(t *testing.T, seed int64, patient bool) *trial {
 	}
 	tr := &trial{cluster: c, check: check, load: l, random: random, struck: map[string]int{}, pauses: map[string]time.Duration{}}
 	if !tr.check.alive(l.pulses, time.Now(), time.Minute) {
-		check.fail(t)
 		t.FailNow()
 	}
 	return tr
@@ -256,10 +260,6 @@ func (tr *trial) conclude(t *testing.T) {
 		total += n
 	}
 	t.Logf("chaos: %d faults, %d records acknowledged, %d commits, in sync %.1f s after the last heal, found: %s", total, l.acked.Load(), l.commits.Load(), took.Seconds(), list(tr.check.kinds()))
-	tr.check.fail(t)
-	if t.Failed() {
-		t.Logf("again with -seed %d", *seed)
-	}
 }
 
 // readAll has new readers read everything from the beginning, and waits until those of all the time and the groups have all of it as well.

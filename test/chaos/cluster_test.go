@@ -103,7 +103,7 @@ func newCluster(t *testing.T, found *findings) *cluster {
 	t.Cleanup(func() {
 		for _, n := range c.nodes {
 			n.kill()
-			if t.Failed() {
+			if t.Failed() || len(found.kinds()) > 0 {
 				n.said(t)
 			}
 			n.log.Close()

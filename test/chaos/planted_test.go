@@ -33,7 +33,6 @@ func TestPlanted(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	if _, ok := tr.inSync(time.Now(), bound); !ok || len(tr.check.kinds()) > 0 {
-		tr.check.fail(t)
 		t.Fatal("something was found before anything was planted")
 	}
 	// expect plants something, again and again, until it is found; nothing else may be.

@@ -50,7 +50,7 @@ func TestRepair(t *testing.T) {
 			}
 		}
 		flipped += len(where)
-		t.Logf("broker %d: flipped bits at %s", n.id, list(where))
+		t.Logf("broker %d: flipped %d bits, the first at %s", n.id, len(where), list(where[:min(3, len(where))]))
 		tr.struck["flip"]++
 		if err := n.start(); err != nil {
 			t.Fatal(err)
