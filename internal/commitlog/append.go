@@ -62,6 +62,14 @@ func (l *Log) appendLocked(b record.Batch, epoch LeaderEpoch, cfg *Config) (Appe
 	info := AppendInfo{First: first, Last: first + int64(b.LastOffsetDelta()), LogStart: l.marks.logStart.Load(), Timestamp: b.MaxTimestamp()}
 	if b.HasProducerID() {
 		dup, isDup, err := l.mu.producers.Check(b, first)
+		if errors.Is(err, ErrOutOfOrderSequence) {
+			if r := l.mu.producers.Recall(b.ProducerID()); r != nil {
+				if err := l.recallLocked(r); err != nil {
+					return AppendInfo{}, err
+				}
+				dup, isDup, err = l.mu.producers.Check(b, first)
+			}
+		}
 		if err != nil {
 			return AppendInfo{}, fmt.Errorf("append to %s: %w", l.id, err)
 		}

@@ -449,40 +449,6 @@ func TestOffsetsBeyond31Bits(t *testing.T) {
 	}
 }
 
-// TestRepeatedAfterKill: a snapshot in the middle of what a producer has in flight keeps only its last batch; all five are still known
-// after a kill.
-func TestRepeatedAfterKill(t *testing.T) {
-	mem := vfs.NewMem()
-	w := newWorld(t, mem)
-	l := w.open(t, Config{}, Recovery{Missing: true})
-	for i := range int32(7) {
-		if i == 5 {
-			if err := l.Roll(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := l.Append(batchSpec{n: 2, pid: 1, seq: 2 * i, size: 9}.build(), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	end, err := l.SyncFiles()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w = newWorld(t, mem.KillProcess())
-	l = w.open(t, Config{}, Recovery{Point: end})
-	for i := range int32(7) {
-		info, err := l.Append(batchSpec{n: 2, pid: 1, seq: 2 * i, size: 9}.build(), 0)
-		if i < 2 {
-			if !errors.Is(err, ErrOutOfOrderSequence) {
-				t.Fatal(i, info, err)
-			}
-		} else if !info.Duplicate || info.First != int64(2*i) || err != nil {
-			t.Fatal(i, info, err)
-		}
-	}
-}
-
 func TestDelete(t *testing.T) {
 	mem := vfs.NewMem()
 	w := newWorld(t, mem)

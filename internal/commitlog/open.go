@@ -199,9 +199,6 @@ func (o *opening) run() error {
 		l.recovered.Rebuilt++
 	}
 	l.view.Store(&view{o.segments})
-	if err := o.recall(); err != nil {
-		return err
-	}
 	l.mu.producers = *o.state
 	l.unstable.Store(true)
 	if o.before != nil && slices.ContainsFunc(o.segments, o.passedOver) {
@@ -498,31 +495,6 @@ func (o *opening) dropBehind(i int) error {
 	}
 	o.ls.bases = o.ls.bases[:i]
 	return l.env.fail(l.discardNewest(gone))
-}
-
-// recallBytes is how far before the snapshot recall looks: some batches of a few hundred KiB, or many small ones.
-const recallBytes = 2 << 20
-
-// recall looks for the batches before the snapshot that a producer may send again. After a clean stop nothing was in flight.
-func (o *opening) recall() error {
-	if o.r.Clean || o.state.Len() == 0 || o.known == o.ls.bases[0] {
-		return nil
-	}
-	i := (&view{o.segments}).floor(o.known - 1)
-	from, err := o.segments[i].OffsetBefore(o.known, recallBytes)
-	if err != nil {
-		return err
-	}
-	r := producer.NewRecall(o.state)
-	err = o.segments[i].Headers(from, func(b record.Batch, _ int64) bool {
-		if b.BaseOffset() >= o.known {
-			return false
-		}
-		r.Add(b)
-		return true
-	})
-	r.End()
-	return err
 }
 
 func (o *opening) setMarks() {

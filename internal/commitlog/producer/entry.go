@@ -28,6 +28,7 @@ type entry struct {
 	epoch            int16
 	n                uint8 // batches in use
 	next             uint8 // where the next batch goes
+	abridged         bool  // it is from a snapshot, and the log may have batches of this epoch before these
 	coordinatorEpoch int32
 	timestamp        int64 // of the last batch or marker
 	seen             int64 // when Expire first found that batch or marker; 0: it has not yet
@@ -46,6 +47,18 @@ func (e *entry) last() (b batch, ok bool) {
 	}
 	return e.batches[(e.next+retained-1)%retained], true
 }
+
+// list is the batches that are remembered, oldest first.
+func (e *entry) list() []batch {
+	all := make([]batch, 0, retained)
+	for i := e.n; i > 0; i-- {
+		all = append(all, e.batches[(e.next+retained-i)%retained])
+	}
+	return all
+}
+
+// oldest is the first of them; there is one.
+func (e *entry) oldest() batch { return e.batches[(e.next+retained-e.n)%retained] }
 
 func (e *entry) lastSeq() int32 {
 	if b, ok := e.last(); ok {
@@ -70,7 +83,7 @@ func (e *entry) duplicate(epoch int16, first, last int32) (batch, bool) {
 // setEpoch takes over a producer epoch; another one than before forgets the batches.
 func (e *entry) setEpoch(epoch int16) {
 	if e.epoch != epoch {
-		e.epoch, e.n, e.next = epoch, 0, 0
+		e.epoch, e.n, e.next, e.abridged = epoch, 0, 0, false
 	}
 }
 

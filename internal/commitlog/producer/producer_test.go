@@ -204,21 +204,54 @@ func TestRecall(t *testing.T) {
 	for i := int32(0); i < 9; i++ {
 		s.Update(data(1, 0, i, 1, int64(i), false))
 	}
+	if s.Recall(1) != nil || s.Recall(2) != nil {
+		t.Error("what no snapshot has told of can be recalled")
+	}
 	back, err := Decode(s.Encode())
 	if err != nil {
 		t.Fatal(err)
 	}
 	back.Update(data(1, 0, 9, 1, 9, false))
-	r := NewRecall(back)
-	for i := int32(3); i < 9; i++ {
-		r.Add(data(1, 0, i, 1, int64(i), false))
+	r := back.Recall(1)
+	if r.Before() != 8 || r.Enough() {
+		t.Fatal(r.Before(), r.Enough())
 	}
-	r.Add(data(2, 0, 0, 1, 100, false)) // nobody knows it
+	r.Add(data(2, 0, 7, 1, 7, false))
+	r.Add(data(1, 1, 7, 1, 7, false))
+	r.Add(data(1, 0, 8, 1, 8, false))
+	if len(r.earlier) > 0 {
+		t.Error("a batch of another producer, of another epoch, or a known one was taken")
+	}
+	for _, from := range []int32{6, 3} { // those behind before those in front
+		for i := from; i < min(from+3, 8); i++ {
+			r.Add(data(1, 0, i, 1, int64(i), false))
+		}
+	}
+	if !r.Enough() {
+		t.Error("five are not enough")
+	}
 	r.End()
 	for i := int32(0); i < 10; i++ {
 		_, isDup, _ := back.Check(data(1, 0, i, 1, 50, false), 50)
 		if want := i >= 5; isDup != want {
 			t.Errorf("sequence %d is a duplicate: %v, want %v", i, isDup, want)
 		}
+	}
+	if back.Recall(1) != nil {
+		t.Error("it could be recalled again")
+	}
+	again, err := Decode(s.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Update(data(1, 1, 0, 1, 9, false)); again.Recall(1) != nil {
+		t.Error("batches of an epoch that is over could be recalled")
+	}
+	again, _ = Decode(s.Encode())
+	r = again.Recall(1)
+	r.Add(data(1, 0, 6, 1, 6, false)) // 7 is missing
+	r.End()
+	if _, isDup, err := again.Check(data(1, 0, 6, 1, 50, false), 50); isDup || err == nil {
+		t.Error("a batch was recalled that does not join")
 	}
 }

@@ -1,48 +1,55 @@
 package producer
 
-import "github.com/moldau/moldau/internal/record"
+import (
+	"cmp"
+	"slices"
 
-// Recall completes a state that was read from a snapshot, which keeps only the last batch of each producer, by batches from before it.
-// Without them a producer that had five batches in flight when the broker was killed would be told that the first of them are
-// out of order, and would send them again as new ones.
+	"github.com/moldau/moldau/internal/record"
+)
+
+// Recall looks for the earlier ones of a producer's last five batches, which a snapshot does not keep: it has only the last one. A producer that had five
+// in flight when a broker was stopped or killed may send all of them again, to this broker or, if they were never acknowledged, to whoever leads next.
+// Without the earlier ones it would be told that they are out of order, and give up.
 type Recall struct {
-	state   *State
-	earlier map[int64][]batch
+	e       *entry
+	id      int64
+	earlier []batch
 }
 
-// NewRecall returns a Recall for s.
-func NewRecall(s *State) *Recall { return &Recall{state: s, earlier: map[int64][]batch{}} }
+// Recall returns one for a producer of whom a snapshot has told and more may be known, and nil for any other.
+func (s *State) Recall(id int64) *Recall {
+	if e := s.entries[id]; e != nil && e.abridged && 0 < e.n && e.n < retained {
+		return &Recall{e: e, id: id}
+	}
+	return nil
+}
 
-// Add takes a batch of the log; they come in the order of the log.
+// Before is the offset before which the batches lie that are looked for.
+func (r *Recall) Before() int64 { return r.e.oldest().firstOffset() }
+
+// Add takes a batch of the log, whoever sent it. Each comes once, in any order.
 func (r *Recall) Add(b record.Batch) {
-	id := b.ProducerID()
-	e := r.state.entries[id]
-	if e == nil || b.IsControl() || b.ProducerEpoch() != e.epoch || e.n == 0 || e.n == retained {
-		return
-	}
-	oldest := e.batches[(e.next+retained-e.n)%retained]
-	if b.LastOffset() < oldest.firstOffset() {
-		r.earlier[id] = append(r.earlier[id], batch{b.LastSequence(), b.LastOffsetDelta(), b.LastOffset(), b.MaxTimestamp()})
+	if b.ProducerID() == r.id && b.ProducerEpoch() == r.e.epoch && !b.IsControl() && b.LastOffset() < r.Before() {
+		r.earlier = append(r.earlier, batch{b.LastSequence(), b.LastOffsetDelta(), b.LastOffset(), b.MaxTimestamp()})
 	}
 }
 
-// End puts what was added before what the state had, as far as the sequences join and there is room.
+// Enough says that there are as many as are remembered.
+func (r *Recall) Enough() bool { return int(r.e.n)+len(r.earlier) >= retained }
+
+// End puts what was added before what the state has, as far as the sequences join and there is room. No other Recall of the producer is needed before
+// the next snapshot is read.
 func (r *Recall) End() {
-	for id, earlier := range r.earlier {
-		e := r.state.entries[id]
-		known := make([]batch, 0, retained)
-		for i := e.n; i > 0; i-- {
-			known = append(known, e.batches[(e.next+retained-i)%retained])
+	slices.SortFunc(r.earlier, func(a, b batch) int { return cmp.Compare(a.lastOffset, b.lastOffset) })
+	known := r.e.list()
+	for k := len(r.earlier) - 1; k >= 0 && len(known) < retained; k-- {
+		if record.AddSequence(r.earlier[k].lastSeq, 1) != known[0].firstSeq() {
+			break
 		}
-		for k := len(earlier) - 1; k >= 0 && len(known) < retained; k-- {
-			if record.AddSequence(earlier[k].lastSeq, 1) != known[0].firstSeq() {
-				break
-			}
-			known = append([]batch{earlier[k]}, known...)
-		}
-		e.n, e.next = 0, 0
-		for _, b := range known {
-			e.add(b)
-		}
+		known = slices.Insert(known, 0, r.earlier[k])
+	}
+	r.e.n, r.e.next, r.e.abridged = 0, 0, false
+	for _, b := range known {
+		r.e.add(b)
 	}
 }

@@ -33,7 +33,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 //	  byte 34, 4 bytes: epoch of the last transaction coordinator that sent a marker, or -1
 //	  byte 38, 8 bytes: first offset of the open transaction, or -1
 //
-// Big-endian. The state is that before the offset in the name. Only the last batch of each producer is kept. Entries are ordered by
+// Big-endian. The state is that before the offset in the name. Only the last batch of each producer is kept; see Recall. Entries are ordered by
 // producer id, which Kafka does not ask for, so that equal states give equal files.
 func (s *State) Encode() []byte {
 	ids := make([]int64, 0, len(s.entries))
@@ -94,6 +94,7 @@ func (s *State) decodeEntry(b []byte) {
 	e.timestamp, e.coordinatorEpoch, e.txnFirst = u64(26), u32(34), u64(38)
 	if lastOffset := u64(14); lastOffset >= 0 {
 		e.add(batch{lastSeq: u32(10), delta: u32(22), lastOffset: lastOffset, timestamp: e.timestamp})
+		e.abridged = true
 	}
 	if e.txnFirst >= 0 {
 		insert(&s.open, txn{producerID: id, first: e.txnFirst})
