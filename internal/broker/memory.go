@@ -30,28 +30,31 @@ const (
 type spareMemory struct {
 	allocated uint64 // since the start, at the last look
 	since     uint64 // allocated when memory was given back
+	stacks    uint64 // the least that the stacks of goroutines have taken since then
 	quiet     int    // looks
 	given     int    // times since there was load
 }
 
-// look is told how much was allocated since the start, how much is in use and how much is free already, and says whether to give memory
-// back now.
-func (m *spareMemory) look(allocated, live, free uint64) bool {
+// look is told how much was allocated since the start, how much is in use and how much is free already, and what stacks take, and says whether to
+// give memory back now.
+func (m *spareMemory) look(allocated, live, free, stacks uint64) bool {
 	if allocated-m.allocated > max(quietBytes, live/quietShare) {
 		m.quiet = 0
 	} else {
 		m.quiet++
 	}
 	m.allocated = allocated
+	m.stacks = min(m.stacks, stacks)
 	if m.quiet < quietLooks {
 		return false
 	}
-	if max(allocated-m.since, free) >= max(wornBytes, live/liveShare) {
+	// A stack that a request has made larger shrinks in a collection, and counts as nothing in what was allocated.
+	if max(allocated-m.since+stacks-m.stacks, free) >= max(wornBytes, live/liveShare) {
 		m.given = 0
 	} else if m.given == 0 || m.given == releases {
 		return false
 	}
-	m.since = allocated
+	m.since, m.stacks = allocated, stacks
 	m.given++
 	return true
 }
@@ -59,7 +62,8 @@ func (m *spareMemory) look(allocated, live, free uint64) bool {
 // giveBack gives memory back to the system, whenever there is hardly anything to do, until ctx ends. It concerns the whole process, so that a
 // program that has a broker in it is left alone.
 func giveBack(ctx context.Context, c clock.Clock) {
-	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
+	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/memory/classes/heap/stacks:bytes"}}
 	var m spareMemory
 	for {
 		select {
@@ -68,7 +72,7 @@ func giveBack(ctx context.Context, c clock.Clock) {
 		case <-c.After(memoryLook):
 		}
 		metrics.Read(samples)
-		if m.look(samples[0].Value.Uint64(), samples[1].Value.Uint64(), samples[2].Value.Uint64()) {
+		if m.look(samples[0].Value.Uint64(), samples[1].Value.Uint64(), samples[2].Value.Uint64(), samples[3].Value.Uint64()) {
 			debug.FreeOSMemory()
 		}
 	}

@@ -6,17 +6,17 @@ import (
 )
 
 // TestSpareMemory lets load come and go: memory is given back twice after each load, not during one, not after next to nothing, and
-// later where much of it is in use, and when it has become free by itself.
+// later where much of it is in use, and when it has become free by itself or lies in stacks that have grown.
 func TestSpareMemory(t *testing.T) {
 	const mb = 1 << 20
 	var m spareMemory
-	allocated, free := uint64(0), uint64(0)
+	allocated, free, stacks := uint64(0), uint64(0), uint64(mb)
 	looks := func(name string, each, live uint64, want string) {
 		t.Helper()
 		got := ""
 		for range want {
 			allocated += each
-			if m.look(allocated, live, free) {
+			if m.look(allocated, live, free, stacks) {
 				got += "x"
 				free = 0
 			} else {
@@ -43,4 +43,10 @@ func TestSpareMemory(t *testing.T) {
 	looks("of which little is left in the end", mb, 400*mb, ".xx..")
 	free = 60 * mb
 	looks("connections that have gone", 0, 5*mb, "xx...")
+	stacks += 14 * mb
+	looks("requests that allocate little on many connections", 0, 5*mb, "xx...")
+	stacks -= 14 * mb
+	looks("their stacks have shrunk", 0, 5*mb, "...")
+	stacks += 14 * mb
+	looks("more of them", 0, 5*mb, "xx...")
 }
