@@ -45,7 +45,7 @@ type Conn struct {
 		head, tail   *exchange   // requests in the order of arrival, without those that a writer has taken
 		inFlight     int         // requests received and not yet answered on the wire
 		parked       int         // of them, those that wait because the client wants it
-		reminder     clock.Timer // tells those whose time is over; nil before the first one
+		reminder     clock.Timer // tells those whose time is over; nil if it is not set
 		reminds      time.Time   // when it does; zero: not
 		holding      bool        // the reader waits for room in the queue
 		unread       int64       // memory of what it keeps meanwhile
@@ -152,6 +152,9 @@ func (c *Conn) remind() {
 		if x.over != nil {
 			c.remindLocked(x.due, x.due.Sub(now))
 		}
+	}
+	if c.mu.reminds.IsZero() {
+		c.mu.reminder = nil // so that an idle connection holds none
 	}
 	c.mu.Unlock()
 	callAll(over)

@@ -899,6 +899,7 @@ func TestParkFor(t *testing.T) {
 		}
 		c.send(frame(10, nil))
 		first := <-parked
+		conn := first.req.Conn
 		time.Sleep(time.Second)
 		answer(first)
 		c.send(frame(12, nil), frame(3, nil))
@@ -914,6 +915,11 @@ func TestParkFor(t *testing.T) {
 			t.Error("what was answered in time was told that it is over")
 		default:
 		}
+		conn.mu.Lock()
+		if conn.mu.reminder != nil {
+			t.Error("a connection on which nothing waits keeps a timer for it")
+		}
+		conn.mu.Unlock()
 		began = time.Now()
 		c.send(frame(20, nil))
 		again := <-parked
