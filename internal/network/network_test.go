@@ -337,12 +337,19 @@ func TestMemInBubble(t *testing.T) {
 func BenchmarkWriter(b *testing.B) {
 	const size = 1 << 20
 	file := write(b, vfs.OS, filepath.Join(b.TempDir(), "f"), make([]byte, size))
+	var pieces []vfs.Span
+	for i := range int64(50) {
+		pieces = append(pieces, vfs.MemSpan(make([]byte, 100)), vfs.Span{File: file, Off: i << 10, N: 1 << 10})
+	}
 	for what, spans := range map[string][]vfs.Span{
 		"file":   {vfs.MemSpan(make([]byte, 100)), {File: file, N: size}},
 		"memory": {vfs.MemSpan(make([]byte, 100)), vfs.MemSpan(make([]byte, size))},
+		"small":  {vfs.MemSpan(make([]byte, 100)), {File: file, N: 1 << 10}},
+		"pieces": pieces,
 	} {
 		b.Run(what, func(b *testing.B) {
 			client, server := connect(b, OS)
+			bytes := int64(0)
 			go func() {
 				buf := make([]byte, 1<<20)
 				for {
@@ -352,7 +359,10 @@ func BenchmarkWriter(b *testing.B) {
 				}
 			}()
 			w := NewWriter(server)
-			b.SetBytes(size)
+			for i := range spans {
+				bytes += spans[i].N
+			}
+			b.SetBytes(bytes)
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := w.Write(spans); err != nil {

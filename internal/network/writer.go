@@ -144,12 +144,12 @@ func (w *Writer) flush(more bool) (n int64, err error) {
 		return 0, nil
 	}
 	switch {
-	case more && w.sys.canGather():
-		n, err = w.sys.gather(w.bufs)
-	case len(w.bufs) == 1:
+	case len(w.bufs) == 1 && !more:
 		var k int
 		k, err = w.conn.Write(w.bufs[0])
 		n = int64(k)
+	case w.sys.canGather():
+		n, err = w.sys.gather(w.bufs, more)
 	case w.tcp != nil:
 		w.copy = w.bufs // WriteTo moves the slice it is called on
 		n, err = w.copy.WriteTo(w.conn)

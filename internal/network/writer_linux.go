@@ -27,6 +27,7 @@ type writerSys struct {
 	n    int
 	err  error
 	bufs [][]byte
+	more bool  // a file follows the buffers
 	pipe *pipe // that the file goes through; nil: sendfile
 
 	onSocket, onGather func(fd uintptr) bool
@@ -121,9 +122,9 @@ func (s *writerSys) splice(file int) {
 	s.n, s.err = s.pipe.drain(s.socket, s.left > int64(s.pipe.have))
 }
 
-// gather writes buffers that a file follows: MSG_MORE keeps the header from travelling in a packet of its own.
-func (s *writerSys) gather(bufs [][]byte) (n int64, err error) {
-	s.bufs = bufs
+// gather writes buffers. It is not left to net.Buffers, with which a connection would keep a vector as long as the longest that it was ever sent.
+func (s *writerSys) gather(bufs [][]byte, more bool) (n int64, err error) {
+	s.bufs, s.more = bufs, more
 	defer func() { s.bufs = nil }()
 	for len(s.bufs) > 0 {
 		if err := s.sock.Write(s.onGather); err != nil {
@@ -148,7 +149,12 @@ func (s *writerSys) gather(bufs [][]byte) (n int64, err error) {
 
 func (s *writerSys) withGather(fd uintptr) bool {
 	for {
-		s.n, s.err = unix.SendmsgBuffers(int(fd), s.bufs[:min(len(s.bufs), 1024)], nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
+		bufs := s.bufs[:min(len(s.bufs), 1024)]
+		if s.more { // MSG_MORE keeps the header from travelling in a packet of its own
+			s.n, s.err = unix.SendmsgBuffers(int(fd), bufs, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
+		} else {
+			s.n, s.err = unix.Writev(int(fd), bufs)
+		}
 		if s.err != unix.EINTR {
 			return s.err != unix.EAGAIN
 		}
