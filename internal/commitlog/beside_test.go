@@ -25,7 +25,7 @@ func TestReadersSeeRetention(t *testing.T) {
 	const drops = 40
 	var all []*segment.Segment
 	for i := range int64(drops + 1) {
-		all = append(all, segment.Open(w.env.Files, w.fs, testDir, i, 0, i+1))
+		all = append(all, segment.Open(w.env.Files, w.fs, segment.At(testDir), i, 0, i+1))
 	}
 	for range 100_000 {
 		all = append(all, all[drops])

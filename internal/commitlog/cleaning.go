@@ -185,7 +185,7 @@ func (c *cleaning) group(filter *compact.Filter, group []*segment.Segment) error
 	if _, err := c.l.room(0); err != nil {
 		return err
 	}
-	cleaned, err := segment.CreateCleaned(c.l.env.Files, c.l.env.FS, c.l.dir(), group[0].Base())
+	cleaned, err := segment.CreateCleaned(c.l.env.Files, c.l.env.FS, c.l.folder(), group[0].Base())
 	if err != nil {
 		return c.l.judge(err)
 	}

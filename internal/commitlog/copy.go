@@ -201,9 +201,6 @@ func (l *Log) Rename(name string) error {
 	if name == l.id.DirName() {
 		l.name.Store(nil)
 	}
-	for _, s := range l.segments() {
-		s.Relocate(to)
-	}
 	return nil
 }
 

@@ -254,6 +254,13 @@ func (l *Log) dir() string {
 	return filepath.Join(l.env.Dir, l.id.DirName())
 }
 
+// folder is the Log as its segments see it, who follow it when its directory is renamed.
+type folder Log
+
+func (f *folder) Dir() string { return (*Log)(f).dir() }
+
+func (l *Log) folder() segment.Dir { return (*folder)(l) }
+
 func (l *Log) segments() []*segment.Segment {
 	if v := l.view.Load(); v != nil {
 		return v.segments

@@ -113,7 +113,7 @@ func (l *Log) open(r Recovery, owner *Log) error {
 	if len(ls.doomed) > 0 {
 		owner.removeLater(0, ls.doomed)
 	}
-	o := opening{l: l, ls: ls, r: r, point: r.Point, synced: max(r.Point, r.Synced), examine: -1}
+	o := opening{l: l, owner: owner, ls: ls, r: r, point: r.Point, synced: max(r.Point, r.Synced), examine: -1}
 	if r.Clean {
 		o.point, o.synced = all, all
 	}
@@ -144,6 +144,7 @@ func (l *Log) checkTopicID() error {
 // opening is the state of one recovery.
 type opening struct {
 	l        *Log
+	owner    *Log // whose segments they will be
 	ls       listing
 	r        Recovery
 	point    int64 // recovery point; above every offset after a clean stop
@@ -357,7 +358,7 @@ func (o *opening) loadSegments() error {
 		if !last {
 			end = o.ls.bases[i+1]
 		}
-		s := segment.Open(l.env.Files, l.env.FS, l.dir(), base, size, end)
+		s := segment.Open(l.env.Files, l.env.FS, o.owner.folder(), base, size, end)
 		if size == 0 && last && base < o.end {
 			// Left by a roll that found no space; the segment before it went on.
 			if err := l.discard([]*segment.Segment{s}); err != nil {
@@ -405,7 +406,7 @@ func (o *opening) dropEmpty() error {
 	o.ls.bases = slices.DeleteFunc(o.ls.bases, func(base int64) bool {
 		empty := base != last && base != o.ls.bases[0] && o.ls.sizes[segment.Name(base, segment.LogSuffix)] == 0
 		if empty {
-			gone = append(gone, segment.Open(o.l.env.Files, o.l.env.FS, o.l.dir(), base, 0, base))
+			gone = append(gone, segment.Open(o.l.env.Files, o.l.env.FS, o.owner.folder(), base, 0, base))
 		}
 		return empty
 	})
@@ -491,7 +492,7 @@ func (o *opening) dropBehind(i int) error {
 	for _, base := range o.ls.bases[i:] {
 		size := o.ls.sizes[segment.Name(base, segment.LogSuffix)]
 		l.recovered.TruncatedBytes += size
-		gone = append(gone, segment.Open(l.env.Files, l.env.FS, l.dir(), base, size, base))
+		gone = append(gone, segment.Open(l.env.Files, l.env.FS, o.owner.folder(), base, size, base))
 	}
 	o.ls.bases = o.ls.bases[:i]
 	return l.env.fail(l.discardNewest(gone))

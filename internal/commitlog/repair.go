@@ -129,7 +129,7 @@ func (r *repair) run(base int64) error {
 	// A segment of its own, of which no reader knows: what is read here neither pushes out what clients read, nor is it told to them.
 	files := segment.NewFileCache(1, 1)
 	defer files.Close()
-	own := segment.Open(files, l.env.FS, l.dir(), base, s.Size(), s.End())
+	own := segment.Open(files, l.env.FS, l.folder(), base, s.Size(), s.End())
 	defer own.Close()
 	places, err := own.Places(func(n int64) error { return r.opts.Throttle(int(n)) })
 	if err != nil {

@@ -14,7 +14,7 @@ func (r *repair) create(base int64) error {
 	if _, err := r.l.room(0); err != nil {
 		return err
 	}
-	s, err := segment.CreateCleaned(r.l.env.Files, r.l.env.FS, r.l.dir(), base)
+	s, err := segment.CreateCleaned(r.l.env.Files, r.l.env.FS, r.l.folder(), base)
 	if err != nil {
 		return r.l.judge(err)
 	}

@@ -103,7 +103,7 @@ func (l *Log) rollLocked(base int64, cfg *Config) (*segment.Segment, error) {
 	if len(l.segments()) > 0 && l.mu.newFiles {
 		return nil, errNamesFirst
 	}
-	next, err := segment.Create(l.env.Files, l.env.FS, l.dir(), base)
+	next, err := segment.Create(l.env.Files, l.env.FS, l.folder(), base)
 	if err != nil {
 		return nil, err
 	}

@@ -214,7 +214,7 @@ func (l *Log) finishSwaps(ls listing) error {
 		if suffix != segment.LogSuffix {
 			continue
 		}
-		end, err := segment.EndOf(l.env.Files, fsys, l.dir(), base, ls.sizes[name], segment.SwapSuffix)
+		end, err := segment.EndOf(l.env.Files, fsys, l.folder(), base, ls.sizes[name], segment.SwapSuffix)
 		if err != nil {
 			return fmt.Errorf("finish a compaction: %w", err)
 		}

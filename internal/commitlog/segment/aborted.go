@@ -112,7 +112,7 @@ func (s *Segment) loadAborted() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.writer.abortedLoaded {
-		s.mu.aborted, s.writer.abortedFiled, s.writer.abortedLoaded = entries, len(entries), true
+		s.mu.aborted, s.writer.abortedFiled, s.writer.abortedLoaded = entries, int32(len(entries)), true
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func (s *Segment) recoverAborted(known int64) error {
 	for k := len(entries); k > 0 && entries[k-1].Last >= known; k-- {
 		entries = entries[: k-1 : k-1]
 	}
-	s.mu.aborted, s.writer.abortedFiled, s.writer.abortedLoaded = entries, len(entries), true
+	s.mu.aborted, s.writer.abortedFiled, s.writer.abortedLoaded = entries, int32(len(entries)), true
 	s.writer.abortedStale = len(b) != len(entries)*abortedSize
 	return nil
 }
@@ -139,19 +139,19 @@ func (s *Segment) truncateAborted(end int64) {
 	for k := len(s.mu.aborted); k > 0 && s.mu.aborted[k-1].Last >= end; k-- {
 		s.mu.aborted = s.mu.aborted[: k-1 : k-1]
 	}
-	if s.writer.abortedFiled > len(s.mu.aborted) {
-		s.writer.abortedFiled, s.writer.abortedStale = len(s.mu.aborted), true
+	if int(s.writer.abortedFiled) > len(s.mu.aborted) {
+		s.writer.abortedFiled, s.writer.abortedStale = int32(len(s.mu.aborted)), true
 	}
 }
 
 func (s *Segment) writeAborted() error {
-	k := s.writer.abortedFiled
+	k := int(s.writer.abortedFiled)
 	if !s.writer.abortedLoaded || k == len(s.mu.aborted) && !s.writer.abortedStale {
 		return nil
 	}
 	if err := s.writeFrom(AbortedSuffix, int64(k)*abortedSize, appendAborted(nil, s.mu.aborted[k:])); err != nil {
 		return err
 	}
-	s.writer.abortedFiled, s.writer.abortedStale = len(s.mu.aborted), false
+	s.writer.abortedFiled, s.writer.abortedStale = int32(len(s.mu.aborted)), false
 	return nil
 }

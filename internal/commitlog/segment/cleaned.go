@@ -22,16 +22,16 @@ var Suffixes = []string{LogSuffix, IndexSuffix, TimeSuffix, AbortedSuffix}
 
 // CreateCleaned makes a segment for what a cleaning leaves, whose files end in .cleaned until Move gives them other names. Nobody may
 // read it before Move gave them their own. What is left of an earlier attempt is overwritten.
-func CreateCleaned(cache *FileCache, fsys vfs.FS, dir string, base int64) (*Segment, error) {
+func CreateCleaned(cache *FileCache, fsys vfs.FS, dir Dir, base int64) (*Segment, error) {
 	s := newSegment(cache, fsys, dir, base)
 	for _, suffix := range Suffixes {
-		path := filepath.Join(dir, Name(base, suffix)+CleanedSuffix)
+		path := filepath.Join(dir.Dir(), Name(base, suffix)+CleanedSuffix)
 		if err := fsys.Remove(path); err != nil && !notExist(err) {
 			return nil, fmt.Errorf("clear the way for a cleaned segment: %w", err)
 		}
 	}
 	s.named(CleanedSuffix)
-	f, err := cache.openFile(fsys, s.log.path, vfs.ReadWrite|vfs.Create|vfs.Exclusive, 0o644)
+	f, err := cache.openFile(fsys, s.Path(), vfs.ReadWrite|vfs.Create|vfs.Exclusive, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("create cleaned segment: %w", err)
 	}
@@ -43,22 +43,13 @@ func CreateCleaned(cache *FileCache, fsys vfs.FS, dir string, base int64) (*Segm
 
 // named makes the names of the files end in suffix.
 func (s *Segment) named(suffix string) {
-	s.cache.mu.Lock()
+	s.log.cache.mu.Lock()
 	s.tail = suffix
-	s.log.path = s.path(LogSuffix)
-	s.cache.mu.Unlock()
+	s.log.cache.mu.Unlock()
 }
 
 // Shut closes the .log file, which is opened again when it is needed, unless somebody holds it.
 func (s *Segment) Shut() { s.log.shut() }
-
-// Relocate tells the segment that its directory has another name. Nobody else may use the segment meanwhile.
-func (s *Segment) Relocate(dir string) {
-	s.cache.mu.Lock()
-	s.dir = dir
-	s.log.path = s.path(LogSuffix)
-	s.cache.mu.Unlock()
-}
 
 // Finish completes a cleaned segment, which ends at offset end, and makes its files durable, but for their names.
 func (s *Segment) Finish(end int64) error {
@@ -83,7 +74,7 @@ func (s *Segment) ExtendTo(end int64) {
 func (s *Segment) Move(suffix string) error {
 	for i := len(Suffixes) - 1; i >= 0; i-- {
 		from := s.path(Suffixes[i])
-		err := s.log.fs.Rename(from, filepath.Join(s.dir, Name(s.base, Suffixes[i])+suffix))
+		err := s.log.fs.Rename(from, filepath.Join(s.dir.Dir(), Name(s.base, Suffixes[i])+suffix))
 		if err != nil && !(notExist(err) && Suffixes[i] == AbortedSuffix) {
 			return err
 		}
@@ -207,7 +198,7 @@ func (r *Reader) Next() (record.Batch, error) {
 		return nil, r.met(err)
 	}
 	if err := b.CheckCRC(); err != nil {
-		return nil, r.met(fmt.Errorf("%w: %s at %d: %w", ErrCorrupt, r.w.s.log.path, r.pos, err))
+		return nil, r.met(fmt.Errorf("%w: %s at %d: %w", ErrCorrupt, r.w.s.Path(), r.pos, err))
 	}
 	r.pos += Length(b)
 	return b, nil
@@ -226,7 +217,7 @@ func (r *Reader) met(err error) error {
 func (r *Reader) Close() { r.w.s.log.Release() }
 
 // EndOf reads the .log file at path and returns the offset after its last batch, its base where it has none.
-func EndOf(cache *FileCache, fsys vfs.FS, dir string, base, size int64, suffix string) (int64, error) {
+func EndOf(cache *FileCache, fsys vfs.FS, dir Dir, base, size int64, suffix string) (int64, error) {
 	s := newSegment(cache, fsys, dir, base)
 	s.named(suffix)
 	s.mu.size = size

@@ -77,7 +77,7 @@ func (s *Segment) cutDamagesLocked(pos int64) {
 	s.setDamagesLocked(left)
 }
 
-func (s *Segment) damageError(d Damage) error { return &DamageError{s.log.path, d} }
+func (s *Segment) damageError(d Damage) error { return &DamageError{s.Path(), d} }
 
 // passes says, of an error about the batch at pos, which damage it lies in, so that the caller can go on behind it.
 func (s *Segment) passes(err error, pos int64) (Damage, bool) {
@@ -129,7 +129,7 @@ func (s *Segment) Survey(pace func(bytes int64) error) ([]Damage, error) {
 	if size == 0 {
 		return nil, nil
 	}
-	fresh := newSegment(s.cache, s.log.fs, s.dir, s.base)
+	fresh := newSegment(s.log.cache, s.log.fs, s.dir, s.base)
 	v, err := s.newSurveyor(size, end)
 	if err != nil {
 		return nil, err
@@ -138,16 +138,16 @@ func (s *Segment) Survey(pace func(bytes int64) error) ([]Damage, error) {
 	v.pace = pace
 	v.visit = func(h record.Batch, pos, n int64) { fresh.noteLocked(h, pos, n, rebuildInterval) }
 	if err := v.run(); err != nil {
-		return nil, fmt.Errorf("look through %s: %w", s.log.path, err)
+		return nil, fmt.Errorf("look through %s: %w", s.Path(), err)
 	}
 	if !s.surveyed(fresh, v, size, cuts) {
-		return nil, fmt.Errorf("look through %s: %w", s.log.path, errCut)
+		return nil, fmt.Errorf("look through %s: %w", s.Path(), errCut)
 	}
 	return v.damages, nil
 }
 
 // surveyed takes over what a survey found, unless the segment was cut since. Where there is damage the index names good batches alone.
-func (s *Segment) surveyed(fresh *Segment, v *surveyor, size int64, cuts int) bool {
+func (s *Segment) surveyed(fresh *Segment, v *surveyor, size int64, cuts int32) bool {
 	s.mu.Lock()
 	if s.mu.cuts != cuts {
 		s.mu.Unlock()
@@ -187,8 +187,8 @@ func (s *Segment) tell(d Damage, before []Damage) {
 			return
 		}
 	}
-	if tell := s.cache.onDamage.Load(); tell != nil {
-		(*tell)(&DamageError{s.log.path, d})
+	if tell := s.log.cache.onDamage.Load(); tell != nil {
+		(*tell)(&DamageError{s.Path(), d})
 	}
 }
 
@@ -210,7 +210,7 @@ func (s *Segment) Examine(fileSize, recoveryPoint, end int64, zeros, uncut bool)
 	defer v.w.close()
 	v.ends = end
 	if err := v.run(); err != nil {
-		return fmt.Errorf("look through %s: %w", s.log.path, err)
+		return fmt.Errorf("look through %s: %w", s.Path(), err)
 	}
 	var damages []Damage
 	for _, d := range v.damages {

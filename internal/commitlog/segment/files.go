@@ -115,13 +115,13 @@ func (c *FileCache) evictLocked() vfs.File {
 type File struct {
 	cache *FileCache
 	fs    vfs.FS
-	path  string
+	of    *Segment // whose .log file it is
 
 	// guarded by cache.mu
 	open      vfs.File
-	refs      int
-	forgotten bool // close as soon as refs is zero, and never open again
+	refs      int32
 	round     uint32
+	forgotten bool // close as soon as refs is zero, and never open again
 	link      link[*File]
 }
 
@@ -135,12 +135,13 @@ func (h *File) Acquire() (vfs.File, error) {
 	}
 	forgotten := h.forgotten
 	c.mu.Unlock()
+	path := h.of.Path()
 	if forgotten {
-		return nil, &fs.PathError{Op: "open", Path: h.path, Err: fs.ErrNotExist}
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 	}
-	f, err := c.openFile(h.fs, h.path, vfs.ReadWrite, 0)
+	f, err := c.openFile(h.fs, path, vfs.ReadWrite, 0)
 	if errors.Is(err, fs.ErrPermission) || isReadOnlyFS(err) {
-		f, err = c.openFile(h.fs, h.path, vfs.ReadOnly, 0)
+		f, err = c.openFile(h.fs, path, vfs.ReadOnly, 0)
 	}
 	if err != nil {
 		return nil, err
@@ -226,12 +227,12 @@ func (c *FileCache) touchIndex(s *Segment, bytes int64) {
 	var victims []*Segment
 	c.mu.Lock()
 	if bytes > 0 {
-		if !s.indexLink.in {
+		if !s.indexLink.in() {
 			c.mu.indexes.push(s, &s.indexLink)
 		}
 		c.mu.indexSize += bytes - s.indexHeld
 		s.indexHeld = bytes
-	} else if s.indexLink.in && c.mu.indexes.first() != s {
+	} else if s.indexLink.in() && c.mu.indexes.first() != s {
 		c.mu.indexes.remove(s, &s.indexLink)
 		c.mu.indexes.push(s, &s.indexLink)
 	}
@@ -254,7 +255,7 @@ func (c *FileCache) forgetIndex(s *Segment) {
 }
 
 func (c *FileCache) forgetIndexLocked(s *Segment) {
-	if s.indexLink.in {
+	if s.indexLink.in() {
 		c.mu.indexes.remove(s, &s.indexLink)
 		c.mu.indexSize -= s.indexHeld
 		s.indexHeld = 0

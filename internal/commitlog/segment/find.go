@@ -38,12 +38,12 @@ func (s *Segment) mended(err error) (again bool, fatal error) {
 
 // hintLocked returns the position of the batch with this base offset if it is one of the last or one where a read was cut.
 func (s *Segment) hintLocked(base int64) (pos int64, ok bool) {
-	for _, m := range s.mu.recent[:min(s.mu.recentN, len(s.mu.recent))] {
+	for _, m := range s.mu.recent.marks {
 		if m.base == base {
 			return m.pos, true
 		}
 	}
-	for _, m := range s.mu.hints[:min(s.mu.hintN, len(s.mu.hints))] {
+	for _, m := range s.mu.hints.marks {
 		if m.base == base {
 			return m.pos, true
 		}
@@ -194,7 +194,7 @@ func (s *Segment) cut(pos, size, maxBytes int64, atLeastOne bool) (int64, error)
 	if i >= 0 {
 		entry = s.mu.offsets[i]
 	}
-	known := i >= s.mu.filed
+	known := i >= int(s.mu.filed)
 	s.mu.RUnlock()
 	at := max(int64(entry.Pos), pos)
 	enough := at-pos > maxBytes/2
@@ -237,8 +237,7 @@ func (s *Segment) wrongEntry(e index.Offset) error {
 // remember keeps where a read was cut.
 func (s *Segment) remember(base, pos int64) {
 	s.mu.Lock()
-	s.mu.hints[s.mu.hintN%len(s.mu.hints)] = mark{base, pos}
-	s.mu.hintN++
+	s.mu.hints.note(mark{base, pos}, hintMax)
 	s.mu.Unlock()
 }
 
@@ -259,7 +258,7 @@ func (s *Segment) AppendTo(dst []byte, pos, end int64) ([]byte, error) {
 		if err == nil || err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		return dst[:at], fmt.Errorf("read %d bytes at %d of %s: %w", end-pos, pos, s.log.path, err)
+		return dst[:at], fmt.Errorf("read %d bytes at %d of %s: %w", end-pos, pos, s.Path(), err)
 	}
 	return dst, nil
 }

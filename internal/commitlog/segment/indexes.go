@@ -15,7 +15,7 @@ const writeBehind = 512
 func (s *Segment) IndexesWait() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return len(s.mu.offsets)-s.writer.offsetsFiled >= writeBehind
+	return len(s.mu.offsets)-int(s.writer.offsetsFiled) >= writeBehind
 }
 
 // WriteIndexes writes the entries that the index files lack. With final it first adds the largest timestamp to the time index and
@@ -30,19 +30,19 @@ func (s *Segment) WriteIndexes(final bool) error {
 	}
 	offsets, times := s.mu.offsets, s.mu.times // entries are never changed in place
 	s.mu.Unlock()
-	if k := s.writer.offsetsFiled; final || k < len(offsets) {
+	if k := int(s.writer.offsetsFiled); final || k < len(offsets) {
 		b := index.AppendOffsets(nil, offsets[k:])
 		if err := s.writeFrom(IndexSuffix, int64(k)*index.OffsetSize, b); err != nil {
 			return err
 		}
-		s.writer.offsetsFiled = len(offsets)
+		s.writer.offsetsFiled = int32(len(offsets))
 	}
-	if k := s.writer.timesFiled; final || k < len(times) {
+	if k := int(s.writer.timesFiled); final || k < len(times) {
 		b := index.AppendTimes(nil, times[k:])
 		if err := s.writeFrom(TimeSuffix, int64(k)*index.TimeSize, b); err != nil {
 			return err
 		}
-		s.writer.timesFiled = len(times)
+		s.writer.timesFiled = int32(len(times))
 	}
 	return s.writeAborted()
 }
@@ -50,7 +50,7 @@ func (s *Segment) WriteIndexes(final bool) error {
 // writeFrom makes b the content of a file of this segment from off to the end.
 func (s *Segment) writeFrom(suffix string, off int64, b []byte) error {
 	path := s.path(suffix)
-	f, err := s.cache.openFile(s.log.fs, path, vfs.ReadWrite|vfs.Create, 0o644)
+	f, err := s.log.cache.openFile(s.log.fs, path, vfs.ReadWrite|vfs.Create, 0o644)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (s *Segment) writeFrom(suffix string, off int64, b []byte) error {
 // SyncIndexes makes what WriteIndexes wrote durable. It takes no lock.
 func (s *Segment) SyncIndexes() error {
 	for _, suffix := range []string{IndexSuffix, TimeSuffix, AbortedSuffix} {
-		f, err := s.cache.openFile(s.log.fs, s.path(suffix), vfs.ReadWrite, 0)
+		f, err := s.log.cache.openFile(s.log.fs, s.path(suffix), vfs.ReadWrite, 0)
 		if notExist(err) {
 			continue // no entry yet, or the segment is gone
 		}
@@ -100,7 +100,7 @@ func (s *Segment) load() error {
 		return nil
 	}
 	if loaded {
-		s.cache.touchIndex(s, 0)
+		s.log.cache.touchIndex(s, 0)
 		return nil
 	}
 	f, err := s.readIndexes(size)
@@ -170,17 +170,17 @@ func (s *Segment) short(offsets []index.Offset, size int64) bool {
 }
 
 // setIndex takes over the index of an old segment, unless it was cut since so many cuts; filed entries of it come from the file.
-func (s *Segment) setIndex(offsets []index.Offset, times []index.Time, filed, cuts int) {
+func (s *Segment) setIndex(offsets []index.Offset, times []index.Time, filed int, cuts int32) {
 	s.mu.Lock()
 	if s.active || s.mu.cuts != cuts {
 		s.mu.Unlock()
 		return
 	}
-	s.mu.offsets, s.mu.times, s.mu.loaded, s.mu.filed = offsets, times, true, filed
+	s.mu.offsets, s.mu.times, s.mu.loaded, s.mu.filed = offsets, times, true, int32(filed)
 	s.setMaxLocked(times)
 	bytes := s.indexBytesLocked()
 	s.mu.Unlock()
-	s.cache.touchIndex(s, bytes)
+	s.log.cache.touchIndex(s, bytes)
 }
 
 // setMaxLocked takes the largest timestamp of an old segment from its last time entry.
@@ -218,7 +218,7 @@ func (s *Segment) rebuild() error {
 }
 
 // replaceIndex takes over the index that was made when the segment had been cut so often. Where it was cut since, the caller tries again.
-func (s *Segment) replaceIndex(fresh *Segment, cuts int) {
+func (s *Segment) replaceIndex(fresh *Segment, cuts int32) {
 	s.mu.Lock()
 	if s.mu.cuts == cuts && !s.active {
 		s.mu.maxSet = false
@@ -250,7 +250,7 @@ func (s *Segment) Rebuild() error {
 }
 
 // remake makes the indexes of the batches that are found, and says how often the segment had been cut when it began.
-func (s *Segment) remake() (fresh *Segment, cuts int, err error) {
+func (s *Segment) remake() (fresh *Segment, cuts int32, err error) {
 	if fresh, cuts, err = s.remakeOnce(); errors.Is(err, ErrCorrupt) {
 		s.survey()
 		fresh, cuts, err = s.remakeOnce()
@@ -258,8 +258,8 @@ func (s *Segment) remake() (fresh *Segment, cuts int, err error) {
 	return fresh, cuts, err
 }
 
-func (s *Segment) remakeOnce() (fresh *Segment, cuts int, err error) {
-	fresh = newSegment(s.cache, s.log.fs, s.dir, s.base)
+func (s *Segment) remakeOnce() (fresh *Segment, cuts int32, err error) {
+	fresh = newSegment(s.log.cache, s.log.fs, s.dir, s.base)
 	s.mu.RLock()
 	size, cuts := s.mu.size, s.mu.cuts
 	s.mu.RUnlock()
@@ -324,7 +324,9 @@ func (s *Segment) Forget(offset int64) (end int64, err error) {
 		start, times = int64(last.Pos), index.TimesUpTo(s.mu.times, int64(last.Rel))
 	}
 	s.mu.offsets, s.mu.times = s.mu.offsets[:keep:keep], s.mu.times[:times:times]
-	s.mu.size, s.mu.end, s.mu.recentN, s.mu.hintN, s.mu.filed = pos, s.base, 0, 0, min(s.mu.filed, keep)
+	s.mu.size, s.mu.end, s.mu.filed = pos, s.base, min(s.mu.filed, int32(keep))
+	s.mu.recent.clear()
+	s.mu.hints.clear()
 	s.mu.own = min(s.mu.own, pos)
 	s.checked.cut(s.mu.own)
 	s.mu.firstSet = s.mu.firstSet && pos > 0
@@ -333,7 +335,7 @@ func (s *Segment) Forget(offset int64) (end int64, err error) {
 		s.mu.max = timeMark{s.mu.times[times-1].Timestamp, s.base + int64(s.mu.times[times-1].Rel)}
 	}
 	s.mu.Unlock()
-	s.writer.offsetsFiled, s.writer.timesFiled = min(s.writer.offsetsFiled, keep), min(s.writer.timesFiled, times)
+	s.writer.offsetsFiled, s.writer.timesFiled = min(s.writer.offsetsFiled, int32(keep)), min(s.writer.timesFiled, int32(times))
 	s.writer.since = pos - start
 	s.backed.Store(min(s.backed.Load(), pos))
 	s.writer.firstSet = s.writer.firstSet && pos > 0
@@ -408,7 +410,7 @@ func (s *Segment) Reactivate() error {
 	if err := s.loadAborted(); err != nil {
 		return err
 	}
-	s.cache.forgetIndex(s)
+	s.log.cache.forgetIndex(s)
 	if err := s.reactivate(); err != nil {
 		return err
 	}
@@ -426,10 +428,10 @@ func (s *Segment) reactivate() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.mu.loaded { // the cache dropped it meanwhile; it cannot any more
-		return fmt.Errorf("reactivate %s: %w: index was dropped", s.log.path, ErrCorrupt)
+		return fmt.Errorf("reactivate %s: %w: index was dropped", s.Path(), ErrCorrupt)
 	}
 	s.active = true
-	s.writer.offsetsFiled, s.writer.timesFiled = len(s.mu.offsets), len(s.mu.times)
+	s.writer.offsetsFiled, s.writer.timesFiled = int32(len(s.mu.offsets)), int32(len(s.mu.times))
 	s.backed.Store(s.mu.size)
 	s.writer.reserved = s.mu.size
 	s.writer.since = s.mu.size

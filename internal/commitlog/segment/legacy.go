@@ -33,5 +33,5 @@ func (w *walker) refuseLegacy(pos int64) error {
 	if err != nil || crc32.ChecksumIEEE(message[magicAt:]) != binary.BigEndian.Uint32(message[crcAt:]) {
 		return nil
 	}
-	return fmt.Errorf("%s at %d: magic %d: %w", w.s.log.path, pos, magic, ErrOldFormat)
+	return fmt.Errorf("%s at %d: magic %d: %w", w.s.Path(), pos, magic, ErrOldFormat)
 }

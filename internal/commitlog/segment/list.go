@@ -8,12 +8,16 @@ type list[T comparable] struct {
 
 type link[T comparable] struct {
 	prev, next *link[T]
-	value      T
-	in         bool
+	value      T // its zero value where the link is in no list
+}
+
+func (at *link[T]) in() bool {
+	var none T
+	return at.value != none
 }
 
 func (l *list[T]) push(v T, at *link[T]) {
-	*at = link[T]{next: l.head, value: v, in: true}
+	*at = link[T]{next: l.head, value: v}
 	if l.head != nil {
 		l.head.prev = at
 	} else {

@@ -19,8 +19,8 @@ func (s *Segment) tellUnreadable(err error) {
 	if !Unreadable(err) {
 		return
 	}
-	if tell := s.cache.onUnreadable.Load(); tell != nil {
-		(*tell)(s.log.path)
+	if tell := s.log.cache.onUnreadable.Load(); tell != nil {
+		(*tell)(s.Path())
 	}
 }
 
@@ -94,7 +94,7 @@ func (s *Segment) TakeDamage(from *Segment, d Damage, buf []byte) error {
 	for pos := d.From; pos < d.To; {
 		b := buf[:min(int64(len(buf)), d.To-pos)]
 		if n, err := in.ReadAt(b, pos); n < len(b) {
-			return fmt.Errorf("%w: read %d bytes at %d of %s: %w", ErrUnread, len(b), pos, from.log.path, err)
+			return fmt.Errorf("%w: read %d bytes at %d of %s: %w", ErrUnread, len(b), pos, from.Path(), err)
 		}
 		if _, err := out.WriteAt(b, at+pos-d.From); err != nil {
 			return err

@@ -79,7 +79,7 @@ func (s *Segment) scan(r *Result, start, fileSize, recoveryPoint int64, limits L
 		b, n, err := s.scanOne(w, pos, recoveryPoint)
 		if err == nil && !s.examined && s.mu.end < synced && b.BaseOffset() > max(s.mu.end, s.base) && b.NextOffset() > synced {
 			// What was synced does not end in a gap. If this base offset is wrong, all behind it would be taken for torn.
-			err = fmt.Errorf("%w: %s at %d: base offset %d behind %d", ErrCorrupt, s.log.path, pos, b.BaseOffset(), s.mu.end)
+			err = fmt.Errorf("%w: %s at %d: base offset %d behind %d", ErrCorrupt, s.Path(), pos, b.BaseOffset(), s.mu.end)
 		}
 		if err == nil {
 			err = visit(b)
@@ -125,7 +125,7 @@ func (s *Segment) scanOne(w *walker, pos, recoveryPoint int64) (record.Batch, in
 	n := Length(b)
 	// The first batch of a segment may begin below the base: a follower starts at the leader's log start, inside a batch.
 	if s.mu.end > s.base && b.BaseOffset() < s.mu.end {
-		return nil, 0, fmt.Errorf("%w: %s at %d: base offset %d below %d", ErrCorrupt, s.log.path, pos, b.BaseOffset(), s.mu.end)
+		return nil, 0, fmt.Errorf("%w: %s at %d: base offset %d below %d", ErrCorrupt, s.Path(), pos, b.BaseOffset(), s.mu.end)
 	}
 	check := b.NextOffset() > recoveryPoint
 	if !check && !b.IsControl() {
@@ -135,7 +135,7 @@ func (s *Segment) scanOne(w *walker, pos, recoveryPoint int64) (record.Batch, in
 		return nil, 0, err
 	}
 	if err := b.CheckCRC(); err != nil {
-		return nil, 0, fmt.Errorf("%w: %s at %d: %w", ErrCorrupt, s.log.path, pos, err)
+		return nil, 0, fmt.Errorf("%w: %s at %d: %w", ErrCorrupt, s.Path(), pos, err)
 	}
 	return b, n, nil
 }
@@ -169,7 +169,7 @@ func (s *Segment) recoverIndex(fileSize, known int64) (start int64, whole bool, 
 	if k := len(times); k > 0 {
 		s.mu.max = timeMark{times[k-1].Timestamp, s.base + int64(times[k-1].Rel)}
 	}
-	s.writer.offsetsFiled, s.writer.timesFiled, s.mu.filed = keep, len(times), keep
+	s.writer.offsetsFiled, s.writer.timesFiled, s.mu.filed = int32(keep), int32(len(times)), int32(keep)
 	return start, whole, nil
 }
 

@@ -20,7 +20,7 @@ type FileReport struct {
 // VerifyFile reads the .log file of a segment that nobody writes to, and compares its indexes with it. The segment ends at offset end;
 // 0 means that it is the last one of its log.
 func VerifyFile(cache *FileCache, fsys vfs.FS, dir string, base, size, end int64) (r FileReport, err error) {
-	s := Open(cache, fsys, dir, base, size, end)
+	s := Open(cache, fsys, At(dir), base, size, end)
 	defer s.Close()
 	last := end == 0
 	if last {
@@ -63,7 +63,7 @@ func VerifyFile(cache *FileCache, fsys vfs.FS, dir string, base, size, end int64
 		}
 	}
 	if err := v.run(); err != nil {
-		return r, fmt.Errorf("read %s: %w", s.log.path, err)
+		return r, fmt.Errorf("read %s: %w", s.Path(), err)
 	}
 	r.Damages = v.damages
 	if k := len(r.Damages) - 1; k >= 0 && last && r.Damages[k].Next == anyOffset {

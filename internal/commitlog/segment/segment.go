@@ -58,12 +58,11 @@ func ParseName(name, suffix string) (base int64, ok bool) {
 // Segment is one segment.
 type Segment struct {
 	base     int64
-	dir      string
+	dir      Dir
 	tail     string // behind the names of the files, while a cleaning makes them
-	cache    *FileCache
 	log      File
-	examined bool  // Examine looked for damage that Recover then passes over
 	synced   int64 // nothing below this offset is torn; the recovery point where that is higher
+	examined bool  // Examine looked for damage that Recover then passes over
 	active   bool  // set by Create and Recover, ended by Seal; read by the writer, and under mu by readers
 
 	mu struct {
@@ -71,36 +70,34 @@ type Segment struct {
 		size    int64          // bytes of whole batches
 		own     int64          // from here on this process wrote them
 		end     int64          // offset after the last batch; of an old segment the next one's base
-		cuts    int            // so often it was cut: what a file was found to hold before says nothing of what lies there now
 		offsets []index.Offset // the whole index of an active segment; of an old one nil until it is needed
 		times   []index.Time
-		loaded  bool
-		max     timeMark // largest timestamp so far
-		maxSet  bool     // max is known
-		recent  [8]mark  // starts of the last batches, so that a reader at the end needs no search
-		recentN int
-		hints   [4]mark // where reads were cut, so that the reader who goes on there needs no search
-		hintN   int
-		filed   int  // entries at the start of offsets that came from the file and are believed only as far as they were checked
-		refile  bool // the index files are wrong and must be written from the start
 		aborted []Aborted
+		recent  ring     // starts of the last batches, so that a reader at the end needs no search
+		hints   ring     // where reads were cut, so that the reader who goes on there needs no search
+		max     timeMark // largest timestamp so far
+		first   int64    // largest timestamp of the first batch
+		cuts    int32    // so often it was cut: what a file was found to hold before says nothing of what lies there now
+		filed   int32    // entries at the start of offsets that came from the file and are believed only as far as they were checked
 
-		pinned   bool  // the index stays in memory
-		first    int64 // largest timestamp of the first batch
+		maxSet   bool // max is known
 		firstSet bool
+		loaded   bool
+		refile   bool // the index files are wrong and must be written from the start
+		pinned   bool // the index stays in memory
 	}
 
 	writer struct { // for the one writer
 		since         int64 // bytes since the last index entry
-		offsetsFiled  int   // entries that are in the files already
-		timesFiled    int
-		abortedFiled  int
-		abortedLoaded bool
-		abortedStale  bool  // the file has entries that are not in memory any more
 		first         int64 // timestamp by which the segment ages: that of its first batch
-		firstSet      bool
 		reserved      int64 // bytes allocated on disk
 		step          int64 // by which reserved last grew
+		offsetsFiled  int32 // entries that are in the files already
+		timesFiled    int32
+		abortedFiled  int32
+		abortedLoaded bool
+		abortedStale  bool // the file has entries that are not in memory any more
+		firstSet      bool
 	}
 
 	checked checked
@@ -123,25 +120,58 @@ type timeMark struct{ timestamp, last int64 }
 // mark is the start of a batch.
 type mark struct{ base, pos int64 }
 
-func newSegment(cache *FileCache, fsys vfs.FS, dir string, base int64) *Segment {
-	s := &Segment{base: base, dir: dir, cache: cache}
-	s.log = File{cache: cache, fs: fsys, path: s.path(LogSuffix)}
+// Sizes of the rings of a segment.
+const (
+	recentMax = 8
+	hintMax   = 4
+)
+
+// ring is the last few marks, in no order. Most segments of many never have more than one.
+type ring struct {
+	marks []mark
+	next  uint8 // the oldest one, once there are as many as there may be
+}
+
+func (r *ring) note(m mark, most int) {
+	if len(r.marks) < most {
+		r.marks = append(r.marks, m)
+		return
+	}
+	r.marks[r.next] = m
+	r.next = uint8((int(r.next) + 1) % most)
+}
+
+func (r *ring) clear() { *r = ring{marks: r.marks[:0]} }
+
+// Dir says where the directory of a segment is. A segment asks for it whenever it needs a name, and keeps none: those of a hundred thousand that are in use
+// would be much, and as they are made among others that are soon garbage, would hold far more than they are.
+type Dir interface{ Dir() string }
+
+// At is a directory that stays where it is.
+type At string
+
+// Dir is the directory's path.
+func (a At) Dir() string { return string(a) }
+
+func newSegment(cache *FileCache, fsys vfs.FS, dir Dir, base int64) *Segment {
+	s := &Segment{base: base, dir: dir}
+	s.log = File{cache: cache, fs: fsys, of: s}
 	s.mu.end = base
 	s.mu.max = timeMark{NoTimestamp, base}
 	return s
 }
 
 // Create makes a new empty segment, which is active. Its name is durable once the directory is synced.
-func Create(cache *FileCache, fsys vfs.FS, dir string, base int64) (*Segment, error) {
+func Create(cache *FileCache, fsys vfs.FS, dir Dir, base int64) (*Segment, error) {
 	s := newSegment(cache, fsys, dir, base)
-	f, err := cache.openFile(fsys, s.log.path, vfs.ReadWrite|vfs.Create, 0o644)
+	f, err := cache.openFile(fsys, s.Path(), vfs.ReadWrite|vfs.Create, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("create segment: %w", err)
 	}
 	// The file may be there from an attempt that found no space; it must not hold anything.
 	size, err := f.Size()
 	if err == nil && size > 0 {
-		err = fmt.Errorf("create segment %s: %w: the file exists and has %d bytes", s.log.path, ErrCorrupt, size)
+		err = fmt.Errorf("create segment %s: %w: the file exists and has %d bytes", s.Path(), ErrCorrupt, size)
 	}
 	if err != nil {
 		f.Close()
@@ -154,7 +184,7 @@ func Create(cache *FileCache, fsys vfs.FS, dir string, base int64) (*Segment, er
 }
 
 // Open returns an old segment of the given file size that ends where the next one begins. It touches no file.
-func Open(cache *FileCache, fsys vfs.FS, dir string, base, size, end int64) *Segment {
+func Open(cache *FileCache, fsys vfs.FS, dir Dir, base, size, end int64) *Segment {
 	s := newSegment(cache, fsys, dir, base)
 	s.mu.size, s.mu.own, s.mu.end = size, size, end
 	return s
@@ -178,11 +208,11 @@ func (s *Segment) End() int64 {
 }
 
 func (s *Segment) path(suffix string) string {
-	return filepath.Join(s.dir, Name(s.base, suffix)+s.tail)
+	return filepath.Join(s.dir.Dir(), Name(s.base, suffix)+s.tail)
 }
 
 // Path is the name of the .log file.
-func (s *Segment) Path() string { return s.log.path }
+func (s *Segment) Path() string { return s.path(LogSuffix) }
 
 // Fits says whether a batch with this last offset can be indexed: relative offsets have 31 bits.
 func (s *Segment) Fits(last int64) bool { return last-s.base <= math.MaxInt32 && last >= s.base }
@@ -251,8 +281,7 @@ func (s *Segment) noteLocked(b record.Batch, pos, n, interval int64) {
 	}
 	s.writer.since += n
 	s.mu.size, s.mu.end = pos+n, last+1
-	s.mu.recent[s.mu.recentN%len(s.mu.recent)] = mark{b.BaseOffset(), pos}
-	s.mu.recentN++
+	s.mu.recent.note(mark{b.BaseOffset(), pos}, recentMax)
 }
 
 // noteTimeLocked adds the largest timestamp so far to the time index unless it is there.
@@ -387,7 +416,7 @@ func (s *Segment) Retire() {
 	s.active = false
 	bytes := s.indexBytesLocked()
 	s.mu.Unlock()
-	s.cache.touchIndex(s, bytes)
+	s.log.cache.touchIndex(s, bytes)
 }
 
 func (s *Segment) indexBytesLocked() int64 {
@@ -396,7 +425,7 @@ func (s *Segment) indexBytesLocked() int64 {
 
 // Close closes the files when their last reader is gone.
 func (s *Segment) Close() {
-	s.cache.forgetIndex(s)
+	s.log.cache.forgetIndex(s)
 	s.log.Forget()
 }
 

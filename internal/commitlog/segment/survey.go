@@ -299,7 +299,7 @@ func (v *surveyor) search(pos, to, least, bound int64) (int64, error) {
 			if err == nil || err == io.EOF {
 				return v.w.size, nil // the file is shorter than it was
 			}
-			return 0, fmt.Errorf("read %d bytes at %d of %s: %w", n, pos, v.w.s.log.path, err)
+			return 0, fmt.Errorf("read %d bytes at %d of %s: %w", n, pos, v.w.s.Path(), err)
 		}
 		for i := 0; i+record.HeaderSize <= int(n); i++ {
 			k := bytes.IndexByte(buf[i+magicAt:n], 2)

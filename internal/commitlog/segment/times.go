@@ -79,7 +79,7 @@ func (s *Segment) positionOnDisk(rel int64) (pos int64, ok bool) {
 // entryOnDisk returns the last entry of an index file for which take is true, as it is for all before; nil if there is none. ok is
 // false when the file cannot be read or its size is odd.
 func (s *Segment) entryOnDisk(suffix string, size int64, take func(b []byte) bool) (entry []byte, ok bool) {
-	f, err := s.cache.openFile(s.log.fs, s.path(suffix), vfs.ReadOnly, 0)
+	f, err := s.log.cache.openFile(s.log.fs, s.path(suffix), vfs.ReadOnly, 0)
 	if err != nil {
 		return nil, false
 	}

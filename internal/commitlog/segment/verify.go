@@ -129,7 +129,7 @@ func (w *walker) good(pos, least, end int64) (goodBatch, error) {
 	// A length may be wrong by a bit, too, and say that the batch takes the rest of the file.
 	err = h.CheckCRCOf(n, scanChunk, func(at, n int64) ([]byte, error) { return w.bytes(pos+at, n) })
 	if errors.Is(err, record.ErrCorrupt) {
-		err = fmt.Errorf("%w: %s at %d, offset %d: %w", ErrCorrupt, w.s.log.path, pos, base, err)
+		err = fmt.Errorf("%w: %s at %d, offset %d: %w", ErrCorrupt, w.s.Path(), pos, base, err)
 	}
 	if err != nil {
 		return goodBatch{}, err
@@ -140,7 +140,7 @@ func (w *walker) good(pos, least, end int64) (goodBatch, error) {
 		end = behind.BaseOffset()
 	}
 	if base < least || next > end {
-		return goodBatch{}, fmt.Errorf("%w: %s at %d: %w: offsets %d to %d between %d and %d", ErrCorrupt, w.s.log.path, pos, record.ErrCorrupt,
+		return goodBatch{}, fmt.Errorf("%w: %s at %d: %w: offsets %d to %d between %d and %d", ErrCorrupt, w.s.Path(), pos, record.ErrCorrupt,
 			base, next-1, max(least, w.s.base), end)
 	}
 	return goodBatch{n, next}, nil

@@ -54,7 +54,7 @@ func (w *walker) close() {
 // bytes returns n bytes at pos, which are valid until the next call.
 func (w *walker) bytes(pos, n int64) ([]byte, error) {
 	if pos+n > w.size {
-		return nil, fmt.Errorf("%w: %d bytes at %d of %s, which has %d: %w", ErrCorrupt, n, pos, w.s.log.path, w.size, io.ErrUnexpectedEOF)
+		return nil, fmt.Errorf("%w: %d bytes at %d of %s, which has %d: %w", ErrCorrupt, n, pos, w.s.Path(), w.size, io.ErrUnexpectedEOF)
 	}
 	if at := pos - w.from; at >= 0 && at+n <= int64(len(w.have)) {
 		return w.have[at : at+n], nil
@@ -73,7 +73,7 @@ func (w *walker) bytes(pos, n int64) ([]byte, error) {
 			err = io.ErrUnexpectedEOF
 		}
 		w.have = nil
-		return nil, fmt.Errorf("read %d bytes at %d of %s: %w", n, pos, w.s.log.path, err)
+		return nil, fmt.Errorf("read %d bytes at %d of %s: %w", n, pos, w.s.Path(), err)
 	}
 	w.have, w.from = dst[:got], pos
 	return w.have[:n], nil
@@ -108,7 +108,7 @@ func (w *walker) look(pos int64) (record.Batch, error) {
 	default:
 		return b, nil
 	}
-	return nil, fmt.Errorf("%w: %s at %d: %w", ErrCorrupt, w.s.log.path, pos, err)
+	return nil, fmt.Errorf("%w: %s at %d: %w", ErrCorrupt, w.s.Path(), pos, err)
 }
 
 // zero says that b was never written: the file got its size before a crash and not its content.
@@ -138,5 +138,5 @@ func (w *walker) scanning(whole bool, lastBatch int64) {
 
 // disordered is the error about a batch at pos that begins below the end of the one before.
 func (w *walker) disordered(pos, base, before int64) error {
-	return fmt.Errorf("%w: %s at %d: base offset %d below %d", ErrCorrupt, w.s.log.path, pos, base, before)
+	return fmt.Errorf("%w: %s at %d: base offset %d below %d", ErrCorrupt, w.s.Path(), pos, base, before)
 }

@@ -231,7 +231,7 @@ func (s *Scrubber) segment(ctx context.Context, dir string, p part) error {
 }
 
 func (s *Scrubber) survey(ctx context.Context, dir string, p part) ([]segment.Damage, error) {
-	g := segment.Open(s.files, s.opts.FS, dir, p.base, p.size, p.end)
+	g := segment.Open(s.files, s.opts.FS, segment.At(dir), p.base, p.size, p.end)
 	defer g.Close()
 	return g.Survey(func(n int64) error { return s.pay(ctx, n) })
 }

@@ -27,7 +27,7 @@ func disk(t *testing.T) *vfs.Mem {
 			t.Fatal(err)
 		}
 		for k := range int64(3) {
-			s, err := segment.Create(cache, mem, dir, 10*k)
+			s, err := segment.Create(cache, mem, segment.At(dir), 10*k)
 			if err != nil {
 				t.Fatal(err)
 			}
