@@ -22,10 +22,10 @@ var ErrTopicID = errors.New("directory belongs to another topic id")
 type listing struct {
 	bases     []int64
 	snapshots []int64
-	sizes     map[string]int64
-	doomed    []doomedFile // left over from deletions and replaced files
-	cleaned   []string     // files of a cleaning that did not come to its end
-	swaps     []string     // files of one that did, and must be put in place
+	sizes     map[string]int64 // by name; 0 where nobody asks for it
+	doomed    []doomedFile     // left over from deletions and replaced files
+	cleaned   []string         // files of a cleaning that did not come to its end
+	swaps     []string         // files of one that did, and must be put in place
 }
 
 // list reads the directory; exists is false when there is none.
@@ -38,6 +38,12 @@ func (l *Log) list() (ls listing, exists bool, err error) {
 		return ls, false, err
 	}
 	ls.sizes = make(map[string]int64, len(entries))
+	logs := 0
+	for _, e := range entries {
+		if _, ok := segment.ParseName(e.Name(), segment.LogSuffix); ok {
+			logs++
+		}
+	}
 	for _, e := range entries {
 		name := e.Name()
 		if !e.Type().IsRegular() && isOurs(name) {
@@ -47,14 +53,20 @@ func (l *Log) list() (ls listing, exists bool, err error) {
 		if e.IsDir() {
 			continue
 		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		ls.sizes[name] = 0
+		// The indexes of the last segment are read whole, like every small file. To ask for all sizes would be most of what the opening of a log with one segment
+		// leaves behind.
+		if logs > 1 || strings.HasSuffix(name, segment.LogSuffix) || strings.HasSuffix(name, segment.SwapSuffix) {
+			info, err := e.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				delete(ls.sizes, name)
+				continue
+			}
+			if err != nil {
+				return ls, true, err
+			}
+			ls.sizes[name] = info.Size()
 		}
-		if err != nil {
-			return ls, true, err
-		}
-		ls.sizes[name] = info.Size()
 		if base, ok := segment.ParseName(name, segment.LogSuffix); ok {
 			ls.bases = append(ls.bases, base)
 		}
