@@ -256,6 +256,6 @@ type Recovery struct {
 type Recovered struct {
 	ScannedBytes   int64 // read and checked because they lay above the recovery point
 	TruncatedBytes int64 // cut off as torn
-	Rebuilt        int   // derived files (indexes, snapshot, epochs) that were missing, short or broken
+	Rebuilt        int32 // derived files (indexes, snapshot, epochs) that were missing, short or broken
 	Lost           bool  // the log ends below its recovery point, or below where the journal goes on: synced records are gone, the replica is lossy (D6)
 }

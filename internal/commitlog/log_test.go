@@ -56,7 +56,7 @@ func TestNoFileBeforeTheFirstAppend(t *testing.T) {
 	if got := names(t, mem, testDir); len(got) != 0 || w.env.Files.Unused() != 0 {
 		t.Fatal(got)
 	}
-	if size := unsafe.Sizeof(Log{}); size > 640 {
+	if size := unsafe.Sizeof(Log{}); size > 640-8 { // the runtime gives one that large another eight, and rounds up
 		t.Fatalf("a Log takes %d bytes", size)
 	}
 	if _, err := l.Append(batchSpec{}.build(), 3); err != nil {

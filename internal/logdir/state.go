@@ -31,8 +31,8 @@ type state struct {
 	looked int             // so often it was not ready to be described; the checkpoint writer's
 
 	idle struct { // the sweeper's
-		unflushed int    // for so many sweeps it has had unflushed bytes
-		unused    int    // for so many nobody used its files
+		unflushed int32  // for so many sweeps it has had unflushed bytes
+		unused    int32  // for so many nobody used its files
 		uses      uint64 // what commitlog's Uses was then
 	}
 	committing struct { // guarded by committer.mu

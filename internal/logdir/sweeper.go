@@ -116,7 +116,7 @@ func (s *sweeper) sweep(now time.Time) {
 		s.position = 0
 	}
 	part := append([]*state(nil), d.mu.order[s.position:min(s.position+sweepLogs, len(d.mu.order))]...)
-	rounds := max(1, (len(d.mu.order)+sweepLogs-1)/sweepLogs) // each log is looked at every so many sweeps
+	rounds := int32(max(1, (len(d.mu.order)+sweepLogs-1)/sweepLogs)) // each log is looked at every so many sweeps
 	s.position += len(part)
 	d.mu.Unlock()
 	old := int(d.opts.FlushAge / sweepInterval)
@@ -132,7 +132,7 @@ func (s *sweeper) sweep(now time.Time) {
 			continue
 		}
 		st.idle.unflushed += rounds
-		if n >= d.opts.FlushBytes || st.idle.unflushed >= old || l.FlushDue(now) {
+		if n >= d.opts.FlushBytes || int(st.idle.unflushed) >= old || l.FlushDue(now) {
 			st.idle.unflushed = 0
 			d.committer.flush(st)
 		}
@@ -140,13 +140,13 @@ func (s *sweeper) sweep(now time.Time) {
 }
 
 // rest lets a log return to rest that has not been used for long.
-func (s *sweeper) rest(st *state, l *commitlog.Log, rounds int) {
+func (s *sweeper) rest(st *state, l *commitlog.Log, rounds int32) {
 	uses := l.Uses()
 	if uses != st.idle.uses || l.Rests() {
 		st.idle.uses, st.idle.unused = uses, 0
 		return
 	}
-	if st.idle.unused += rounds; st.idle.unused >= int(restAfter/sweepInterval) {
+	if st.idle.unused += rounds; st.idle.unused >= int32(restAfter/sweepInterval) {
 		s.d.rest(st, l, uses)
 	}
 }
