@@ -341,7 +341,7 @@ func (r *cleanRun) check(t testing.TB, l *Log) error {
 	if err := r.checkCommitted(l, got, all); err != nil {
 		return err
 	}
-	if err := r.checkDerived(l); err != nil {
+	if err := r.checkDerived(l, got); err != nil {
 		return err
 	}
 	return r.checkSearch(l, got)
@@ -461,7 +461,7 @@ func (r *cleanRun) checkCommitted(l *Log, got []record.Batch, all map[int64]*wan
 }
 
 // checkDerived: compaction leaves what the log knows of producers and epochs as it is.
-func (r *cleanRun) checkDerived(l *Log) error {
+func (r *cleanRun) checkDerived(l *Log, got []record.Batch) error {
 	var state producer.State
 	var epochs epoch.Cache
 	for _, b := range r.batches {
@@ -484,7 +484,11 @@ func (r *cleanRun) checkDerived(l *Log) error {
 	if got, want := l.mu.producers.Encode(), state.Encode(); !bytes.Equal(got, want) {
 		return fmt.Errorf("producers\n%x, want\n%x", got, want)
 	}
-	return nil
+	left := map[int64]bool{}
+	for _, b := range got {
+		left[b.BaseOffset()] = true
+	}
+	return sentAgain(l, r.batches, func(b record.Batch) bool { return left[b.BaseOffset()] })
 }
 
 // checkSearch reads from a random offset, and looks a random time and the largest one up.

@@ -160,6 +160,11 @@ func (r *crashRun) recover(p *crashPoint, disk *vfs.Mem, model vfs.Survivors) {
 		t.Fatalf("%s: log from %d has\n%s\nwhich no state has; last\n%s", where, l.LogStart(), offsets(got), offsets(r.m.batches))
 	}
 	r.derived(where, l, history, got)
+	if len(got) > 0 && r.checked%9 < 2 {
+		if err := sentAgain(l, history, func(b record.Batch) bool { return b.LastOffset() >= l.segments()[0].Base() }); err != nil {
+			t.Fatalf("%s: %v", where, err)
+		}
+	}
 	if r.checked%9 == 0 {
 		r.carryOn(where, w, l, got)
 	}

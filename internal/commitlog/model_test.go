@@ -370,6 +370,9 @@ func (r *modelRun) compare() {
 	r.compareRead()
 	r.compareTime()
 	r.compareTxns()
+	if r.rng.IntN(2) == 0 {
+		r.must(sentAgain(l, m.batches, func(b record.Batch) bool { return b.LastOffset() >= l.segments()[0].Base() }))
+	}
 }
 
 // compareTxns compares the last stable offset and the aborted transactions.

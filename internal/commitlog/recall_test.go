@@ -3,10 +3,13 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/moldau/moldau/internal/record"
 	"github.com/moldau/moldau/internal/vfs"
 )
 
@@ -113,5 +116,111 @@ func TestSentAgainUnreadable(t *testing.T) {
 	failing = false
 	if info, err := l.Append(again, 1); !info.Duplicate || info.First != 0 || err != nil {
 		t.Fatal(info, err)
+	}
+}
+
+// sentAgain lets each producer of a history send its last batches again, up to five, as it does after a lost connection. None may be written a second time. The newest one
+// is known in any case, and so is one before it as long as the log has those from it on.
+func sentAgain(l *Log, history []record.Batch, has func(record.Batch) bool) error {
+	inFlight := map[int64][]record.Batch{}
+	for _, b := range history {
+		if id := b.ProducerID(); b.HasProducerID() && !b.IsControl() {
+			inFlight[id] = append(inFlight[id], b)
+		}
+	}
+	end := l.LogEnd()
+	epoch, _ := l.LatestEpoch()
+	for _, id := range slices.Sorted(maps.Keys(inFlight)) {
+		last := inFlight[id]
+		last = last[max(len(last)-5, 0):]
+		known := len(last) - 1
+		for known > 0 && has(last[known]) && has(last[known-1]) {
+			known--
+		}
+		for i, b := range last {
+			info, err := l.Append(slices.Clone(b), epoch)
+			duplicate := err == nil && info.Duplicate && info.First == b.BaseOffset() && info.Last == b.LastOffset()
+			if refused := i < known && errors.Is(err, ErrOutOfOrderSequence); !duplicate && !refused || l.LogEnd() != end {
+				return fmt.Errorf("batch %d of the last %d of producer %d, at %d to %d, was sent again: %+v, %v", i, len(last), id, b.BaseOffset(), b.LastOffset(), info, err)
+			}
+		}
+	}
+	return nil
+}
+
+// TestSentAgainToAFollower: the log of a follower may begin inside a batch, which its producer may send again once it leads.
+func TestSentAgainToAFollower(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, Config{}, Recovery{Missing: true, LogStart: 1})
+	var sent []record.Batch
+	for i := range int64(5) {
+		b := batchSpec{n: 2, pid: 1, seq: int32(2 * i)}.build()
+		b.SetBaseOffset(2 * i)
+		if _, err := l.AppendReplica(b); err != nil {
+			t.Fatal(err)
+		}
+		sent = append(sent, b)
+	}
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	l = w.open(t, Config{}, Recovery{Clean: true, Point: 10, LogStart: 1})
+	if err := sentAgain(l, sent, func(record.Batch) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSpanBefore: what is looked through before a batch is as much as was asked for, in whichever segment the batch lies, and wherever in it.
+func TestSpanBefore(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, Config{SegmentBytes: 2000, IndexIntervalBytes: 300}, Recovery{Missing: true})
+	at := []int64{0} // where the batch of each offset begins, in bytes of the log
+	for i := range int64(60) {
+		if _, err := l.Append(batchSpec{size: int(50 + i*7%90)}.build(), 0); err != nil {
+			t.Fatal(err)
+		}
+		at = append(at, l.Size())
+	}
+	segments := l.segments()
+	for before := int64(1); before <= l.LogEnd(); before++ {
+		for bytes := int64(1); bytes < l.Size(); bytes += 97 {
+			i, from, err := spanBefore(segments[:l.view.Load().floor(before-1)+1], before, bytes)
+			if err != nil || from < segments[i].Base() || from >= segments[i].End() {
+				t.Fatal(before, bytes, i, from, err)
+			}
+			if got := at[before] - at[from]; got < min(bytes, at[before]) || got > bytes+500 {
+				t.Fatalf("%d bytes before offset %d: from %d, which are %d", bytes, before, from, got)
+			}
+		}
+	}
+}
+
+// TestOutOfOrderReadsOnce: a producer that sends batches out of order again and again has the log read once.
+func TestOutOfOrderReadsOnce(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, Config{}, Recovery{Missing: true})
+	inFlight(t, l, 0, 3, 20)
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	reads := 0
+	w = newWorld(t, vfs.NewFault(w.fs, func(op vfs.Op) error {
+		if op.Kind == vfs.OpRead && strings.HasSuffix(op.Name, ".log") {
+			reads++
+		}
+		return nil
+	}))
+	l = w.open(t, Config{}, Recovery{Clean: true, Point: l.LogEnd()})
+	first := 0
+	for i := range 10 {
+		if info, err := l.Append(batchSpec{n: 2, pid: 1, seq: 900, size: 9}.build(), 1); !errors.Is(err, ErrOutOfOrderSequence) {
+			t.Fatal(info, err)
+		}
+		if i == 0 {
+			first = reads
+		}
+		if first == 0 || reads > first {
+			t.Fatalf("%d reads, %d of them for the first", reads, first)
+		}
 	}
 }

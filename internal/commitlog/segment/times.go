@@ -256,11 +256,12 @@ func (s *Segment) HeaderAt(pos int64) (b record.Batch, ok bool, err error) {
 	return b, err == nil, err
 }
 
-// OffsetBefore returns an offset whose batch lies at least n bytes before the first batch that ends above offset, or the base.
-func (s *Segment) OffsetBefore(offset, n int64) (int64, error) {
+// OffsetBefore returns an offset whose batch lies n bytes before the first batch that ends above offset, or somewhat more, or the base where the segment has less; left is what
+// that lacks of n.
+func (s *Segment) OffsetBefore(offset, n int64) (from, left int64, err error) {
 	pos, ok, err := s.Find(offset)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -268,7 +269,7 @@ func (s *Segment) OffsetBefore(offset, n int64) (int64, error) {
 		pos = s.mu.size
 	}
 	if i := index.FloorPos(s.mu.offsets, pos-n); i >= 0 {
-		return s.base + int64(s.mu.offsets[i].Rel), nil
+		return s.base + int64(s.mu.offsets[i].Rel), 0, nil
 	}
-	return s.base, nil
+	return s.base, max(n-pos, 0), nil
 }
