@@ -145,7 +145,9 @@ type boundListener struct {
 // line to out when it serves.
 func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logger) error {
 	vfs.KeepSpare(spareFiles)
+	started := collectSooner()
 	b, err := startUntil(ctx, Options{Config: cfg, Log: log})
+	started()
 	if err != nil && ctx.Err() != nil {
 		return nil // it was stopped while it waited for others
 	}

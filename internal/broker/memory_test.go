@@ -1,9 +1,29 @@
 package broker
 
 import (
+	"runtime/debug"
 	"strings"
 	"testing"
 )
+
+// TestCollectSooner: a start collects sooner, and what was set before is set after it; what somebody asked for is left as it is.
+func TestCollectSooner(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	now := func() int {
+		percent := debug.SetGCPercent(100)
+		debug.SetGCPercent(percent)
+		return percent
+	}
+	for _, c := range []struct{ before, during int }{{100, startPercent}, {200, 200}, {-1, -1}} {
+		debug.SetGCPercent(c.before)
+		end := collectSooner()
+		during := now()
+		end()
+		if after := now(); during != c.during || after != c.before {
+			t.Errorf("of %d: %d during a start, %d after it", c.before, during, after)
+		}
+	}
+}
 
 // TestSpareMemory lets load come and go: memory is given back twice after each load, not during one, not after next to nothing, and
 // later where much of it is in use, and when it has become free by itself or lies in stacks that have grown.
