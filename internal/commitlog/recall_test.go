@@ -224,3 +224,32 @@ func TestOutOfOrderReadsOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestSentAgainDamaged: while the disk has lost what would tell whether a batch was sent before, nothing is written a second time. What is known all the same is; else the
+// producer may come again, until another replica has given the bytes back.
+func TestSentAgainDamaged(t *testing.T) {
+	cfg := Config{IndexIntervalBytes: -1} // an index entry for each batch
+	w := newWorld(t, vfs.NewMem())
+	l := w.open(t, cfg, Recovery{Missing: true})
+	inFlight(t, l, 0, 5, 9)
+	path, pos := l.segments()[0].Path(), int64(0)
+	batches, end := readAll(t, l, 0), l.LogEnd()
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	for k, b := range batches[:len(batches)-1] {
+		for _, at := range []int64{0, 7, 8, 11, 16, 17, 23, 40, int64(len(b)) - 1} {
+			disk := w.fs.(*vfs.Mem).KillProcess()
+			flip(t, disk, path, pos+at, int(at%8))
+			l := newWorld(t, disk).open(t, cfg, Recovery{Clean: true, Point: l.LogEnd()})
+			for i := range int32(5) {
+				info, err := l.Append(batchSpec{n: 2, pid: 1, seq: 2 * i, size: 9}.build(), 1)
+				told := errors.Is(err, ErrOutOfOrderSequence) || errors.Is(err, ErrCorrupt) && strings.Contains(err.Error(), path)
+				if !info.Duplicate && !told || i == 4 && err != nil || l.LogEnd() != end {
+					t.Fatalf("byte %d of batch %d is damaged: batch %d in flight: %+v, %v", at, k, i, info, err)
+				}
+			}
+		}
+		pos += int64(len(b))
+	}
+}
