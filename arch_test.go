@@ -24,7 +24,7 @@ var seams = []string{"internal/clock", "internal/invariant", "internal/network",
 // stands here. A package below never names one above it.
 var mayImport = map[string][]string{
 	"cmd/moldau":         {"internal/cli", "internal/broker", "internal/config"},
-	"internal/broker":    {"internal/admin", "internal/cluster", "internal/fetcher", "internal/metrics", "internal/quota", "internal/coordinator", "internal/coordinator/group", "internal/server", "internal/handler", "internal/partition", "internal/replica", "internal/logdir", "internal/commitlog", "internal/controller", "internal/quorum", "internal/metadata", "internal/config", "internal/record", "internal/protocol"},
+	"internal/broker":    {"internal/admin", "internal/cluster", "internal/fetcher", "internal/memory", "internal/metrics", "internal/quota", "internal/coordinator", "internal/coordinator/group", "internal/server", "internal/handler", "internal/partition", "internal/replica", "internal/logdir", "internal/commitlog", "internal/controller", "internal/quorum", "internal/metadata", "internal/config", "internal/record", "internal/protocol"},
 	"internal/cli":       {"internal/config", "internal/record", "internal/commitlog", "internal/logdir"},
 	"internal/config":    {"internal/record"},
 	"internal/server":    {"internal/protocol", "internal/metrics"},
@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"internal/logdir":    {"internal/metrics", "internal/commitlog", "internal/record"},
 	"internal/commitlog": {"internal/record"},
 	"internal/record":    {},
+	"internal/memory":    {},
 	"internal/metrics":   {},
 	"internal/admin":     {},
 	"internal/quota":     {"internal/metadata", "internal/metrics"},

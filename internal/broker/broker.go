@@ -25,6 +25,7 @@ import (
 	"github.com/moldau/moldau/internal/fetcher"
 	"github.com/moldau/moldau/internal/handler"
 	"github.com/moldau/moldau/internal/logdir"
+	"github.com/moldau/moldau/internal/memory"
 	"github.com/moldau/moldau/internal/metadata"
 	"github.com/moldau/moldau/internal/network"
 	"github.com/moldau/moldau/internal/quorum"
@@ -105,7 +106,7 @@ type Broker struct {
 	listeners   []boundListener               // for clients and brokers
 	controllers []boundListener               // for controllers, and for tools that ask them
 	counts      counts
-	memory      memory
+	memory      *memory.Keeper // runs where the process has nothing but the node
 	damages     damages
 	repairs     repairs
 
@@ -145,7 +146,7 @@ type boundListener struct {
 // line to out when it serves.
 func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logger) error {
 	vfs.KeepSpare(spareFiles)
-	started := collectSooner()
+	started := memory.CollectSooner()
 	b, err := startUntil(ctx, Options{Config: cfg, Log: log})
 	started()
 	if err != nil && ctx.Err() != nil {
@@ -165,8 +166,7 @@ func Run(ctx context.Context, cfg *config.Config, out io.Writer, log *slog.Logge
 	}
 	idle, stop := context.WithCancel(ctx)
 	var tidying sync.WaitGroup
-	tidying.Go(func() { giveBack(idle, b.opts.Clock) })
-	tidying.Go(func() { b.keepMemory(idle) })
+	tidying.Go(func() { b.memory.Run(idle) })
 	defer tidying.Wait()
 	defer stop()
 	return b.until(ctx)
@@ -248,6 +248,7 @@ func startUntil(ctx context.Context, opts Options) (_ *Broker, err error) {
 	b.failed, b.fail = context.WithCancelCause(context.Background())
 	b.live = newLiveConfig(b.opts.Config, b.opts.Log, b.settingsChanged)
 	b.quotas, b.connections = quota.NewClients(quotaOptions(b.opts)), quota.NewConnections(quotaOptions(b.opts))
+	b.memory = memory.New(memory.Options{Clock: b.opts.Clock, Log: b.opts.Log, StateMax: b.opts.Config.StateMaxBytes, Requests: b.requestMemory})
 	b.hosts.start(b.opts.Log)
 	b.cleaning = make(chan config.Cleaner, 1)
 	b.repairs = repairs{wake: make(chan struct{}, 1), waiting: map[string]*repair{}}
@@ -755,7 +756,7 @@ func (b *Broker) serve() error {
 	}
 	b.handler = handler.New(handler.Options{
 		BrokerID: cfg.NodeID, Config: cfg, Controllers: controllers, Live: b.live.now, Metadata: b.publisher, Several: b.together.node != nil, Controller: b.control, Quorum: b.state, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups, Quotas: b.quotas,
-		Resolve: network.Resolve, Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel, Crowded: b.memory.crowded.Load, Full: b.memory.full.Load, Doubtful: b.doubtful,
+		Resolve: network.Resolve, Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel, Crowded: b.memory.Crowded, Full: b.memory.Full, Doubtful: b.doubtful,
 		Lost: b.repairs.lost,
 	})
 	idle := cfg.ConnectionsMaxIdle
@@ -781,6 +782,14 @@ func (b *Broker) serve() error {
 	b.together.answer(b.handler)
 	b.acceptAll(&b.serving, b.server, b.listeners) // those for controllers are open already
 	return nil
+}
+
+// requestMemory is what requests hold now, and what they may.
+func (b *Broker) requestMemory() (inUse, budget int64) {
+	if s := b.serverNow.Load(); s != nil {
+		return s.Memory()
+	}
+	return 0, 0
 }
 
 // acceptAll lets a server accept connections.

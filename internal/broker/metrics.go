@@ -69,7 +69,7 @@ func (b *Broker) scrapeRequests(s *metrics.Scrape) {
 	stats.Requests.Durations(func(key int16, h *metrics.Histogram) {
 		s.Histogram(metrics.RequestDuration, h, protocol.APIKey(key).String())
 	})
-	s.Count(metrics.StateUsed, b.memory.state.Load())
+	s.Count(metrics.StateUsed, b.memory.State())
 	s.Count(metrics.StateLimit, max(0, b.opts.Config.StateMaxBytes))
 	s.Count(metrics.ReceivedBytes, stats.Received.Load())
 	s.Count(metrics.SentBytes, stats.Sent.Load())

@@ -93,7 +93,7 @@ var acts = map[string]string{
 	"quota.window.num":                               "internal/quota TestThrottleTimes",
 	"quota.window.size.seconds":                      "internal/quota TestThrottleTimes",
 	"socket.request.max.bytes":                       "diff seq-started-frames",
-	"state.memory.max.bytes":                         "internal/broker TestStateIsBounded",
+	"state.memory.max.bytes":                         "internal/memory TestStateIsBounded",
 	"num.replica.alter.log.dirs.threads":             "internal/broker TestReplicaMoves",
 	"replica.alter.log.dirs.io.max.bytes.per.second": "internal/broker TestMovesThatDoNotEnd",
 

@@ -1,4 +1,4 @@
-package broker
+package memory
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	memoryLook = time.Second
+	spareLook = time.Second
 	// quietBytes is how much is allocated between two looks at most while there is hardly anything to do, and quietShare the part of what is in use
 	// for which the same holds: looking after a hundred thousand idle partitions allocates, too.
 	quietBytes = 256 << 10
@@ -63,9 +63,9 @@ func (m *spareMemory) look(allocated, live, free, stacks uint64) bool {
 // what they take, and keeps it until there is hardly anything to do.
 const startPercent = 50
 
-// collectSooner has the runtime collect sooner until the func that it returns is called. GOGC, where it is set, is left as it is. It concerns the whole process,
+// CollectSooner has the runtime collect sooner until the func that it returns is called. GOGC, where it is set, is left as it is. It concerns the whole process,
 // so that a program that has a broker in it is left alone.
-func collectSooner() (end func()) {
+func CollectSooner() (end func()) {
 	was := debug.SetGCPercent(startPercent)
 	if was != 100 {
 		debug.SetGCPercent(was)
@@ -84,7 +84,7 @@ func giveBack(ctx context.Context, c clock.Clock) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-c.After(memoryLook):
+		case <-c.After(spareLook):
 		}
 		metrics.Read(samples)
 		if m.look(samples[0].Value.Uint64(), samples[1].Value.Uint64(), samples[2].Value.Uint64(), samples[3].Value.Uint64()) {

@@ -1,17 +1,7 @@
-package broker
-
-import (
-	"context"
-	"math"
-	"runtime"
-	"runtime/debug"
-	rt "runtime/metrics"
-	"slices"
-	"sync/atomic"
-	"time"
-)
-
-// The memory of a process that runs a node has two parts, and a rule for each.
+// Package memory looks after the memory of a process that runs nothing but a node: it says when there is too much of what stays for more of it, tells
+// the runtime how much it may take, and gives back what requests have left behind. It refuses nobody, and counts no request: others do both.
+//
+// The memory of such a process has two parts, and a rule for each.
 //
 // Requests and their answers take what queued.max.request.bytes says; the server counts it, and refuses.
 //
@@ -26,6 +16,23 @@ import (
 // What a collection found alive was so when it ran. So what requests held then is noted as well, and the difference is the state; with what they
 // hold a second later the state would seem to be larger or smaller than it is by as much as goes through the node in that second. What requests have
 // left behind in pools is alive, too, for one more collection: so the limit follows the state without the most that requests held at one of the last stateLooks.
+package memory
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"runtime"
+	"runtime/debug"
+	rt "runtime/metrics"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/moldau/moldau/internal/clock"
+)
+
 const (
 	stateBase  = 48 << 20
 	stateLeast = 32 << 20 // of garbage at least beside what is alive
@@ -42,24 +49,53 @@ func collectAt(budget, live, held, most int64) int64 {
 	return max(budget+state+state/2+stateBase, live+stateLeast)
 }
 
-// memory is what a node knows of its process's.
-type memory struct {
+// Options configures a Keeper.
+type Options struct {
+	Clock    clock.Clock
+	Log      *slog.Logger
+	StateMax int64                        // what the state may be (state.memory.max.bytes); negative: anything
+	Requests func() (inUse, budget int64) // what requests hold now, and what they may
+}
+
+// Keeper is what looks after the memory. Until it runs there is room for everything.
+type Keeper struct {
+	opts    Options
 	held    atomic.Int64 // by requests when the last collection ended
 	state   atomic.Int64
 	crowded atomic.Bool
-	full    atomic.Bool // an eighth over the limit
+	full    atomic.Bool
+}
+
+// New makes a Keeper, which does nothing before Run.
+func New(opts Options) *Keeper { return &Keeper{opts: opts} }
+
+// State returns how many bytes stayed when it was looked at last.
+func (k *Keeper) State() int64 { return k.state.Load() }
+
+// Crowded says that nothing is to be taken that adds to the state.
+func (k *Keeper) Crowded() bool { return k.crowded.Load() }
+
+// Full says that the state is an eighth over its limit.
+func (k *Keeper) Full() bool { return k.full.Load() }
+
+// Run looks after the memory until ctx ends. It concerns the whole process: a program that has a broker in it does not run it.
+func (k *Keeper) Run(ctx context.Context) {
+	var wait sync.WaitGroup
+	wait.Go(func() { giveBack(ctx, k.opts.Clock) })
+	k.keep(ctx)
+	wait.Wait()
 }
 
 // sentinel is garbage from the start, so that each collection finds one. It is too large to share its memory with others.
 type sentinel [16]*sentinel
 
 // noteCollections notes what requests hold whenever a collection has ended, until ctx ends.
-func (b *Broker) noteCollections(ctx context.Context) {
+func (k *Keeper) noteCollections(ctx context.Context) {
 	var found func(struct{})
 	wait := func() { runtime.AddCleanup(new(sentinel), found, struct{}{}) }
 	found = func(struct{}) {
-		inUse, _ := b.requestMemory()
-		b.memory.held.Store(inUse)
+		inUse, _ := k.opts.Requests()
+		k.held.Store(inUse)
 		if ctx.Err() == nil {
 			wait()
 		}
@@ -67,42 +103,34 @@ func (b *Broker) noteCollections(ctx context.Context) {
 	wait()
 }
 
-// keepMemory looks after the memory until ctx ends. Only a process that runs nothing else may have it.
-func (b *Broker) keepMemory(ctx context.Context) {
+// keep watches the state and moves the limit of the runtime, until ctx ends.
+func (k *Keeper) keep(ctx context.Context) {
 	own := debug.SetMemoryLimit(-1) == math.MaxInt64 // else GOMEMLIMIT says what is wanted
 	var held [stateLooks]int64                       // by requests, the oldest replaced first
-	b.noteCollections(ctx)
+	k.noteCollections(ctx)
 	for i := 0; ; i++ {
-		live, then := liveHeap(), b.memory.held.Load()
-		inUse, budget := b.requestMemory()
-		b.lookAtState(max(0, live-then), b.collected)
+		live, then := liveHeap(), k.held.Load()
+		inUse, budget := k.opts.Requests()
+		k.lookAtState(max(0, live-then), k.collected)
 		if own {
 			held[i%stateLooks] = max(inUse, then)
-			debug.SetMemoryLimit(collectAt(budget, live, slices.Max(held[:]), b.opts.Config.StateMaxBytes))
+			debug.SetMemoryLimit(collectAt(budget, live, slices.Max(held[:]), k.opts.StateMax))
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-b.opts.Clock.After(stateLook):
+		case <-k.opts.Clock.After(stateLook):
 		}
 	}
 }
 
-// requestMemory is what requests hold now, and what they may.
-func (b *Broker) requestMemory() (inUse, budget int64) {
-	if s := b.serverNow.Load(); s != nil {
-		return s.Memory()
-	}
-	return 0, 0
-}
-
 // collected is the state as collections find it that are made to know it. What requests have left behind in pools is free the second time.
-func (b *Broker) collected() (state int64) {
+func (k *Keeper) collected() (state int64) {
 	for range releases {
-		before, _ := b.requestMemory()
+		before, _ := k.opts.Requests()
 		runtime.GC()
-		after, _ := b.requestMemory()
-		if state = max(0, liveHeap()-max(before, after)); state < b.opts.Config.StateMaxBytes {
+		after, _ := k.opts.Requests()
+		if state = max(0, liveHeap()-max(before, after)); state < k.opts.StateMax {
 			break
 		}
 	}
@@ -111,28 +139,28 @@ func (b *Broker) collected() (state int64) {
 
 // lookAtState decides whether there is room for more. Where the state seems to have come to its limit, or to be below again, it is asked for once more before that
 // counts. For a collection cannot tell state from requests that were answered while it ran, which it found alive, nor from those that came meanwhile.
-func (b *Broker) lookAtState(state int64, again func() int64) {
-	limit := b.opts.Config.StateMaxBytes
-	was := b.memory.crowded.Load()
-	wasFull := b.memory.full.Load()
+func (k *Keeper) lookAtState(state int64, again func() int64) {
+	limit := k.opts.StateMax
+	was := k.crowded.Load()
+	wasFull := k.full.Load()
 	full := func() bool { return state >= limit+limit/8 || wasFull && state >= limit+limit/16 }
 	if limit >= 0 && (was != (state >= limit || was && state >= limit-limit/8) || wasFull != full()) {
 		state = again()
 	}
-	b.memory.state.Store(state)
+	k.state.Store(state)
 	if limit < 0 {
 		return
 	}
-	b.memory.full.Store(full())
+	k.full.Store(full())
 	now := state >= limit || was && state >= limit-limit/8 // so that it does not begin again at once
 	if now == was {
 		return
 	}
-	b.memory.crowded.Store(now)
+	k.crowded.Store(now)
 	if now {
-		b.opts.Log.Error("no memory for more topics, groups and producers: they are refused, those that are there go on", "bytes", state, "state.memory.max.bytes", limit)
+		k.opts.Log.Error("no memory for more topics, groups and producers: they are refused, those that are there go on", "bytes", state, "state.memory.max.bytes", limit)
 	} else {
-		b.opts.Log.Info("there is memory for topics, groups and producers again", "bytes", state)
+		k.opts.Log.Info("there is memory for topics, groups and producers again", "bytes", state)
 	}
 }
 

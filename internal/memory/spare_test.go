@@ -1,4 +1,4 @@
-package broker
+package memory
 
 import (
 	"runtime/debug"
@@ -16,7 +16,7 @@ func TestCollectSooner(t *testing.T) {
 	}
 	for _, c := range []struct{ before, during int }{{100, startPercent}, {200, 200}, {-1, -1}} {
 		debug.SetGCPercent(c.before)
-		end := collectSooner()
+		end := CollectSooner()
 		during := now()
 		end()
 		if after := now(); during != c.during || after != c.before {
