@@ -31,6 +31,7 @@ import (
 	"github.com/moldau/moldau/internal/quorum"
 	"github.com/moldau/moldau/internal/quota"
 	"github.com/moldau/moldau/internal/random"
+	"github.com/moldau/moldau/internal/repair"
 	"github.com/moldau/moldau/internal/server"
 	"github.com/moldau/moldau/internal/uuid"
 	"github.com/moldau/moldau/internal/vfs"
@@ -107,8 +108,7 @@ type Broker struct {
 	controllers []boundListener               // for controllers, and for tools that ask them
 	counts      counts
 	memory      *memory.Keeper // runs where the process has nothing but the node
-	damages     damages
-	repairs     repairs
+	repairs     *repair.Repairer
 
 	admin       *admin.Server // nil where the configuration opens none
 	adminSocket network.Listener
@@ -251,7 +251,6 @@ func startUntil(ctx context.Context, opts Options) (_ *Broker, err error) {
 	b.memory = memory.New(memory.Options{Clock: b.opts.Clock, Log: b.opts.Log, StateMax: b.opts.Config.StateMaxBytes, Requests: b.requestMemory})
 	b.hosts.start(b.opts.Log)
 	b.cleaning = make(chan config.Cleaner, 1)
-	b.repairs = repairs{wake: make(chan struct{}, 1), waiting: map[string]*repair{}}
 	b.lost = make(chan lostDir, len(b.opts.Config.LogDirs)) // each tells once, and must not wait
 	defer func() {
 		if err != nil {
@@ -368,8 +367,9 @@ func (b *Broker) presentDirs() []string {
 func (b *Broker) openDirs() error {
 	cfg := b.opts.Config
 	files := commitlog.NewFileCache(openFilesMax, indexBytesMax)
-	files.OnDamage(b.foundDamage)
-	files.OnUnreadable(b.repairs.add)
+	b.repairs = b.newRepairs()
+	files.OnDamage(b.repairs.Found)
+	files.OnUnreadable(b.repairs.Add)
 	cluster := b.clusterID
 	if cluster == "" {
 		var err error
@@ -587,9 +587,7 @@ func (b *Broker) startUpkeep() context.Context {
 	b.upkeep.Go(func() { b.retain(upkeep) })
 	b.upkeep.Go(func() { b.compact(upkeep) })
 	b.scrub(upkeep)
-	for range menders {
-		b.upkeep.Go(func() { b.mend(upkeep) })
-	}
+	b.upkeep.Go(func() { b.repairs.Run(upkeep) })
 	b.upkeep.Go(func() { b.moveReplicas(upkeep) })
 	b.upkeep.Go(func() { b.tellPlaces(upkeep) })
 	b.upkeep.Go(func() { b.hearLost(upkeep) })
@@ -757,7 +755,7 @@ func (b *Broker) serve() error {
 	b.handler = handler.New(handler.Options{
 		BrokerID: cfg.NodeID, Config: cfg, Controllers: controllers, Live: b.live.now, Metadata: b.publisher, Several: b.together.node != nil, Controller: b.control, Quorum: b.state, Partitions: b.replicas, LogDirs: b.replicas, Groups: b.groups, Quotas: b.quotas,
 		Resolve: network.Resolve, Clock: b.opts.Clock, Random: b.opts.Random, Log: b.opts.Log, LogLevel: b.logLevel, Crowded: b.memory.Crowded, Full: b.memory.Full, Doubtful: b.doubtful,
-		Lost: b.repairs.lost,
+		Lost: b.repairs.Lost,
 	})
 	idle := cfg.ConnectionsMaxIdle
 	if idle <= 0 {

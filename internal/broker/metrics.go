@@ -24,8 +24,7 @@ type counts struct {
 	cleanerRead, cleanerWritten              metrics.Counter // bytes
 	recordsRemoved                           metrics.Counter
 	bytesRemoved                             metrics.Counter
-	damaged, scrubbed                        metrics.Counter // places, bytes
-	repaired, repairedBytes                  metrics.Counter
+	scrubbed                                 metrics.Counter // bytes
 }
 
 // scrape reads all that the parts of the broker count. What concerns groups has until ctx ends. Its cost grows with the partitions that
@@ -219,8 +218,11 @@ func (r *replicas) sums(t *metadata.Topic) (sums topicSums) {
 }
 
 func (b *Broker) scrapeDisks(s *metrics.Scrape) {
-	s.Count(metrics.Damaged, b.counts.damaged.Load())
-	b.scrapeRepairs(s)
+	repairs := b.repairs.Stats()
+	s.Count(metrics.Damaged, repairs.Damaged.Load())
+	s.Count(metrics.Repaired, repairs.Repaired.Load())
+	s.Count(metrics.RepairedBytes, repairs.RepairedBytes.Load())
+	s.Count(metrics.RepairsWaiting, int64(b.repairs.Waiting()))
 	s.Count(metrics.Scrubbed, b.counts.scrubbed.Load())
 	state := func(path string, now logdir.Condition) {
 		for _, c := range logdir.Conditions {

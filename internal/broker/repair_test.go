@@ -121,8 +121,8 @@ func (r *repairable) level(places int64) {
 	r.await(fmt.Sprintf("%d repaired places", places), func() bool {
 		n := int64(0)
 		for _, b := range r.nodes {
-			n += b.counts.repaired.Load()
-			if b.repairs.count() > 0 {
+			n += b.repairs.Stats().Repaired.Load()
+			if b.repairs.Waiting() > 0 {
 				return false
 			}
 		}
@@ -202,7 +202,7 @@ func TestScrubRepairsAFollower(t *testing.T) {
 	r.start(victim)
 	r.inSync("t")
 	r.level(2)
-	if n := r.nodes[victim].counts.repaired.Load(); n != 2 {
+	if n := r.nodes[victim].repairs.Stats().Repaired.Load(); n != 2 {
 		t.Errorf("broker %d repaired %d places", victim, n)
 	}
 	r.consume()
@@ -226,7 +226,7 @@ func TestReaderRepairsALeader(t *testing.T) {
 	r.lead(victim)
 	r.consume()
 	r.level(2)
-	if n := r.nodes[victim].counts.damaged.Load(); n != 2 {
+	if n := r.nodes[victim].repairs.Stats().Damaged.Load(); n != 2 {
 		t.Errorf("the consumer met %d damaged places", n)
 	}
 	r.same("t")
@@ -264,11 +264,11 @@ func TestNobodyHasIt(t *testing.T) {
 	r.flip(2, 25)
 	r.clock = hurried{clock.Real}
 	r.start(1, 2, 3)
-	r.await("the other batch to be repaired", func() bool { return r.nodes[2].counts.repaired.Load() >= 1 })
+	r.await("the other batch to be repaired", func() bool { return r.nodes[2].repairs.Stats().Repaired.Load() >= 1 })
 	lead := r.leads("t", 0)
 	p := r.nodes[lead].replicas.Partition(r.one().publisher.Image().Topic("t").ID, 0)
 	r.await("all brokers to know of it", func() bool {
-		return r.nodes[1].repairs.count()*r.nodes[2].repairs.count()*r.nodes[3].repairs.count() > 0
+		return r.nodes[1].repairs.Waiting()*r.nodes[2].repairs.Waiting()*r.nodes[3].repairs.Waiting() > 0
 	})
 	for i := range r.values {
 		s, err := p.Log().Read(int64(i), 1, 40, true)
@@ -295,51 +295,6 @@ func TestNobodyHasIt(t *testing.T) {
 	told(kerr.CorruptMessage)
 	r.kill(lead%3 + 1)
 	told(kerr.KafkaStorageError)
-}
-
-// TestMenders: several segments are repaired at a time, one of a partition, the one that waits longest first.
-func TestMenders(t *testing.T) {
-	r := repairs{wake: make(chan struct{}, 1), waiting: map[string]*repair{}}
-	now := time.Unix(1000, 0)
-	if job, wait := r.next(now); job != nil || wait != 0 {
-		t.Fatalf("%+v, %v", job, wait)
-	}
-	for i, path := range []string{"d/a-0/1.log", "d/a-0/2.log", "d/b-0/1.log", "d/c-0/1.log"} {
-		r.add(path)
-		r.waiting[path].due = now.Add(time.Duration(i-2) * time.Second)
-	}
-	take := func(want string) *repair {
-		t.Helper()
-		job, wait := r.next(now)
-		switch {
-		case job == nil && want != wait.String(), job != nil && want != job.path:
-			t.Fatalf("%+v, %v, want %s", job, wait, want)
-		}
-		return job
-	}
-	a := take("d/a-0/1.log")
-	b := take("d/b-0/1.log")
-	take("1s") // until that of c; the other one of a waits for the first
-	r.put(a, true, true, now)
-	if !r.lost("d/a-0/1.log") || r.lost("d/a-0/2.log") {
-		t.Error("not the first one of a is lost")
-	}
-	r.add("d/b-0/1.log")
-	r.put(b, false, false, now.Add(time.Second)) // due after c
-	a2 := take("d/a-0/2.log")
-	now = now.Add(time.Hour)
-	c := take("d/c-0/1.log")
-	r.put(a2, false, false, now)
-	r.put(c, false, false, now)
-	if a, b := take(a.path), take(b.path); a == nil || b == nil {
-		t.Fatal("who failed, and who was found again, is not tried again")
-	} else {
-		r.put(a, false, false, now)
-		r.put(b, false, false, now)
-	}
-	if take("0s"); r.count() != 0 || r.lost("d/a-0/1.log") {
-		t.Errorf("%d wait", r.count())
-	}
 }
 
 // TestUnreadableBlocks: a block that the disk of a leader does not give back is repaired as a flipped bit is.
