@@ -1,5 +1,6 @@
 // Package memory looks after the memory of a process that runs nothing but a node: it says when there is too much of what stays for more of it, tells
-// the runtime how much it may take, and gives back what requests have left behind. It refuses nobody, and counts no request: others do both.
+// the runtime how much it may take, has a start leave less garbage, and gives back what requests have left behind. It refuses nobody, and counts no
+// request: others do both.
 //
 // The memory of such a process has two parts, and a rule for each.
 //
